@@ -1,0 +1,1 @@
+//! crossring io crate.

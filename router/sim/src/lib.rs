@@ -1,0 +1,1 @@
+//! crossring router/sim crate.
