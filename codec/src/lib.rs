@@ -1,1 +1,7 @@
-//! crossring codec crate.
+//! WAMP vocabulary, serializers and transport framings: bytes in, messages out.
+//!
+//! No I/O, no clock, no randomness of its own: the same input gives the same output, byte for byte.
+
+#![forbid(unsafe_code)]
+
+pub mod serializer;
