@@ -4,4 +4,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod id;
+pub mod limits;
+pub mod message;
+pub mod payload;
 pub mod serializer;
+pub mod uri;
+pub mod value;
