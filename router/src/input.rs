@@ -1,0 +1,44 @@
+//! What enters a shard.
+
+use crossring_codec::message::Message;
+
+use crate::address::{SessionKey, ShardId, TransportId};
+use crate::letter::Letter;
+
+/// One input of `Shard::handle`.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A transport has been opened and framing is settled; HELLO may come.
+    Opened {
+        /// Its slot.
+        key: SessionKey,
+        /// The listening transport it came through.
+        transport: TransportId,
+    },
+    /// A message of the peer.
+    Message {
+        /// From whom.
+        key: SessionKey,
+        /// What; borrowed from the received octets.
+        message: Message<'a>,
+    },
+    /// The peer sent what is no WAMP message (the decoder's or transport's words): ABORT `wamp.error.protocol_violation`.
+    Violation {
+        /// From whom.
+        key: SessionKey,
+        /// For the ABORT and the log.
+        text: &'a str,
+    },
+    /// The transport is gone, for whatever reason. The key is never used again.
+    Closed {
+        /// Whose.
+        key: SessionKey,
+    },
+    /// A letter of another shard.
+    Letter {
+        /// Its sender.
+        from: ShardId,
+        /// The letter.
+        letter: Letter,
+    },
+}

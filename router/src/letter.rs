@@ -1,0 +1,265 @@
+//! Letters between shards: closed enums, owned data, never closures.
+//!
+//! Every ordered pair of shards has three lanes, each first-in first-out. Handling a letter posts only to a lane of higher
+//! priority (`Data` → `Reply` → `Control`); whatever else it causes becomes an input of the sender's next turn, so full lanes
+//! cannot dead-lock. Letters are never lost while both shards live; a letter for a session that has left is answered or
+//! dropped as its variant says.
+
+use bytes::Bytes;
+use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
+use crossring_codec::message::{
+    CallOptions, CancelMode, ErrorDetails, HelloDetails, InvocationPolicy, PublishExtra, ResultDetails,
+    WelcomeDetails,
+};
+use crossring_codec::payload::{Payload, Shape};
+use crossring_codec::serializer::SerializerId;
+use crossring_codec::uri::Match;
+use crossring_codec::value::Dict;
+
+use crate::address::{RealmId, RoleId, SessionAddress, SessionKey, ShardId, TransportId};
+
+/// Priority classes of letters, most urgent first.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+pub enum Lane {
+    /// Joining, interest, registry.
+    Control,
+    /// Answers to calls.
+    Reply,
+    /// Publications and calls.
+    Data,
+}
+
+/// A payload that crosses shards: the octets are shared, not copied, between receivers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parcel {
+    serializer: SerializerId,
+    shape: Shape,
+    arguments_size: u32,
+    octets: Bytes,
+}
+
+impl Parcel {
+    /// Copies a payload out of the received frame.
+    pub fn pack(payload: &Payload<'_>) -> Self {
+        Self {
+            serializer: payload.serializer,
+            shape: payload.shape,
+            arguments_size: payload.arguments_size,
+            octets: Bytes::copy_from_slice(&payload.octets),
+        }
+    }
+
+    /// The payload, borrowed.
+    pub fn payload(&self) -> Payload<'_> {
+        Payload {
+            serializer: self.serializer,
+            shape: self.shape,
+            octets: (&self.octets[..]).into(),
+            arguments_size: self.arguments_size,
+        }
+    }
+}
+
+/// Who is disclosed to the receiver of an event or invocation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Disclosure {
+    /// The publisher or caller.
+    pub session: SessionId,
+    /// Its identity.
+    pub authid: Box<str>,
+    /// Its role.
+    pub authrole: Box<str>,
+}
+
+/// An event on its way to the subscribers of another shard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Publication {
+    /// Realm of publisher and subscribers.
+    pub realm: RealmId,
+    /// Its id.
+    pub publication: PublicationId,
+    /// Where it was published.
+    pub topic: Box<str>,
+    /// The subscriptions that matched on the publisher's shard and that the receiving shard is interested in.
+    pub subscriptions: Vec<SubscriptionId>,
+    /// The publisher, when disclosed.
+    pub publisher: Option<Disclosure>,
+    /// Receiver lists and everything else rare.
+    pub extra: Option<Box<PublishExtra<'static>>>,
+    /// Arguments.
+    pub parcel: Parcel,
+}
+
+/// A call on its way to a callee of another shard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// Realm of caller and callee.
+    pub realm: RealmId,
+    /// The caller.
+    pub caller: SessionAddress,
+    /// `CALL.Request`.
+    pub request: RequestId,
+    /// The registration chosen.
+    pub registration: RegistrationId,
+    /// The callee chosen.
+    pub callee: SessionKey,
+    /// The procedure called.
+    pub procedure: Box<str>,
+    /// Options of the CALL.
+    pub options: CallOptions<'static>,
+    /// The caller, when disclosed.
+    pub disclosure: Option<Disclosure>,
+    /// Arguments.
+    pub parcel: Parcel,
+    /// Callees that have refused this call already; they are not asked again.
+    pub refused_by: Vec<SessionAddress>,
+}
+
+/// A callee of a registration, as every shard knows it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Callee {
+    /// Where it lives.
+    pub address: SessionAddress,
+    /// `REGISTER.Options.disclose_caller`
+    pub disclose_caller: bool,
+    /// `REGISTER.Options.forward_timeout`
+    pub forward_timeout: bool,
+    /// `REGISTER.Options.concurrency`; enforced by the callee's shard, a hint to others.
+    pub concurrency: Option<u64>,
+}
+
+/// How a session is admitted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admission {
+    /// The realm.
+    pub realm: RealmId,
+    /// The role in force.
+    pub role: RoleId,
+    /// The new session.
+    pub session: SessionId,
+    /// What WELCOME says.
+    pub details: WelcomeDetails<'static>,
+}
+
+/// A letter. `→ registry` means from a data shard to the control shard, `registry →` the reverse.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)] // the fields are those of the WAMP messages and of the types they name
+pub enum Letter {
+    // ---- Lane::Control, → registry
+    /// HELLO of `key`. Answer: `Challenge`, `Admit` or `Refuse`, unless `Leave` overtakes it.
+    Hello {
+        key: SessionKey,
+        transport: TransportId,
+        realm: Option<Box<str>>,
+        details: Box<HelloDetails<'static>>,
+    },
+    /// AUTHENTICATE of `key`. Answer as for `Hello`.
+    Authenticate { key: SessionKey, signature: Box<str>, extra: Dict },
+    /// The session, or the attempt to join, has ended. The registry forgets everything about it. No answer.
+    Leave { key: SessionKey },
+    /// A subscriber of (uri, policy) where this shard has none attached. Answer: `Subscribed`, after every shard has acknowledged.
+    Subscribe { realm: RealmId, key: SessionKey, request: RequestId, uri: Box<str>, match_policy: Match },
+    /// A further subscriber has been attached beside a local one (whose presence keeps the interest alive). No answer.
+    Attach { realm: RealmId, key: SessionKey, subscription: SubscriptionId },
+    /// A local subscriber has been detached. No answer; the registry withdraws the interest of a shard without members.
+    Detach { realm: RealmId, key: SessionKey, subscription: SubscriptionId },
+    /// REGISTER. Answer: `Registered`, after every shard has acknowledged, or `RegisterRefused`.
+    Register {
+        realm: RealmId,
+        callee: Box<Callee>,
+        request: RequestId,
+        uri: Box<str>,
+        match_policy: Match,
+        invoke: InvocationPolicy,
+        force_reregister: bool,
+    },
+    /// UNREGISTER, already done on the home shard. No answer.
+    Unregister { realm: RealmId, key: SessionKey, registration: RegistrationId },
+    /// The sender has applied the interest or callee with this ticket.
+    Acknowledge { ticket: u64 },
+
+    // ---- Lane::Control, registry →
+    /// CHALLENGE for `key`.
+    Challenge { key: SessionKey, method: Box<str>, extra: Dict },
+    /// WELCOME for `key`.
+    Admit { key: SessionKey, admission: Box<Admission> },
+    /// ABORT for `key`.
+    Refuse { key: SessionKey, reason: Box<str>, message: Box<str> },
+    /// `shard` has subscribers of the subscription. Answer: `Acknowledge`.
+    AddInterest {
+        realm: RealmId,
+        subscription: SubscriptionId,
+        uri: Box<str>,
+        match_policy: Match,
+        shard: ShardId,
+        ticket: u64,
+    },
+    /// `shard` has none any more; a subscription without shards is forgotten. No answer.
+    RemoveInterest { realm: RealmId, subscription: SubscriptionId, shard: ShardId },
+    /// A callee joins a registration (which it may create), at the end of its list. Answer: `Acknowledge`.
+    AddCallee {
+        realm: RealmId,
+        registration: RegistrationId,
+        uri: Box<str>,
+        match_policy: Match,
+        invoke: InvocationPolicy,
+        callee: Box<Callee>,
+        ticket: u64,
+    },
+    /// A callee leaves; a registration without callees is forgotten. No answer. `revoked`: the callee is told by its home shard.
+    RemoveCallee {
+        realm: RealmId,
+        registration: RegistrationId,
+        callee: SessionAddress,
+        revoked: Option<Box<str>>,
+    },
+    /// All shards know the interest: SUBSCRIBED may leave.
+    Subscribed { key: SessionKey, request: RequestId, subscription: SubscriptionId },
+    /// All shards know the callee: REGISTERED may leave.
+    Registered { key: SessionKey, request: RequestId, registration: RegistrationId },
+    /// ERROR for the REGISTER request.
+    RegisterRefused { key: SessionKey, request: RequestId, error: Box<str> },
+    /// GOODBYE for `key` with this reason, if it is joined.
+    Kill { key: SessionKey, reason: Box<str>, message: Option<Box<str>> },
+    /// GOODBYE `wamp.close.system_shutdown` for every session; new ones are refused.
+    Shutdown,
+
+    // ---- Lane::Data, shard → shard
+    /// An event; dropped where nobody is subscribed any more.
+    Publication(Box<Publication>),
+    /// A call. Answer: `Result`, `Error` or `Returned`, unless `Abandon` overtakes it.
+    Call(Box<Call>),
+    /// CANCEL by the caller, behind its `Call`.
+    Cancel { caller: SessionAddress, request: RequestId, callee: SessionKey, mode: CancelMode },
+    /// The caller has left: interrupt the callee, answer nobody.
+    Abandon { caller: SessionAddress, request: RequestId, callee: SessionKey },
+
+    // ---- Lane::Reply, shard → shard
+    /// RESULT for the caller.
+    Result { caller: SessionKey, request: RequestId, details: Box<ResultDetails<'static>>, parcel: Parcel },
+    /// ERROR for the caller.
+    Error {
+        caller: SessionKey,
+        request: RequestId,
+        details: Box<ErrorDetails<'static>>,
+        error: Box<str>,
+        parcel: Parcel,
+    },
+    /// The callee could not take the call (gone, or at its limit): the caller's shard tries the next one in its next turn.
+    Returned { call: Box<Call>, busy: bool },
+}
+
+impl Letter {
+    /// The lane the letter travels on.
+    pub const fn lane(&self) -> Lane {
+        match self {
+            Letter::Publication(_) | Letter::Call(_) | Letter::Cancel { .. } | Letter::Abandon { .. } => {
+                Lane::Data
+            }
+            Letter::Result { .. } | Letter::Error { .. } | Letter::Returned { .. } => Lane::Reply,
+            _ => Lane::Control,
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Letter>() <= 128, "letters are moved by value through the lanes");

@@ -1,0 +1,40 @@
+//! Every bound of the router core, each with what it protects.
+
+/// Bounds of one shard and of the registry. All counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Subscriptions one session may hold. Protects the tables of all shards (each holds a replica).
+    pub subscriptions_per_session_max: u32,
+    /// Registrations one session may hold. Protects the tables of all shards.
+    pub registrations_per_session_max: u32,
+    /// Calls one caller may have outstanding. Protects the caller's shard.
+    pub calls_per_session_max: u32,
+    /// Invocations one callee may have outstanding. Protects the callee's shard.
+    pub invocations_per_session_max: u32,
+    /// SUBSCRIBE and REGISTER requests one session may have under way. Protects the control lane.
+    pub requests_per_session_max: u32,
+    /// Longest URI in octets.
+    pub uri_size_max: u32,
+    /// Milliseconds from the opening of a transport to WELCOME.
+    pub join_timeout_ms: u32,
+    /// Milliseconds from our GOODBYE to the peer's.
+    pub goodbye_timeout_ms: u32,
+    /// Request ids must be 1, 2, 3, … (`true`) or only fresh (`false`: old clients use random ones).
+    pub strict_request_ids: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            subscriptions_per_session_max: 64 * 1024,
+            registrations_per_session_max: 64 * 1024,
+            calls_per_session_max: 64 * 1024,
+            invocations_per_session_max: 64 * 1024,
+            requests_per_session_max: 4 * 1024,
+            uri_size_max: 2 * 1024,
+            join_timeout_ms: 10_000,
+            goodbye_timeout_ms: 5_000,
+            strict_request_ids: false,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What the core asks its host to do. The host is a worker of the real node, or the simulator.
+
+use crossring_codec::message::Message;
+
+use crate::address::{SessionKey, ShardId};
+use crate::letter::Letter;
+
+/// Why a message was not taken for a session. The session itself lives on.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Refused {
+    /// Longer than the peer said it accepts.
+    TooLarge,
+    /// The receiver's serializer cannot carry a value of the payload.
+    Unrepresentable,
+    /// The transport is gone or being closed; its [`crate::input::Input::Closed`] is on the way.
+    Gone,
+}
+
+/// Why the core ends a transport. One enum for log, counter and metrics.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum EndCause {
+    /// Both sides said GOODBYE and the transport is not used for another session.
+    Goodbye,
+    /// We sent ABORT.
+    Aborted,
+    /// The peer sent ABORT.
+    PeerAborted,
+    /// No WELCOME within the time allowed.
+    JoinTimeout,
+    /// The peer did not answer our GOODBYE in time.
+    GoodbyeTimeout,
+}
+
+/// Carries letters between shards.
+pub trait Post {
+    /// Hands a letter over, to be delivered in order per (sender, receiver, lane). Never refuses: the host bounds the lanes
+    /// by reading its sources no further while [`crate::letter::Lane::Data`] has no credit.
+    fn post(&mut self, to: ShardId, letter: Letter);
+}
+
+/// Takes everything a shard emits. Handlers run to completion and append; nothing is read back.
+pub trait Outbox: Post {
+    /// Encodes `message` into the outgoing queue of `session`, behind everything sent before.
+    ///
+    /// When the queue is over its limit the host drops an EVENT (and counts it) or ends the session for anything else;
+    /// both look like success here.
+    fn send(&mut self, session: SessionKey, message: &Message<'_>) -> Result<(), Refused>;
+
+    /// Sends one EVENT to many: encoded once per group of equal serializer and framing, shared by its receivers.
+    /// `except` is skipped. Receivers that cannot take it are counted by the host.
+    fn fan_out(&mut self, event: &Message<'_>, receivers: &[SessionKey], except: Option<SessionKey>);
+
+    /// Ends the transport of `session` once everything sent to it has left.
+    fn end(&mut self, session: SessionKey, cause: EndCause);
+}
