@@ -7,7 +7,11 @@
 
 pub mod address;
 pub mod config;
+pub mod counters;
 pub mod input;
+pub mod inspect;
 pub mod letter;
 pub mod limits;
 pub mod outbox;
+pub mod registry;
+pub mod shard;

@@ -1,0 +1,38 @@
+//! What a shard counts: plain numbers since its start, exported by the host.
+
+/// The counters of one shard.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Counters {
+    /// Messages received from peers.
+    pub messages: u64,
+    /// Sessions that got WELCOME.
+    pub sessions_joined: u64,
+    /// Sessions that ended after WELCOME.
+    pub sessions_left: u64,
+    /// ABORTs sent.
+    pub aborts: u64,
+    /// PUBLISH accepted.
+    pub publications: u64,
+    /// EVENTs handed to the host, one for each receiver.
+    pub events: u64,
+    /// CALL accepted.
+    pub calls: u64,
+    /// INVOCATIONs sent.
+    pub invocations: u64,
+    /// Final RESULTs sent.
+    pub results: u64,
+    /// Progressive RESULTs sent.
+    pub results_progressive: u64,
+    /// ERRORs sent.
+    pub errors: u64,
+    /// Answers of callees that nobody waits for any more.
+    pub answers_ignored: u64,
+    /// Letters posted.
+    pub letters_sent: u64,
+    /// Letters taken.
+    pub letters_received: u64,
+    /// Publications of other shards that found no subscriber here any more.
+    pub publications_stale: u64,
+    /// Calls sent back to the caller's shard.
+    pub calls_returned: u64,
+}
