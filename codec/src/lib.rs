@@ -9,5 +9,6 @@ pub mod limits;
 pub mod message;
 pub mod payload;
 pub mod serializer;
+pub mod transport;
 pub mod uri;
 pub mod value;

@@ -1,0 +1,95 @@
+//! The client's side of the WebSocket handshake (RFC 6455 §4.1).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{FIELDS_MAX, Fields, HeadReader, accept_of, refused_head};
+use crate::serializer::{Serializer, SerializerSet};
+use crate::transport::error::TransportErrorKind;
+use crate::transport::framing::Framing;
+use crate::transport::mask::MaskKeys;
+use crate::transport::websocket::{WebSocket, WebSocketLimits, WebSocketUrl};
+
+#[derive(Debug)]
+pub(crate) struct ClientHandshake {
+    reader: HeadReader,
+    accept: String,
+    offered: SerializerSet,
+    limits: WebSocketLimits,
+    mask_keys: MaskKeys,
+}
+
+impl ClientHandshake {
+    /// Appends the request to `out`. `serializers` are offered in this order.
+    pub(crate) fn new(
+        url: &WebSocketUrl,
+        serializers: &[Serializer],
+        limits: &WebSocketLimits,
+        seed: u64,
+        out: &mut Vec<u8>,
+    ) -> ClientHandshake {
+        let mut mask_keys = MaskKeys::new(seed);
+        let nonce = [mask_keys.next_u64().to_be_bytes(), mask_keys.next_u64().to_be_bytes()].concat();
+        let key = STANDARD.encode(nonce);
+        let subprotocols: Vec<_> = serializers.iter().map(|serializer| serializer.subprotocol()).collect();
+        let request = format!(
+            "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
+            url.resource(),
+            url.authority(),
+            subprotocols.join(", ")
+        );
+        out.extend_from_slice(request.as_bytes());
+        ClientHandshake {
+            reader: HeadReader::new(limits.head_size_max),
+            accept: accept_of(&key),
+            offered: serializers.iter().copied().collect(),
+            limits: *limits,
+            mask_keys,
+        }
+    }
+
+    /// Reads the response; none until it is whole.
+    pub(crate) fn next(
+        &mut self,
+        input: &[u8],
+        consumed: &mut usize,
+    ) -> Result<Option<WebSocket>, TransportErrorKind> {
+        let Some(head) = self.reader.next(input, consumed)? else { return Ok(None) };
+        let serializer = read_response(head, &self.accept, self.offered)?;
+        let framing = Framing::websocket_client(serializer);
+        Ok(Some(WebSocket::new(framing, &self.limits, self.mask_keys)))
+    }
+}
+
+fn read_response(
+    head: &[u8],
+    accept: &str,
+    offered: SerializerSet,
+) -> Result<Serializer, TransportErrorKind> {
+    let mut headers = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut response = httparse::Response::new(&mut headers);
+    response.parse(head).map_err(refused_head)?;
+    if response.version != Some(1) {
+        return Err(TransportErrorKind::HttpVersion);
+    }
+    match response.code.unwrap_or_default() {
+        101 => {}
+        status => return Err(TransportErrorKind::StatusUnexpected(status)),
+    }
+    let fields = Fields(response.headers);
+    if !fields.has_token("upgrade", "websocket") || !fields.has_token("connection", "upgrade") {
+        return Err(TransportErrorKind::UpgradeMissing);
+    }
+    if fields.one("sec-websocket-accept")? != Some(accept) {
+        return Err(TransportErrorKind::AcceptMismatch);
+    }
+    if fields.list("sec-websocket-extensions").next().is_some() {
+        return Err(TransportErrorKind::ExtensionUnexpected);
+    }
+    fields
+        .one("sec-websocket-protocol")?
+        .and_then(Serializer::from_subprotocol)
+        .filter(|serializer| offered.contains(*serializer))
+        .ok_or(TransportErrorKind::SubprotocolUnsupported)
+}

@@ -1,0 +1,256 @@
+//! The server's side of the WebSocket handshake (RFC 6455 §4.2).
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{FIELDS_MAX, Fields, HeadReader, accept_of, refused_head};
+use crate::serializer::{Serializer, SerializerSet};
+use crate::transport::error::TransportErrorKind;
+use crate::transport::framing::Framing;
+use crate::transport::mask::MaskKeys;
+use crate::transport::websocket::{WebSocket, WebSocketLimits};
+
+/// What a WebSocket listener accepts.
+#[derive(Clone, Debug)]
+pub struct WebSocketServerOptions {
+    /// The serializers spoken. The first one in the *client's* list that is in here is taken.
+    pub serializers: SerializerSet,
+    /// The path served, without query; any path if none.
+    pub path: Option<String>,
+    /// Origins of web pages that may connect, where `*` stands for anything. They are compared
+    /// with the `Origin` as sent, and with its port made explicit (`https://example.com:443`).
+    /// Whoever sends no `Origin` is no web page, and may connect.
+    pub origins: Vec<String>,
+    /// Whether `Origin: null` (local files, sandboxed pages) may connect.
+    pub null_origin_allowed: bool,
+    /// Whether a client must name a subprotocol we speak; otherwise `wamp.2.json` is assumed, and
+    /// not announced.
+    pub subprotocol_required: bool,
+    /// What is taken at most.
+    pub limits: WebSocketLimits,
+}
+
+impl Default for WebSocketServerOptions {
+    fn default() -> WebSocketServerOptions {
+        WebSocketServerOptions {
+            serializers: SerializerSet::ALL,
+            path: None,
+            origins: vec!["*".to_owned()],
+            null_origin_allowed: true,
+            subprotocol_required: true,
+            limits: WebSocketLimits::default(),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct ServerHandshake {
+    options: Arc<WebSocketServerOptions>,
+    reader: HeadReader,
+}
+
+/// A request that passed every check.
+struct Upgrade {
+    accept: String,
+    serializer: Serializer,
+    announced: bool,
+}
+
+impl ServerHandshake {
+    pub(crate) fn new(options: &Arc<WebSocketServerOptions>) -> ServerHandshake {
+        let reader = HeadReader::new(options.limits.head_size_max);
+        ServerHandshake { options: Arc::clone(options), reader }
+    }
+
+    /// Reads the request; none until it is whole. The response replaces `reply`.
+    pub(crate) fn next(
+        &mut self,
+        input: &[u8],
+        consumed: &mut usize,
+        reply: &mut Vec<u8>,
+    ) -> Result<Option<WebSocket>, TransportErrorKind> {
+        let Some(head) = self.reader.next(input, consumed)? else { return Ok(None) };
+        let upgrade = read_request(head, &self.options)?;
+        reply.clear();
+        put_response(&upgrade, reply);
+        let framing = Framing::websocket_server(upgrade.serializer);
+        Ok(Some(WebSocket::new(framing, &self.options.limits, MaskKeys::new(0))))
+    }
+
+    /// Appends the HTTP response that says what is wrong.
+    pub(crate) fn refuse(&self, kind: TransportErrorKind, out: &mut Vec<u8>) {
+        let (status, fields) = match kind {
+            TransportErrorKind::HttpHeadTooLong => ("431 Request Header Fields Too Large", CLOSE),
+            TransportErrorKind::HttpMethod => ("405 Method Not Allowed", ALLOW),
+            TransportErrorKind::HttpVersion => ("505 HTTP Version Not Supported", CLOSE),
+            TransportErrorKind::PathUnknown => ("404 Not Found", CLOSE),
+            TransportErrorKind::UpgradeMissing | TransportErrorKind::VersionUnsupported => {
+                ("426 Upgrade Required", UPGRADE)
+            }
+            TransportErrorKind::OriginRefused => ("403 Forbidden", CLOSE),
+            TransportErrorKind::TooManyConnections => ("503 Service Unavailable", CLOSE),
+            _ => ("400 Bad Request", CLOSE),
+        };
+        let text = match kind {
+            TransportErrorKind::SubprotocolUnsupported => {
+                let names: Vec<_> = self.options.serializers.iter().map(Serializer::subprotocol).collect();
+                format!("This server only speaks WebSocket subprotocols {}\n", names.join(", "))
+            }
+            _ => format!("{kind}\n"),
+        };
+        let response = format!(
+            "HTTP/1.1 {status}\r\n{fields}Content-Type: text/plain; charset=utf-8\r\n\
+             Content-Length: {}\r\n\r\n{text}",
+            text.len()
+        );
+        out.extend_from_slice(response.as_bytes());
+    }
+}
+
+fn read_request(head: &[u8], options: &WebSocketServerOptions) -> Result<Upgrade, TransportErrorKind> {
+    let mut headers = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    request.parse(head).map_err(refused_head)?;
+    if request.method != Some("GET") {
+        return Err(TransportErrorKind::HttpMethod);
+    }
+    let path = path_of(request.path.unwrap_or_default());
+    if options.path.as_deref().is_some_and(|served| served != path) {
+        return Err(TransportErrorKind::PathUnknown);
+    }
+    let fields = Fields(request.headers);
+    if !fields.has_token("upgrade", "websocket") || !fields.has_token("connection", "upgrade") {
+        return Err(TransportErrorKind::UpgradeMissing);
+    }
+    if request.version != Some(1) {
+        return Err(TransportErrorKind::HttpVersion);
+    }
+    read_fields(fields, options)
+}
+
+fn read_fields(fields: Fields<'_>, options: &WebSocketServerOptions) -> Result<Upgrade, TransportErrorKind> {
+    if fields.one("host")?.is_none() {
+        return Err(TransportErrorKind::HttpMalformed);
+    }
+    if fields.one("sec-websocket-version")? != Some("13") {
+        return Err(TransportErrorKind::VersionUnsupported);
+    }
+    let key = fields.one("sec-websocket-key")?.filter(|key| is_key(key));
+    let key = key.ok_or(TransportErrorKind::KeyInvalid)?;
+    if let Some(origin) = fields.one("origin")?
+        && !origin_allowed(origin, options)
+    {
+        return Err(TransportErrorKind::OriginRefused);
+    }
+    let chosen = fields
+        .list("sec-websocket-protocol")
+        .filter_map(Serializer::from_subprotocol)
+        .find(|serializer| options.serializers.contains(*serializer));
+    let serializer = match chosen {
+        None if !options.subprotocol_required => Serializer::JSON,
+        chosen => chosen.ok_or(TransportErrorKind::SubprotocolUnsupported)?,
+    };
+    Ok(Upgrade { accept: accept_of(key), serializer, announced: chosen.is_some() })
+}
+
+fn put_response(upgrade: &Upgrade, out: &mut Vec<u8>) {
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+          Sec-WebSocket-Accept: ",
+    );
+    out.extend_from_slice(upgrade.accept.as_bytes());
+    if upgrade.announced {
+        out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
+        out.extend_from_slice(upgrade.serializer.subprotocol().as_bytes());
+    }
+    out.extend_from_slice(b"\r\n\r\n");
+}
+
+/// The path of a request target, in origin form or absolute form, without its query.
+fn path_of(target: &str) -> &str {
+    let path = match target.split_once("://") {
+        Some((_, rest)) if !target.starts_with('/') => rest.find('/').map_or("/", |at| &rest[at..]),
+        _ => target,
+    };
+    path.split_once('?').map_or(path, |(path, _)| path)
+}
+
+fn is_key(key: &str) -> bool {
+    let mut nonce = [0; 18];
+    key.len() == 24 && STANDARD.decode_slice(key, &mut nonce) == Ok(16)
+}
+
+fn origin_allowed(origin: &str, options: &WebSocketServerOptions) -> bool {
+    if origin == "null" {
+        return options.null_origin_allowed;
+    }
+    let port = match origin.split_once("://") {
+        Some(("http", host)) if !has_port(host) => ":80",
+        Some(("https", host)) if !has_port(host) => ":443",
+        _ => "",
+    };
+    let explicit = format!("{origin}{port}");
+    options.origins.iter().any(|pattern| matches(pattern, origin) || matches(pattern, &explicit))
+}
+
+fn has_port(host: &str) -> bool {
+    host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|octet| octet.is_ascii_digit()))
+}
+
+/// Whether `text` is `pattern`, in which `*` stands for any text. Letters compare without case.
+fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.to_ascii_lowercase(), text.to_ascii_lowercase());
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(first) else { return false };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    for part in middle.split('*') {
+        // The leftmost place is the best one: it leaves most text for the parts that follow.
+        let Some(at) = text.find(part) else { return false };
+        text = &text[at + part.len()..];
+    }
+    text.ends_with(last)
+}
+
+const CLOSE: &str = "Connection: close\r\n";
+const ALLOW: &str = "Allow: GET\r\nConnection: close\r\n";
+const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade, close\r\nSec-WebSocket-Version: 13\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_match_patterns() {
+        for (pattern, origin, expected) in [
+            ("*", "https://example.com", true),
+            ("https://example.com", "https://example.com", true),
+            ("https://example.com:443", "https://example.com", true),
+            ("https://example.com:443", "https://example.com:8443", false),
+            ("http://*.example.com:*", "http://a.b.example.com", true),
+            ("http://*.example.com:*", "http://example.com", false),
+            ("http://*.example.com", "http://a.example.com.evil.org", false),
+            ("*example*", "http://EXAMPLE.org", true),
+            ("a*a", "a", false),
+            ("http://localhost:*", "http://localhost:3000", true),
+            ("http://[::1]:80", "http://[::1]", true),
+        ] {
+            let options = WebSocketServerOptions { origins: vec![pattern.to_owned()], ..Default::default() };
+            assert_eq!(origin_allowed(origin, &options), expected, "{pattern} {origin}");
+        }
+    }
+
+    #[test]
+    fn paths_lose_query_and_authority() {
+        for (target, path) in [
+            ("/ws", "/ws"),
+            ("/ws?a=b://c", "/ws"),
+            ("http://host:80/ws?x", "/ws"),
+            ("http://host", "/"),
+            ("*", "*"),
+        ] {
+            assert_eq!(path_of(target), path);
+        }
+    }
+}
