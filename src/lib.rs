@@ -1,1 +1,4 @@
 //! Node.
+#![forbid(unsafe_code)]
+
+pub mod config;

@@ -1,2 +1,4 @@
 //! Binary.
+#![forbid(unsafe_code)]
+
 fn main() {}

@@ -1,0 +1,478 @@
+//! The resolved configuration: plain typed data that the node starts from. No serde, no text left to interpret.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything a node needs to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// `controller.id`: the name sent to clients as `x_cb_node`; `None` = made from host name and process id.
+    pub controller_id: Option<String>,
+    /// Number of data threads; `None` = one per available core.
+    pub shards: Option<u16>,
+    /// Kernel interface for sockets.
+    pub engine: EngineChoice,
+    /// Limits that hold for every session.
+    pub limits: NodeLimits,
+    /// Realms of all router workers, names are distinct.
+    pub realms: Vec<RealmConfig>,
+    /// Listening transports of all router workers, ids are distinct.
+    pub transports: Vec<TransportConfig>,
+}
+
+/// Which engine drives sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EngineChoice {
+    /// io_uring where the kernel allows it, else epoll with one warning.
+    #[default]
+    Auto,
+    /// io_uring or no start.
+    IoUring,
+    /// epoll.
+    Epoll,
+}
+
+/// Limits of every session of the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeLimits {
+    /// What happens to a session that does not read.
+    pub slow_consumer: SlowConsumer,
+    /// Bytes that may wait for one session before `slow_consumer` applies.
+    pub outbound_bytes_max: usize,
+    /// Time from accept to WELCOME; `None` = no limit.
+    pub auth_timeout: Option<Duration>,
+    /// Time that sessions get to leave at shutdown.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for NodeLimits {
+    fn default() -> Self {
+        NodeLimits {
+            slow_consumer: SlowConsumer::DropEvents,
+            outbound_bytes_max: 16 << 20,
+            auth_timeout: Some(Duration::from_secs(10)),
+            shutdown_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What happens to a session whose outbound queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SlowConsumer {
+    /// Its EVENTs are dropped and counted.
+    #[default]
+    DropEvents,
+    /// It is closed.
+    CloseSession,
+}
+
+/// One realm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RealmConfig {
+    /// Name in the management API.
+    pub id: String,
+    /// URI of the realm.
+    pub name: String,
+    /// What each role may do; names are distinct.
+    pub roles: Vec<RoleConfig>,
+    /// Settings of the realm.
+    pub options: RealmOptions,
+}
+
+/// `realms[].options`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RealmOptions {
+    /// Which URIs clients may use.
+    pub uri_check: UriCheck,
+    /// Whether procedures and events below `wamp.` describe the realm.
+    pub enable_meta_api: bool,
+    /// Whether the same is offered on the management realm.
+    pub bridge_meta_api: bool,
+}
+
+impl Default for RealmOptions {
+    fn default() -> Self {
+        RealmOptions { uri_check: UriCheck::Loose, enable_meta_api: true, bridge_meta_api: false }
+    }
+}
+
+/// How URIs of clients are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UriCheck {
+    /// No white space, no `#`.
+    #[default]
+    Loose,
+    /// Lower case letters, digits and `_` only.
+    Strict,
+}
+
+/// One role of a realm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleConfig {
+    /// Name in the management API.
+    pub id: String,
+    /// The authrole.
+    pub name: String,
+    /// Rules; what no rule matches is denied.
+    pub permissions: Vec<Permission>,
+    /// Whether a role without rules may do everything.
+    pub allow_by_default: bool,
+}
+
+/// One rule of a role, already normalised: `uri` holds no stars any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permission {
+    /// URI, prefix, or pattern with empty components.
+    pub uri: String,
+    /// How `uri` is matched.
+    pub matching: Match,
+    /// Permitted actions.
+    pub allow: Allow,
+    /// Whose identity is disclosed.
+    pub disclose: Disclose,
+    /// Whether a decision may be remembered for the session.
+    pub cache: bool,
+}
+
+/// Matching policy of a permission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Match {
+    /// The URI itself.
+    Exact,
+    /// Every URI that begins with the text, characters not components.
+    Prefix,
+    /// Empty components match any component.
+    Wildcard,
+}
+
+/// Actions that a permission allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Allow {
+    /// CALL.
+    pub call: bool,
+    /// REGISTER.
+    pub register: bool,
+    /// PUBLISH.
+    pub publish: bool,
+    /// SUBSCRIBE.
+    pub subscribe: bool,
+}
+
+impl Allow {
+    /// All four actions.
+    pub const ALL: Allow = Allow { call: true, register: true, publish: true, subscribe: true };
+}
+
+/// Identities that a permission discloses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Disclose {
+    /// The caller, to callees.
+    pub caller: bool,
+    /// The publisher, to subscribers.
+    pub publisher: bool,
+}
+
+/// One listening transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransportConfig {
+    /// Name in logs and in the management API.
+    pub id: String,
+    /// Framing and its settings.
+    pub kind: TransportKind,
+    /// Where to listen.
+    pub endpoint: Endpoint,
+    /// Serializers offered; `None` = all. Never an empty list.
+    pub serializers: Option<Vec<SerializerName>>,
+    /// How clients prove who they are; `None` = anybody joins with role `anonymous`.
+    pub auth: Option<AuthConfig>,
+    /// Connections held at once over all shards; more are aborted at accept.
+    pub max_connections: u64,
+}
+
+/// Framing of a transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransportKind {
+    /// WAMP over WebSocket.
+    WebSocket(WebSocketOptions),
+    /// WAMP over RawSocket.
+    RawSocket(RawSocketOptions),
+}
+
+/// Settings of a WebSocket transport. Times are `None` when off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSocketOptions {
+    /// URL clients use, for messages only: any request path is accepted.
+    pub url: Option<String>,
+    /// Origin patterns; `*` in a pattern matches any text.
+    pub allowed_origins: Vec<String>,
+    /// Accept `Origin: null`.
+    pub allow_null_origin: bool,
+    /// Time for the opening handshake.
+    pub open_handshake_timeout: Option<Duration>,
+    /// Time for the closing handshake.
+    pub close_handshake_timeout: Option<Duration>,
+    /// Answer a plain GET with a status page instead of 426.
+    pub enable_webstatus: bool,
+    /// Check text messages for valid UTF-8.
+    pub validate_utf8: bool,
+    /// Refuse unmasked frames.
+    pub require_masked_client_frames: bool,
+    /// Largest frame taken, in bytes; `None` = bounded by `max_message_size` only.
+    pub max_frame_size: Option<usize>,
+    /// Largest message taken, in bytes.
+    pub max_message_size: usize,
+    /// Drop the connection at a violation, without a closing handshake.
+    pub fail_by_drop: bool,
+    /// Answer a close frame with its own code and reason.
+    pub echo_close_codereason: bool,
+    /// Set TCP_NODELAY.
+    pub tcp_nodelay: bool,
+    /// Time between pings.
+    pub auto_ping_interval: Option<Duration>,
+    /// Time to answer a ping.
+    pub auto_ping_timeout: Option<Duration>,
+    /// Bytes in a ping, 12..=125.
+    pub auto_ping_size: u8,
+    /// Whether any received data counts as an answer to a ping.
+    pub auto_ping_restart_on_any_traffic: bool,
+    /// Refuse clients that name no WAMP subprotocol; otherwise they speak JSON.
+    pub require_websocket_subprotocol: bool,
+    /// Send the version in the `Server` header.
+    pub show_server_version: bool,
+}
+
+/// Largest message of any transport, in bytes: 64 MiB.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Largest message where nothing is configured, in bytes: 16 MiB.
+pub const MESSAGE_BYTES_DEFAULT: usize = 16 << 20;
+/// Connections of one transport where nothing is configured.
+pub const CONNECTIONS_DEFAULT: u64 = 50_000;
+/// Listen backlog where nothing is configured.
+pub const BACKLOG_DEFAULT: u16 = 1024;
+
+const _: () = assert!(MESSAGE_BYTES_DEFAULT <= MESSAGE_BYTES_MAX);
+
+impl Default for WebSocketOptions {
+    fn default() -> Self {
+        WebSocketOptions {
+            url: None,
+            allowed_origins: vec!["*".into()],
+            allow_null_origin: true,
+            open_handshake_timeout: None,
+            close_handshake_timeout: None,
+            enable_webstatus: true,
+            validate_utf8: true,
+            require_masked_client_frames: true,
+            max_frame_size: None,
+            max_message_size: MESSAGE_BYTES_DEFAULT,
+            fail_by_drop: false,
+            echo_close_codereason: false,
+            tcp_nodelay: true,
+            auto_ping_interval: None,
+            auto_ping_timeout: None,
+            auto_ping_size: 12,
+            auto_ping_restart_on_any_traffic: true,
+            require_websocket_subprotocol: true,
+            show_server_version: false,
+        }
+    }
+}
+
+/// Settings of a RawSocket transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawSocketOptions {
+    /// Largest message taken, in bytes, 512..=16 MiB; announced as the next power of two.
+    pub max_message_size: usize,
+}
+
+impl Default for RawSocketOptions {
+    fn default() -> Self {
+        RawSocketOptions { max_message_size: MESSAGE_BYTES_DEFAULT }
+    }
+}
+
+/// Where a transport listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A TCP port.
+    Tcp(TcpEndpoint),
+    /// A Unix socket.
+    Unix(UnixEndpoint),
+}
+
+/// A listening TCP port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpEndpoint {
+    /// Address to bind; unspecified (`0.0.0.0` or `::`) for all.
+    pub address: IpAddr,
+    /// Port; 0 (never from a file) lets the kernel choose.
+    pub port: u16,
+    /// Connections the kernel holds until they are accepted.
+    pub backlog: u16,
+    /// TCP_USER_TIMEOUT of accepted connections.
+    pub user_timeout: Option<Duration>,
+}
+
+/// A listening Unix socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnixEndpoint {
+    /// Path with environment references expanded; relative to the node directory.
+    pub path: PathBuf,
+    /// Permissions of the socket file; `None` = by the umask.
+    pub mode: Option<u32>,
+    /// Connections the kernel holds until they are accepted.
+    pub backlog: u16,
+}
+
+/// A serializer, plain and batched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SerializerName {
+    /// JSON.
+    Json,
+    /// MessagePack.
+    MsgPack,
+    /// CBOR.
+    Cbor,
+}
+
+/// Authentication of a transport: the methods offered. The order of a client's list decides, not this one's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthConfig {
+    /// At least one method, each kind at most once.
+    pub methods: Vec<AuthMethod>,
+}
+
+/// One authentication method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// No proof.
+    Anonymous(AnonymousAuth),
+    /// A shared secret sent in clear.
+    Ticket(TicketAuth),
+}
+
+/// `auth.anonymous`, type static.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnonymousAuth {
+    /// authrole of every session.
+    pub role: String,
+    /// authid of every session; `None` = random.
+    pub authid: Option<String>,
+}
+
+/// `auth.ticket`, type static.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketAuth {
+    /// Principals; authids are distinct.
+    pub principals: Vec<TicketPrincipal>,
+}
+
+/// One principal of ticket authentication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TicketPrincipal {
+    /// authid.
+    pub authid: String,
+    /// The ticket; `None` = it comes from an environment variable that is not set, so login always fails.
+    pub ticket: Option<Secret>,
+    /// authrole; `None` = the login fails for want of a role.
+    pub role: Option<String>,
+}
+
+/// Text that is never shown: `Debug` prints no part of it. Compare it in constant time.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Secret(text.into())
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl NodeConfig {
+    /// The node that starts without any configuration file: realm `realm1`, role `anonymous` may do everything,
+    /// WebSocket on `ws://127.0.0.1:8080/ws`, RawSocket on `127.0.0.1:8081`. Loopback only.
+    pub fn default_node() -> Self {
+        let url = Some("ws://127.0.0.1:8080/ws".to_string());
+        let websocket = TransportKind::WebSocket(WebSocketOptions { url, ..WebSocketOptions::default() });
+        let rawsocket = TransportKind::RawSocket(RawSocketOptions::default());
+        NodeConfig {
+            controller_id: None,
+            shards: None,
+            engine: EngineChoice::Auto,
+            limits: NodeLimits::default(),
+            realms: vec![RealmConfig {
+                id: "realm001".into(),
+                name: "realm1".into(),
+                roles: vec![RoleConfig::allow_all("role001", "anonymous")],
+                options: RealmOptions::default(),
+            }],
+            transports: vec![
+                TransportConfig::on_loopback("transport001", websocket, 8080),
+                TransportConfig::on_loopback("transport002", rawsocket, 8081),
+            ],
+        }
+    }
+}
+
+impl RoleConfig {
+    /// A role that may do everything.
+    pub fn allow_all(id: &str, name: &str) -> Self {
+        let everything = Permission {
+            uri: String::new(),
+            matching: Match::Prefix,
+            allow: Allow::ALL,
+            disclose: Disclose::default(),
+            cache: true,
+        };
+        RoleConfig {
+            id: id.into(),
+            name: name.into(),
+            permissions: vec![everything],
+            allow_by_default: false,
+        }
+    }
+}
+
+impl TransportConfig {
+    /// A transport on a loopback port with default settings and no authentication.
+    pub fn on_loopback(id: &str, kind: TransportKind, port: u16) -> Self {
+        let address = IpAddr::from([127, 0, 0, 1]);
+        TransportConfig {
+            id: id.into(),
+            kind,
+            endpoint: Endpoint::Tcp(TcpEndpoint {
+                address,
+                port,
+                backlog: BACKLOG_DEFAULT,
+                user_timeout: None,
+            }),
+            serializers: None,
+            auth: None,
+            max_connections: CONNECTIONS_DEFAULT,
+        }
+    }
+}
+
+impl Endpoint {
+    /// What no two transports may share.
+    pub(super) fn place(&self) -> String {
+        match self {
+            Endpoint::Tcp(tcp) => std::net::SocketAddr::new(tcp.address, tcp.port).to_string(),
+            Endpoint::Unix(unix) => unix.path.display().to_string(),
+        }
+    }
+}

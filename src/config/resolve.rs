@@ -1,0 +1,143 @@
+//! From the document as written to [`NodeConfig`]: defaults, environment references, generated ids, and the faults
+//! that only show across objects (names used twice, variables that are not set).
+
+mod auth;
+mod realm;
+mod transport;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::Value;
+
+use super::cursor::Cursor;
+use super::fault::Faults;
+use super::node::{EngineChoice, NodeConfig, NodeLimits, SlowConsumer};
+use super::syntax;
+
+/// Reads a variable of the environment.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// What resolution carries along.
+pub(super) struct Resolver<'a> {
+    pub(super) environment: Environment<'a>,
+    pub(super) faults: &'a mut Faults,
+    /// Remarks that stop nothing.
+    pub(super) warnings: &'a mut Vec<String>,
+}
+
+/// Resolves the whole document. With faults in the document the result is incomplete and must not be used.
+pub(super) fn node(document: &Value, resolver: &mut Resolver<'_>) -> NodeConfig {
+    let root = Cursor::root(document);
+    let controller = root.key("controller");
+    let options = controller.key("options");
+    let mut node = NodeConfig {
+        controller_id: controller.key("id").string(),
+        shards: options.key("shards").integer(),
+        engine: engine(options.key("engine").text()),
+        limits: limits(&options),
+        realms: Vec::new(),
+        transports: Vec::new(),
+    };
+    let mut names = Names::default();
+    for worker in root.key("workers").items() {
+        names.claim("worker id", worker.key("id").text(), worker.key("id").path, resolver.faults);
+        if worker.key("type").text() == Some("router") && !is_disabled(&worker, resolver.environment) {
+            router(&worker, &mut node, &mut names, resolver);
+        }
+    }
+    node
+}
+
+fn router(worker: &Cursor<'_>, node: &mut NodeConfig, names: &mut Names, resolver: &mut Resolver<'_>) {
+    for written in worker.key("realms").items() {
+        names.claim("realm", written.key("name").text(), written.key("name").path, resolver.faults);
+        names.claim("realm id", written.key("id").text(), written.key("id").path, resolver.faults);
+        node.realms.push(realm::realm(&written, names, resolver));
+    }
+    for written in worker.key("transports").items() {
+        names.claim("transport id", written.key("id").text(), written.key("id").path, resolver.faults);
+        let transport = transport::transport(&written, names, resolver);
+        if let Some(transport) = transport {
+            let place = transport.endpoint.place();
+            names.claim("endpoint", Some(&place), written.key("endpoint").path, resolver.faults);
+            node.transports.push(transport);
+        }
+    }
+}
+
+/// Whether `options.disabled` takes a worker out.
+pub(super) fn is_disabled(worker: &Cursor<'_>, environment: Environment<'_>) -> bool {
+    let options = worker.key("options");
+    match options.key("disabled").value {
+        Value::Bool(flag) => *flag,
+        Value::String(text) => {
+            syntax::braced_reference(text).and_then(environment).is_some_and(|value| !value.is_empty())
+        }
+        _ => false,
+    }
+}
+
+fn engine(text: Option<&str>) -> EngineChoice {
+    match text {
+        Some("io_uring") => EngineChoice::IoUring,
+        Some("epoll") => EngineChoice::Epoll,
+        _ => EngineChoice::Auto,
+    }
+}
+
+fn limits(options: &Cursor<'_>) -> NodeLimits {
+    let default = NodeLimits::default();
+    NodeLimits {
+        slow_consumer: match options.key("slow_consumer").text() {
+            Some("close_session") => SlowConsumer::CloseSession,
+            _ => SlowConsumer::DropEvents,
+        },
+        outbound_bytes_max: options.key("outbound_bytes_max").integer().unwrap_or(default.outbound_bytes_max),
+        auth_timeout: match options.key("auth_timeout").is_present() {
+            true => options.key("auth_timeout").milliseconds(),
+            false => default.auth_timeout,
+        },
+        shutdown_timeout: match options.key("shutdown_timeout").is_present() {
+            true => options.key("shutdown_timeout").milliseconds().unwrap_or_default(),
+            false => default.shutdown_timeout,
+        },
+    }
+}
+
+/// Names already taken, per sort of name, and the counters of generated ids.
+#[derive(Default)]
+pub(super) struct Names {
+    taken: BTreeMap<(&'static str, String), String>,
+    counters: BTreeMap<&'static str, usize>,
+}
+
+impl Names {
+    /// Takes a name; a second taking is a fault.
+    pub(super) fn claim(
+        &mut self,
+        sort: &'static str,
+        name: Option<&str>,
+        path: impl fmt::Display,
+        faults: &mut Faults,
+    ) {
+        let Some(name) = name else { return };
+        let path = path.to_string();
+        match self.taken.get(&(sort, name.to_string())) {
+            Some(first) => faults.add(path, format!("{sort} {name:?} is already taken by {first}")),
+            None => {
+                self.taken.insert((sort, name.to_string()), path);
+            }
+        }
+    }
+
+    /// The written id, or the next generated one: `realm001`, `role002`.
+    pub(super) fn id(&mut self, sort: &'static str, written: Option<&str>) -> String {
+        if let Some(written) = written {
+            return written.to_string();
+        }
+        let counter = self.counters.entry(sort).or_default();
+        *counter += 1;
+        format!("{sort}{counter:03}")
+    }
+}

@@ -1,0 +1,173 @@
+//! Transports and endpoints.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::super::cursor::Cursor;
+use super::super::node::{
+    BACKLOG_DEFAULT, CONNECTIONS_DEFAULT, Endpoint, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX,
+    RawSocketOptions, SerializerName, TcpEndpoint, TransportConfig, TransportKind, UnixEndpoint,
+    WebSocketOptions,
+};
+use super::super::syntax;
+use super::{Names, Resolver, auth};
+
+/// `None` for transports this version does not build; the survey names them.
+pub(super) fn transport(
+    written: &Cursor<'_>,
+    names: &mut Names,
+    resolver: &mut Resolver<'_>,
+) -> Option<TransportConfig> {
+    let id = names.id("transport", written.key("id").text());
+    let auth = auth::auth(&written.key("auth"), resolver);
+    let endpoint = endpoint(&written.key("endpoint"), resolver);
+    let options = written.key("options");
+    let kind = match written.key("type").text()? {
+        "websocket" => TransportKind::WebSocket(websocket(&options, written.key("url").string())),
+        "rawsocket" => TransportKind::RawSocket(RawSocketOptions {
+            max_message_size: options.key("max_message_size").integer().unwrap_or(MESSAGE_BYTES_DEFAULT),
+        }),
+        _ => return None,
+    };
+    Some(TransportConfig {
+        id,
+        kind,
+        endpoint: endpoint?,
+        serializers: serializers(&written.key("serializers")),
+        auth,
+        max_connections: written.key("max_connections").integer().unwrap_or(CONNECTIONS_DEFAULT),
+    })
+}
+
+fn serializers(written: &Cursor<'_>) -> Option<Vec<SerializerName>> {
+    let mut names = Vec::new();
+    for name in written.items().filter_map(|item| item.text().and_then(serializer)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    written.is_present().then_some(names)
+}
+
+fn serializer(name: &str) -> Option<SerializerName> {
+    match name {
+        "json" => Some(SerializerName::Json),
+        "msgpack" => Some(SerializerName::MsgPack),
+        "cbor" => Some(SerializerName::Cbor),
+        _ => None,
+    }
+}
+
+fn websocket(written: &Cursor<'_>, url: Option<String>) -> WebSocketOptions {
+    let default = WebSocketOptions::default();
+    let flag = |name: &str, default: bool| written.key(name).flag(default);
+    let time = |name: &str| written.key(name).milliseconds();
+    WebSocketOptions {
+        url,
+        allowed_origins: match written.key("allowed_origins").value {
+            Value::Array(list) => list.iter().filter_map(Value::as_str).map(str::to_string).collect(),
+            _ => default.allowed_origins,
+        },
+        allow_null_origin: flag("allow_null_origin", default.allow_null_origin),
+        open_handshake_timeout: time("open_handshake_timeout"),
+        close_handshake_timeout: time("close_handshake_timeout"),
+        enable_webstatus: flag("enable_webstatus", default.enable_webstatus),
+        validate_utf8: flag("validate_utf8", default.validate_utf8),
+        require_masked_client_frames: flag(
+            "require_masked_client_frames",
+            default.require_masked_client_frames,
+        ),
+        max_frame_size: written.key("max_frame_size").nonzero(),
+        max_message_size: match written.key("max_message_size").is_present() {
+            true => written.key("max_message_size").nonzero().unwrap_or(MESSAGE_BYTES_MAX),
+            false => default.max_message_size,
+        },
+        fail_by_drop: flag("fail_by_drop", default.fail_by_drop),
+        echo_close_codereason: flag("echo_close_codereason", default.echo_close_codereason),
+        tcp_nodelay: flag("tcp_nodelay", default.tcp_nodelay),
+        auto_ping_interval: time("auto_ping_interval"),
+        auto_ping_timeout: time("auto_ping_timeout"),
+        auto_ping_size: written.key("auto_ping_size").integer().unwrap_or(default.auto_ping_size),
+        auto_ping_restart_on_any_traffic: flag(
+            "auto_ping_restart_on_any_traffic",
+            default.auto_ping_restart_on_any_traffic,
+        ),
+        require_websocket_subprotocol: flag(
+            "require_websocket_subprotocol",
+            default.require_websocket_subprotocol,
+        ),
+        show_server_version: flag("show_server_version", default.show_server_version),
+    }
+}
+
+fn endpoint(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<Endpoint> {
+    match written.key("type").text()? {
+        "tcp" => tcp(written, resolver).map(Endpoint::Tcp),
+        "unix" => Some(Endpoint::Unix(unix(written, resolver))),
+        _ => None,
+    }
+}
+
+fn tcp(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<TcpEndpoint> {
+    let address = address(written, resolver);
+    let port = port(&written.key("port"), resolver);
+    Some(TcpEndpoint {
+        address: address?,
+        port: port?,
+        backlog: written.key("backlog").integer().unwrap_or(BACKLOG_DEFAULT),
+        user_timeout: written.key("user_timeout").milliseconds(),
+    })
+}
+
+/// The port itself or that of `$NAME`. A variable that is not set, or holds no port, is a fault.
+fn port(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<u16> {
+    let Some(name) = written.text().filter(|text| (syntax::PORT_REFERENCE.accepts)(text)) else {
+        return written.nonzero();
+    };
+    let Some(value) = (resolver.environment)(&name[1..]) else {
+        resolver.faults.add(written.path, format!("environment variable '{name}' not set"));
+        return None;
+    };
+    let port = value.trim().parse().ok().filter(|port| *port > 0);
+    if port.is_none() {
+        resolver.faults.add(
+            written.path,
+            format!("expected integer 1..65535 in environment variable '{name}', got {value:?}"),
+        );
+    }
+    port
+}
+
+/// The address to bind: that of `interface`, else all addresses of the IP version.
+fn address(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<IpAddr> {
+    let version = written.key("version").integer::<u8>();
+    let interface = written.key("interface");
+    let address = match interface.text().unwrap_or_default() {
+        "" if version == Some(6) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        "localhost" if version == Some(6) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        literal => literal.parse().ok()?,
+    };
+    let is_of_version = version.is_none_or(|version| (version == 6) == address.is_ipv6());
+    if !is_of_version {
+        resolver
+            .faults
+            .add(interface.path, format!("{address} is no address of the IP version given by 'version'"));
+    }
+    is_of_version.then_some(address)
+}
+
+fn unix(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> UnixEndpoint {
+    let path = syntax::expand(written.key("path").text().unwrap_or_default(), resolver.environment);
+    if path.is_empty() {
+        resolver.faults.add(written.key("path").path, "the path of a Unix socket must not be empty");
+    }
+    UnixEndpoint {
+        path: PathBuf::from(path),
+        mode: written.key("mode").text().and_then(|text| u32::from_str_radix(text, 8).ok()),
+        backlog: written.key("backlog").integer().unwrap_or(BACKLOG_DEFAULT),
+    }
+}

@@ -1,0 +1,244 @@
+//! `auth`: one object per authentication method.
+
+use serde_json::{Map, Value};
+
+use super::super::schema::{Key, Kind, Rule, Table, Union, choice, key, later_variant, variant};
+use super::super::syntax::{ANY_NAME, HEXADECIMAL, PUBLIC_KEY, REALM, STRICT_URI};
+
+pub(super) static AUTH: Kind = Kind::Object(&METHODS);
+
+static METHODS: Table = Table {
+    name: "auth",
+    keys: &[
+        key("anonymous", &Kind::Tagged(&ANONYMOUS), "Anybody, without proof."),
+        key("ticket", &Kind::Tagged(&TICKET), "A shared secret sent in clear."),
+        key("wampcra", &Kind::Tagged(&WAMPCRA), "A shared secret, proven by challenge and response.").later(),
+        key("scram", &Kind::Tagged(&SCRAM), "A password, proven with SCRAM.").later(),
+        key("cryptosign", &Kind::Tagged(&CRYPTOSIGN), "An Ed25519 key.").later(),
+        key("tls", &Kind::Tagged(&TLS), "A TLS client certificate.").later(),
+        key("cookie", &Kind::Object(&COOKIE), "A cookie of an earlier login.").later(),
+        key("anonymous-proxy", &Kind::Tagged(&ANONYMOUS_PROXY), "A proxy on the same host.").later(),
+        key("cryptosign-proxy", &Kind::Tagged(&CRYPTOSIGN_PROXY), "A proxy with a node key.").later(),
+    ],
+    rules: &[],
+};
+
+static ROLE: Key = key("role", &Kind::Text, "authrole of the session.");
+static DEFAULT_ROLE: Key = key("default-role", &Kind::Text, "authrole of principals without `role`.");
+static REALM_KEY: Key =
+    key("realm", &Kind::Word(&REALM), "Realm the session is put on.").default("the requested one");
+
+/// A procedure that decides.
+static DYNAMIC: Table = Table {
+    name: "auth.*, type dynamic",
+    keys: &[
+        key("authenticator", &Kind::Word(&STRICT_URI), "Procedure that decides.").required(),
+        key("authenticator-realm", &Kind::Text, "Realm it is called on.").default("the requested one"),
+        key("authenticator-role", &Kind::Text, "authrole of the call.").default("trusted"),
+        DEFAULT_ROLE,
+    ],
+    rules: &[],
+};
+
+/// A Python function that decides.
+static FUNCTION: Table = Table {
+    name: "auth.*, type function",
+    keys: &[
+        key("create", &Kind::Text, "Python factory of the authenticator.").required(),
+        key("config", &Kind::Any, "Data for it."),
+        key("expose_controller", &Kind::Flag, "Hand it the controller.").default("false"),
+        DEFAULT_ROLE,
+    ],
+    rules: &[],
+};
+
+const fn method(what: &'static str, variants: &'static [super::super::schema::Variant]) -> Union {
+    Union { what, tag: "type", default: None, variants }
+}
+
+static ANONYMOUS: Union = method(
+    "WAMP-Anonymous configuration",
+    &[variant("static", &ANONYMOUS_STATIC), later_variant("dynamic", &DYNAMIC)],
+);
+
+static ANONYMOUS_STATIC: Table = Table {
+    name: "auth.anonymous, type static",
+    keys: &[
+        ROLE.default("anonymous"),
+        key("authid", &Kind::Text, "authid of every session.").default("random"),
+        REALM_KEY.no_effect("the requested realm is used"),
+    ],
+    rules: &[],
+};
+
+static TICKET: Union = method(
+    "WAMP-Ticket configuration",
+    &[
+        variant("static", &TICKET_STATIC),
+        later_variant("dynamic", &DYNAMIC),
+        later_variant("function", &FUNCTION),
+    ],
+);
+
+static TICKET_STATIC: Table = Table {
+    name: "auth.ticket, type static",
+    keys: &[
+        key("principals", &Kind::Map(&ANY_NAME, &Kind::Object(&TICKET_PRINCIPAL)), "Principal per authid.")
+            .required(),
+        DEFAULT_ROLE,
+    ],
+    rules: &[],
+};
+
+static TICKET_PRINCIPAL: Table = Table {
+    name: "auth.ticket.principals.*",
+    keys: &[
+        key("ticket", &Kind::Secret, "The ticket, or `${NAME}` to take it from the environment.").required(),
+        ROLE.default("`default-role`"),
+    ],
+    rules: &[],
+};
+
+static WAMPCRA: Union = method(
+    "WAMP-CRA configuration",
+    &[variant("static", &WAMPCRA_STATIC), variant("dynamic", &DYNAMIC), variant("function", &FUNCTION)],
+);
+
+static WAMPCRA_STATIC: Table = Table {
+    name: "auth.wampcra, type static",
+    keys: &[
+        key("users", &Kind::Map(&ANY_NAME, &Kind::Object(&WAMPCRA_USER)), "User per authid.").required(),
+        DEFAULT_ROLE,
+    ],
+    rules: &[],
+};
+
+static WAMPCRA_USER: Table = Table {
+    name: "auth.wampcra.users.*",
+    keys: &[
+        key("secret", &Kind::Secret, "The password, or `${NAME}` to take it from the environment.")
+            .required(),
+        ROLE,
+        key("salt", &Kind::Text, "Salt of the derived key."),
+        key("iterations", &Kind::Integer(1, 100_000_000), "Rounds of PBKDF2."),
+        key("keylen", &Kind::Integer(1, 1024), "Bytes of the derived key."),
+    ],
+    rules: &[],
+};
+
+static SCRAM: Union = method(
+    "WAMP-SCRAM configuration",
+    &[variant("static", &SCRAM_STATIC), variant("dynamic", &DYNAMIC), variant("function", &FUNCTION)],
+);
+
+static SCRAM_STATIC: Table = Table {
+    name: "auth.scram, type static",
+    keys: &[
+        key("principals", &Kind::Map(&ANY_NAME, &Kind::Object(&SCRAM_PRINCIPAL)), "Principal per authid.")
+            .required(),
+        DEFAULT_ROLE,
+    ],
+    rules: &[],
+};
+
+static SCRAM_PRINCIPAL: Table = Table {
+    name: "auth.scram.principals.*",
+    keys: &[
+        key("kdf", &Kind::Choice(&[choice("argon2id-13"), choice("pbkdf2")]), "Key derivation.").required(),
+        key("iterations", &Kind::Integer(1, 100_000_000), "Rounds.").required(),
+        key("memory", &Kind::Integer(0, 4_294_967_295), "Memory in KiB.").required(),
+        key("salt", &Kind::Word(&HEXADECIMAL), "Salt.").required(),
+        key("stored-key", &Kind::Secret, "StoredKey of RFC 5802, hexadecimal.").required(),
+        key("server-key", &Kind::Secret, "ServerKey of RFC 5802, hexadecimal.").required(),
+        ROLE,
+    ],
+    rules: &[],
+};
+
+static CRYPTOSIGN: Union = method(
+    "WAMP-Cryptosign configuration",
+    &[variant("static", &CRYPTOSIGN_STATIC), variant("dynamic", &DYNAMIC), variant("function", &FUNCTION)],
+);
+
+static CRYPTOSIGN_PROXY: Union = method(
+    "cryptosign-proxy configuration",
+    &[variant("static", &CRYPTOSIGN_STATIC), variant("dynamic", &DYNAMIC), variant("function", &FUNCTION)],
+);
+
+static CRYPTOSIGN_STATIC: Table = Table {
+    name: "auth.cryptosign, type static",
+    keys: &[
+        key(
+            "principals",
+            &Kind::Map(&ANY_NAME, &Kind::Object(&CRYPTOSIGN_PRINCIPAL)),
+            "Principal per authid.",
+        ),
+        key("trustroots", &Kind::Map(&REALM, &Kind::Object(&TRUSTROOT)), "Certificate authority per realm."),
+        DEFAULT_ROLE,
+    ],
+    rules: &[Rule::OneOf(&["principals", "trustroots"]), Rule::NotBoth("principals", "trustroots")],
+};
+
+static CRYPTOSIGN_PRINCIPAL: Table = Table {
+    name: "auth.cryptosign.principals.*",
+    keys: &[
+        key("authorized_keys", &Kind::List(&Kind::Word(&PUBLIC_KEY)), "Public keys.").required(),
+        ROLE,
+        REALM_KEY,
+    ],
+    rules: &[],
+};
+
+static TRUSTROOT: Table = Table {
+    name: "auth.cryptosign.trustroots.*",
+    keys: &[
+        key("certificate", &Kind::Text, "File of the root certificate."),
+        key("trustroot", &Kind::Text, "Ethereum address or name."),
+        ROLE,
+        REALM_KEY,
+    ],
+    rules: &[],
+};
+
+static TLS: Union = method(
+    "WAMP-TLS configuration",
+    &[variant("static", &TLS_STATIC), variant("dynamic", &DYNAMIC), variant("function", &FUNCTION)],
+);
+
+static TLS_STATIC: Table = Table {
+    name: "auth.tls, type static",
+    keys: &[
+        key("principals", &Kind::Map(&ANY_NAME, &Kind::Object(&TLS_PRINCIPAL)), "Principal per authid.")
+            .required(),
+        DEFAULT_ROLE,
+    ],
+    rules: &[],
+};
+
+static TLS_PRINCIPAL: Table = Table {
+    name: "auth.tls.principals.*",
+    keys: &[key("certificate-sha1", &Kind::Text, "Fingerprint, upper case, with colons.").required(), ROLE],
+    rules: &[Rule::Check("certificate-sha1", fingerprint)],
+};
+
+fn fingerprint(principal: &Map<String, Value>) -> Option<String> {
+    let text = principal.get("certificate-sha1")?.as_str()?;
+    let is_octet = |part: &str| {
+        part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b))
+    };
+    let is_fingerprint = text.split(':').count() == 20 && text.split(':').all(is_octet);
+    (!is_fingerprint).then(|| "expected 20 octets in upper case hexadecimal, joined by colons".into())
+}
+
+static COOKIE: Table = Table {
+    name: "auth.cookie",
+    keys: &[key("type", &Kind::Text, "Not needed.").no_effect("the method has no variants")],
+    rules: &[],
+};
+
+static ANONYMOUS_PROXY: Union = method(
+    "anonymous-proxy configuration",
+    &[variant("static", &PROXY_STATIC), variant("dynamic", &DYNAMIC)],
+);
+
+static PROXY_STATIC: Table = Table { name: "auth.anonymous-proxy, type static", keys: &[], rules: &[] };

@@ -1,0 +1,135 @@
+//! Top level and `controller`.
+
+use serde_json::{Map, Value};
+
+use super::super::schema::{Choice, Key, Kind, Rule, Table, Union, choice, key, variant};
+use super::{ID_KIND, NO_PROCESS, transport, worker};
+
+pub(crate) static NODE: Kind = Kind::Object(&TOP_LEVEL);
+
+pub(crate) static TOP_LEVEL: Table = Table {
+    name: "top level",
+    keys: &[
+        key("$schema", &Kind::Any, "Reference to a schema, for editors.").no_effect("for editors only"),
+        key("version", &Kind::Any, "Format of the file: the integer 2. Mandatory."),
+        key("controller", &CONTROLLER_KIND, "The node as a whole.").default("{}"),
+        key("workers", &WORKERS, "Parts of the node, in start order.").default("[]"),
+    ],
+    rules: &[Rule::Check("version", version)],
+};
+
+fn version(top_level: &Map<String, Value>) -> Option<String> {
+    const TOO_OLD: &str = "Configuration too old: version 1, while current is 2 - add \"version\": 2";
+    match top_level.get("version") {
+        None => Some(TOO_OLD.into()),
+        Some(version) => match version.as_i64() {
+            Some(2) => None,
+            Some(1) => Some(TOO_OLD.into()),
+            _ => Some(format!("Invalid configuration version '{version}' - must be 1..2")),
+        },
+    }
+}
+
+static WORKERS: Kind = Kind::List(&worker::WORKER);
+static CONTROLLER_KIND: Kind = Kind::Object(&CONTROLLER);
+
+static CONTROLLER: Table = Table {
+    name: "controller",
+    keys: &[
+        key("id", &ID_KIND, "Name of the node, sent to clients as `x_cb_node`.")
+            .default("host name and process id"),
+        key("options", &Kind::Object(&OPTIONS), "Settings of the node.").default("{}"),
+        worker::MANHOLE_KEY,
+        key("connections", &Kind::Any, "Database connections of the controller.")
+            .no_effect("unused by routers"),
+        key("keyring", &Kind::Tagged(&KEYRING), "Where the node key is kept.")
+            .no_effect("the node key is always key.priv in the node directory"),
+        EDGE_DOCKER,
+        key("fabric", &Kind::Any, "Uplink to a management node.").no_effect(EDGE_ONLY),
+        key("blockchain", &Kind::Any, "Ethereum gateway.").no_effect(EDGE_ONLY),
+    ],
+    rules: &[],
+};
+
+const EDGE_ONLY: &str = "belongs to the edge edition of Crossbar.io";
+static EDGE_DOCKER: Key =
+    key("enable_docker", &Kind::Flag, "Control of Docker containers.").default("false").no_effect(EDGE_ONLY);
+
+static OPTIONS: Table = Table {
+    name: "controller.options",
+    keys: &[
+        key("shards", &Kind::Integer(1, SHARDS_MAX), "Data threads, one per core. Extension of crossring.")
+            .default("all cores"),
+        key("engine", &Kind::Choice(ENGINES), "Kernel interface for sockets. Extension of crossring.")
+            .default("auto: io_uring, else epoll with one warning"),
+        key("slow_consumer", &Kind::Choice(SLOW_CONSUMER), "What happens to a session that does not read: events are dropped and counted, or the session is closed. Extension of crossring.")
+            .default("drop_events"),
+        key("outbound_bytes_max", &Kind::Integer(65_536, 4 << 30), "Bytes that may wait for one session before `slow_consumer` applies. Extension of crossring.")
+            .default("16777216"),
+        key("auth_timeout", &Kind::Milliseconds, "Time from connect to WELCOME, in milliseconds; 0 = no limit. Extension of crossring.")
+            .default("10000"),
+        key("shutdown_timeout", &Kind::Milliseconds, "Time that sessions get to leave at shutdown, in milliseconds. Extension of crossring.")
+            .default("5000"),
+        key("title", &Kind::Text, "Process title.").no_effect("the process keeps its name"),
+        key("shutdown", &Kind::Either(&[&SHUTDOWN, &SHUTDOWN_LIST]), "Which worker exits end the node.")
+            .no_effect(NO_PROCESS),
+        key("enable_parallel_worker_start", &Kind::Flag, "Start workers at the same time.")
+            .default("false")
+            .no_effect(NO_PROCESS),
+    ],
+    rules: &[],
+};
+
+/// Most data threads of one node: the width of a shard number in identifiers.
+const SHARDS_MAX: i64 = 256;
+
+const ENGINES: &[Choice] = &[choice("auto"), choice("io_uring"), choice("epoll")];
+const SLOW_CONSUMER: &[Choice] = &[choice("drop_events"), choice("close_session")];
+
+static SHUTDOWN: Kind = Kind::Choice(&[
+    choice("shutdown_on_shutdown_requested"),
+    choice("shutdown_on_worker_exit"),
+    choice("shutdown_on_worker_exit_with_error"),
+    choice("shutdown_on_last_worker_exit"),
+]);
+static SHUTDOWN_LIST: Kind = Kind::List(&SHUTDOWN);
+
+static KEYRING: Union = Union {
+    what: "a keyring",
+    tag: "type",
+    default: None,
+    variants: &[variant("file", &KEYRING_FILE), variant("hsm", &KEYRING_HSM)],
+};
+
+static KEYRING_FILE: Table = Table {
+    name: "controller.keyring, type file",
+    keys: &[key("path", &Kind::Text, "File of the key.")],
+    rules: &[],
+};
+
+static KEYRING_HSM: Table = Table {
+    name: "controller.keyring, type hsm",
+    keys: &[
+        key("driver", &Kind::Text, "Driver of the security module."),
+        key("port", &Kind::Any, "Port of the security module."),
+    ],
+    rules: &[],
+};
+
+pub(super) static MANHOLE: Table = Table {
+    name: "manhole",
+    keys: &[
+        key("endpoint", &transport::LISTENING_ENDPOINT, "Where the console listens.").required(),
+        key("users", &Kind::List(&Kind::Object(&MANHOLE_USER)), "Who may log in.").required(),
+    ],
+    rules: &[],
+};
+
+static MANHOLE_USER: Table = Table {
+    name: "manhole.users[]",
+    keys: &[
+        key("user", &Kind::Text, "Name.").required(),
+        key("password", &Kind::Secret, "Password.").required(),
+    ],
+    rules: &[],
+};

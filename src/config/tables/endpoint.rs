@@ -1,0 +1,158 @@
+//! Listening and connecting endpoints, TLS.
+
+use super::super::schema::{Kind, Off, Rule, Table, Union, key, later_variant, variant};
+use super::super::syntax::{FILE_MODE, INTERFACE, PORT_REFERENCE};
+use super::TEXTS;
+
+pub(crate) static LISTENING: Union = Union {
+    what: "a listening endpoint",
+    tag: "type",
+    default: None,
+    variants: &[
+        variant("tcp", &LISTENING_TCP),
+        variant("unix", &LISTENING_UNIX),
+        later_variant("twisted", &LISTENING_TWISTED),
+        later_variant("onion", &ONION),
+    ],
+};
+
+pub(super) static PORT: Kind = Kind::Integer(1, 65_535);
+static PORT_OR_REFERENCE: Kind = Kind::Either(&[&PORT, &Kind::Word(&PORT_REFERENCE)]);
+static IP_VERSION: Kind = Kind::IntegerOf(&[4, 6]);
+static BACKLOG: Kind = Kind::Integer(1, 65_535);
+
+static LISTENING_TCP: Table = Table {
+    name: "endpoint (listening), type tcp",
+    keys: &[
+        key(
+            "port",
+            &PORT_OR_REFERENCE,
+            "Port, or `$NAME` to take it from the environment. Mandatory unless `portrange` is given.",
+        ),
+        key("portrange", &Kind::PortRange, "First bindable port of a range; wins over `port`.").later(),
+        key("version", &IP_VERSION, "IP version.").default("4, or that of `interface`"),
+        key("interface", &Kind::Word(&INTERFACE), "Address of this host to listen on.")
+            .default("all addresses"),
+        key("backlog", &BACKLOG, "Connections the kernel holds until they are accepted.").default("1024"),
+        key("shared", &Kind::Flag, "Other processes may listen on the same port.")
+            .default("false")
+            .later_unless(Off::False),
+        key("user_timeout", &Kind::Integer(0, 65_535), "TCP_USER_TIMEOUT in milliseconds; 0 = off.")
+            .default("0"),
+        key("tls", &Kind::Object(&LISTENING_TLS), "Encryption.").later(),
+    ],
+    rules: &[Rule::OneOf(&["port", "portrange"])],
+};
+
+static LISTENING_UNIX: Table = Table {
+    name: "endpoint (listening), type unix",
+    keys: &[
+        key("path", &Kind::Text, "Path of the socket, relative to the node directory; `$NAME` and `${NAME}` are expanded. A file there is removed first.")
+            .required(),
+        key("backlog", &BACKLOG, "Connections the kernel holds until they are accepted.").default("1024"),
+        key("mode", &Kind::Word(&FILE_MODE), "Permissions of the socket file, octal. Extension of crossring.")
+            .default("by the umask"),
+    ],
+    rules: &[],
+};
+
+static LISTENING_TWISTED: Table = Table {
+    name: "endpoint (listening), type twisted",
+    keys: &[key("server_string", &Kind::Text, "Endpoint string of Twisted.").required()],
+    rules: &[],
+};
+
+static ONION: Table = Table {
+    name: "endpoint (listening), type onion",
+    keys: &[
+        key("port", &PORT, "Public port.").required(),
+        key("private_key_file", &Kind::Text, "Key of the onion service.").required(),
+        key("tor_control_endpoint", &Kind::Tagged(&CONNECTING), "Control port of Tor.").required(),
+        key("version", &Kind::IntegerOf(&[2, 3]), "Version of the onion service.").default("3"),
+    ],
+    rules: &[],
+};
+
+static LISTENING_TLS: Table = Table {
+    name: "endpoint.tls (listening)",
+    keys: &[
+        key("key", &Kind::Text, "File of the private key, PEM, relative to the node directory.").required(),
+        key("certificate", &Kind::Text, "File of the certificate, PEM.").required(),
+        key("chain_certificates", &TEXTS, "Files of intermediate certificates.").default("[]"),
+        key(
+            "ca_certificates",
+            &TEXTS,
+            "When given, clients must present a certificate signed by one of these.",
+        ),
+        key("dhparam", &Kind::Text, "File of Diffie-Hellman parameters.")
+            .no_effect("TLS 1.3 has no use for it"),
+        key("ciphers", &Kind::Text, "OpenSSL cipher list.").no_effect("TLS 1.3 suites are fixed"),
+    ],
+    rules: &[],
+};
+
+pub(crate) static CONNECTING: Union = Union {
+    what: "a connecting endpoint",
+    tag: "type",
+    default: None,
+    variants: &[
+        variant("tcp", &CONNECTING_TCP),
+        variant("unix", &CONNECTING_UNIX),
+        variant("twisted", &CONNECTING_TWISTED),
+        variant("tor", &TOR),
+    ],
+};
+
+static TIMEOUT: Kind = Kind::Integer(0, 600);
+
+static CONNECTING_TCP: Table = Table {
+    name: "endpoint (connecting), type tcp",
+    keys: &[
+        key("host", &Kind::Text, "Host name or address.").required(),
+        key("port", &PORT, "Port.").required(),
+        key("version", &IP_VERSION, "IP version.").default("4"),
+        key("timeout", &TIMEOUT, "Time to connect, in seconds.").default("10"),
+        key("tls", &Kind::Object(&CONNECTING_TLS), "Encryption."),
+    ],
+    rules: &[],
+};
+
+static CONNECTING_UNIX: Table = Table {
+    name: "endpoint (connecting), type unix",
+    keys: &[
+        key("path", &Kind::Text, "Path of the socket, relative to the node directory.").required(),
+        key("timeout", &TIMEOUT, "Time to connect, in seconds.").default("10"),
+    ],
+    rules: &[],
+};
+
+static CONNECTING_TWISTED: Table = Table {
+    name: "endpoint (connecting), type twisted",
+    keys: &[
+        key("client_string", &Kind::Text, "Endpoint string of Twisted.").required(),
+        key("timeout", &TIMEOUT, "Time to connect, in seconds.").default("10"),
+    ],
+    rules: &[],
+};
+
+static TOR: Table = Table {
+    name: "endpoint (connecting), type tor",
+    keys: &[
+        key("host", &Kind::Text, "Onion address.").required(),
+        key("port", &PORT, "Port.").required(),
+        key("tor_socks_port", &PORT, "SOCKS port of Tor.").required(),
+        key("tls", &Kind::Object(&CONNECTING_TLS), "Encryption."),
+    ],
+    rules: &[],
+};
+
+static CONNECTING_TLS: Table = Table {
+    name: "endpoint.tls (connecting)",
+    keys: &[
+        key("hostname", &Kind::Text, "Name the server's certificate must carry.").required(),
+        key("ca_certificates", &TEXTS, "Trusted certificates.").default("those of the platform"),
+        key("certificate", &Kind::Text, "Own certificate."),
+        key("key", &Kind::Text, "Key of the own certificate."),
+    ],
+    rules: &[Rule::Together("certificate", "key")],
+};

@@ -1,0 +1,349 @@
+//! Web path services. All of them are checked; none is built in this version.
+
+use serde_json::{Map, Value};
+
+use super::super::schema::{Choice, Key, Kind, Rule, Table, Union, choice, key, later_variant};
+use super::super::syntax::{ANY_NAME, HEXADECIMAL, HTTP_URL, REALM, WEB_PATH};
+use super::endpoint::PORT;
+use super::{DEBUG_KEY, ID_KEY, TEXTS, transport};
+
+pub(super) static PATHS: Kind = Kind::Map(&WEB_PATH, &Kind::Tagged(&SERVICE));
+
+/// `websocket` of a universal transport: the same map, with websocket services only.
+pub(super) static UNIVERSAL_WEBSOCKET: Kind = Kind::Map(
+    &WEB_PATH,
+    &Kind::Tagged(&Union {
+        what: "a websocket service",
+        tag: "type",
+        default: None,
+        variants: &[later_variant("websocket", &WEBSOCKET)],
+    }),
+);
+
+static SERVICE: Union = Union {
+    what: "a Web service",
+    tag: "type",
+    default: None,
+    variants: &[
+        later_variant("none", &NO_KEYS),
+        later_variant("path", &PATH),
+        later_variant("redirect", &REDIRECT),
+        later_variant("resource", &RESOURCE),
+        later_variant("reverseproxy", &REVERSE_PROXY),
+        later_variant("nodeinfo", &NODE_INFO),
+        later_variant("json", &JSON),
+        later_variant("cgi", &CGI),
+        later_variant("wsgi", &WSGI),
+        later_variant("static", &STATIC),
+        later_variant("websocket", &WEBSOCKET),
+        later_variant("websocket-reverseproxy", &WEBSOCKET_REVERSE_PROXY),
+        later_variant("longpoll", &LONG_POLL),
+        later_variant("caller", &CALLER),
+        later_variant("publisher", &PUBLISHER),
+        later_variant("webhook", &WEBHOOK),
+        later_variant("archive", &ARCHIVE),
+        later_variant("wap", &WAP),
+        later_variant("catalog", &CATALOG),
+    ],
+};
+
+static NO_KEYS: Table = Table { name: "paths.*, type none", keys: &[ID_KEY], rules: &[] };
+static NODE_INFO: Table = Table { name: "paths.*, type nodeinfo", keys: &[ID_KEY], rules: &[] };
+
+static PATH: Table = Table {
+    name: "paths.*, type path",
+    keys: &[ID_KEY, key("paths", &PATHS, "Services below this component.").required()],
+    rules: &[],
+};
+
+static REDIRECT: Table = Table {
+    name: "paths.*, type redirect",
+    keys: &[ID_KEY, key("url", &Kind::Text, "Target.").required()],
+    rules: &[],
+};
+
+static RESOURCE: Table = Table {
+    name: "paths.*, type resource",
+    keys: &[
+        ID_KEY,
+        key("classname", &Kind::Text, "Python class.").required(),
+        key("extra", &Kind::Any, "Data for it.").default("{}"),
+    ],
+    rules: &[],
+};
+
+const SCHEMES: &[Choice] = &[choice("http"), choice("https")];
+
+static REVERSE_PROXY: Table = Table {
+    name: "paths.*, type reverseproxy",
+    keys: &[
+        ID_KEY,
+        key("host", &Kind::Text, "Host of the backend.").required(),
+        key("port", &PORT, "Port of the backend.").default("80"),
+        key("path", &Kind::Text, "Path on the backend.").default("\"\""),
+        key("forwarded_port", &PORT, "Port sent in X-Forwarded-Port.").default("80"),
+        key("forwarded_proto", &Kind::Choice(SCHEMES), "Scheme sent in X-Forwarded-Proto.").default("http"),
+    ],
+    rules: &[],
+};
+
+static JSON: Table = Table {
+    name: "paths.*, type json",
+    keys: &[
+        ID_KEY,
+        key("value", &Kind::Any, "The document served.").required(),
+        key("options", &Kind::Object(&JSON_OPTIONS), "Form of the answer.").default("{}"),
+    ],
+    rules: &[],
+};
+
+static JSON_OPTIONS: Table = Table {
+    name: "paths.*.options, type json",
+    keys: &[
+        key("prettify", &Kind::Flag, "Indent.").default("false"),
+        key("allow_cross_origin", &Kind::Flag, "Let other sites read it.").default("true"),
+        key("discourage_caching", &Kind::Flag, "Ask browsers not to cache.").default("false"),
+    ],
+    rules: &[],
+};
+
+static CGI: Table = Table {
+    name: "paths.*, type cgi",
+    keys: &[
+        ID_KEY,
+        key("directory", &Kind::Text, "Directory of scripts.").required(),
+        key("processor", &Kind::Text, "Interpreter.").required(),
+    ],
+    rules: &[],
+};
+
+static WSGI: Table = Table {
+    name: "paths.*, type wsgi",
+    keys: &[
+        ID_KEY,
+        key("module", &Kind::Text, "Python module.").required(),
+        key("object", &Kind::Text, "Application in it.").required(),
+        key("minthreads", &Kind::Integer(0, i64::MAX), "Least threads.").default("0"),
+        key("maxthreads", &Kind::Integer(0, i64::MAX), "Most threads.").default("20"),
+    ],
+    rules: &[],
+};
+
+static STATIC: Table = Table {
+    name: "paths.*, type static",
+    keys: &[
+        ID_KEY,
+        key("directory", &Kind::Text, "Directory served, relative to the node directory."),
+        key("package", &Kind::Text, "Python package with the files."),
+        key("resource", &Kind::Text, "Resource inside `package`."),
+        key("options", &Kind::Object(&STATIC_OPTIONS), "How files are served.").default("{}"),
+    ],
+    rules: &[
+        Rule::OneOf(&["directory", "package"]),
+        Rule::NotBoth("directory", "package"),
+        Rule::Together("package", "resource"),
+    ],
+};
+
+static MIME_TYPES: Key =
+    key("mime_types", &Kind::Map(&ANY_NAME, &Kind::Text), "Content type per file extension.").default("{}");
+static DEFAULT_FILE: Key = key("default_file", &Kind::Text, "Served for unknown paths.");
+
+static STATIC_OPTIONS: Table = Table {
+    name: "paths.*.options, type static",
+    keys: &[
+        key("enable_directory_listing", &Kind::Flag, "List directories.").default("false"),
+        MIME_TYPES,
+        key(
+            "cache_timeout",
+            &Kind::Either(&[&Kind::Integer(0, i64::MAX), &Kind::Null]),
+            "Seconds that browsers may cache; null = nothing said.",
+        )
+        .default("43200"),
+        DEFAULT_FILE,
+    ],
+    rules: &[],
+};
+
+static WEBSOCKET: Table = Table {
+    name: "paths.*, type websocket",
+    keys: &[
+        ID_KEY,
+        transport::URL,
+        transport::SERIALIZERS,
+        transport::COOKIE,
+        transport::AUTH,
+        transport::WEBSOCKET_OPTIONS,
+        DEBUG_KEY,
+    ],
+    rules: &[],
+};
+
+static WEBSOCKET_REVERSE_PROXY: Table = Table {
+    name: "paths.*, type websocket-reverseproxy",
+    keys: &[
+        ID_KEY,
+        key("backend", &transport::CONNECTING_WEBSOCKET_KIND, "The backend.").required(),
+        transport::URL,
+        transport::WEBSOCKET_OPTIONS,
+    ],
+    rules: &[],
+};
+
+static LONG_POLL: Table = Table {
+    name: "paths.*, type longpoll",
+    keys: &[ID_KEY, key("options", &Kind::Object(&LONG_POLL_OPTIONS), "Limits.").default("{}")],
+    rules: &[],
+};
+
+static LONG_POLL_OPTIONS: Table = Table {
+    name: "paths.*.options, type longpoll",
+    keys: &[
+        key("request_timeout", &Kind::Integer(0, i64::MAX), "Seconds that a receive request may hang.")
+            .default("10"),
+        key("session_timeout", &Kind::Integer(0, i64::MAX), "Seconds without request; 0 = never.")
+            .default("30"),
+        key("queue_limit_bytes", &Kind::Integer(0, i64::MAX), "Bytes that may wait.").default("131072"),
+        key("queue_limit_messages", &Kind::Integer(0, i64::MAX), "Messages that may wait.").default("100"),
+        DEBUG_KEY,
+        key("debug_transport_id", &Kind::Text, "Fixed transport id for tests."),
+    ],
+    rules: &[],
+};
+
+static SERVICE_REALM: Key = key("realm", &Kind::Word(&REALM), "Realm of the service.").required();
+static SERVICE_ROLE: Key = key("role", &Kind::Text, "Role of the service.").required();
+static REST_OPTIONS_KEY: Key = key("options", &Kind::Object(&REST_OPTIONS), "Who may use it.").default("{}");
+static POST_BODY_LIMIT: Key =
+    key("post_body_limit", &Kind::Integer(0, 1_048_576), "Largest request body; 0 = no limit of its own.")
+        .default("0");
+
+static CALLER: Table = Table {
+    name: "paths.*, type caller",
+    keys: &[ID_KEY, SERVICE_REALM, SERVICE_ROLE, REST_OPTIONS_KEY],
+    rules: &[],
+};
+
+static PUBLISHER: Table = Table {
+    name: "paths.*, type publisher",
+    keys: &[ID_KEY, SERVICE_REALM, SERVICE_ROLE, REST_OPTIONS_KEY],
+    rules: &[],
+};
+
+static REST_OPTIONS: Table = Table {
+    name: "paths.*.options, types caller and publisher",
+    keys: &[
+        DEBUG_KEY,
+        key("key", &Kind::Text, "Key name of signed requests."),
+        key("secret", &Kind::Secret, "Secret of signed requests."),
+        key("require_tls", &Kind::Flag, "Refuse plain HTTP.").default("false"),
+        key("require_ip", &TEXTS, "Addresses or networks that may call.").default("any"),
+        POST_BODY_LIMIT,
+        key("timestamp_delta_limit", &Kind::Integer(0, 86_400), "Seconds a signed request may be old.")
+            .default("300"),
+    ],
+    rules: &[],
+};
+
+static WEBHOOK: Table = Table {
+    name: "paths.*, type webhook",
+    keys: &[
+        ID_KEY,
+        SERVICE_REALM,
+        SERVICE_ROLE,
+        key("options", &Kind::Object(&WEBHOOK_OPTIONS), "What is published.").required(),
+    ],
+    rules: &[],
+};
+
+static WEBHOOK_OPTIONS: Table = Table {
+    name: "paths.*.options, type webhook",
+    keys: &[
+        key("topic", &Kind::Text, "Topic of the event.").required(),
+        key("success_response", &Kind::Text, "Body of the answer.").default("OK"),
+        key("error_response", &Kind::Text, "Body of the answer at a failure.").default("NOT OK"),
+        key("github_secret", &Kind::Secret, "Secret of GitHub's signature."),
+        POST_BODY_LIMIT,
+        DEBUG_KEY,
+    ],
+    rules: &[],
+};
+
+static ARCHIVE: Table = Table {
+    name: "paths.*, type archive",
+    keys: &[
+        ID_KEY,
+        key("archive", &Kind::Text, "ZIP file, relative to the node directory.").required(),
+        key("origin", &Kind::Word(&HTTP_URL), "Where to fetch it."),
+        key("download", &Kind::Flag, "Fetch it at start when missing.").default("false"),
+        key("cache", &Kind::Flag, "Keep decompressed files in memory.").default("false"),
+        key("default_object", &Kind::Text, "Appended to paths that end in /."),
+        key("object_prefix", &Kind::Text, "Directory inside the archive."),
+        MIME_TYPES,
+        key("hashes", &Kind::List(&Kind::Word(&HEXADECIMAL)), "Permitted SHA-256 fingerprints."),
+        key("options", &Kind::Object(&ARCHIVE_OPTIONS), "How files are served.").default("{}"),
+    ],
+    rules: &[Rule::Check("", download_needs_origin)],
+};
+
+fn download_needs_origin(archive: &Map<String, Value>) -> Option<String> {
+    let downloads = archive.get("download") == Some(&Value::Bool(true));
+    (downloads && !archive.contains_key("origin")).then(|| "'download' needs the key 'origin'".into())
+}
+
+static ARCHIVE_OPTIONS: Table =
+    Table { name: "paths.*.options, type archive", keys: &[DEFAULT_FILE], rules: &[] };
+
+static WAP: Table = Table {
+    name: "paths.*, type wap",
+    keys: &[
+        ID_KEY,
+        key(
+            "templates",
+            &Kind::Either(&[&Kind::Text, &Kind::Object(&WAP_TEMPLATES)]),
+            "Directory of templates.",
+        )
+        .required(),
+        key("sandbox", &Kind::Flag, "Run templates in a sandbox.").default("true"),
+        key("routes", &Kind::List(&Kind::Object(&WAP_ROUTE)), "Procedure and template per path.").required(),
+        key("wamp", &Kind::Object(&WAP_SESSION), "Session of the service.").required(),
+        key("path", &Kind::Text, "Unused by Crossbar.io too.").no_effect("unused"),
+    ],
+    rules: &[],
+};
+
+static WAP_TEMPLATES: Table = Table {
+    name: "paths.*.templates, type wap",
+    keys: &[
+        key("package", &Kind::Text, "Python package.").required(),
+        key("resource", &Kind::Text, "Directory in it.").required(),
+    ],
+    rules: &[],
+};
+
+static WAP_ROUTE: Table = Table {
+    name: "paths.*.routes[], type wap",
+    keys: &[
+        key("path", &Kind::Text, "URL path.").required(),
+        key("method", &Kind::Text, "HTTP method.").required(),
+        key("call", &Kind::Either(&[&Kind::Text, &Kind::Null]), "Procedure."),
+        key("render", &Kind::Text, "Template.").required(),
+    ],
+    rules: &[],
+};
+
+static WAP_SESSION: Table = Table {
+    name: "paths.*.wamp, type wap",
+    keys: &[SERVICE_REALM, key("authrole", &Kind::Text, "Role.").required()],
+    rules: &[],
+};
+
+static CATALOG: Table = Table {
+    name: "paths.*, type catalog",
+    keys: &[
+        ID_KEY,
+        key("filename", &Kind::Text, "File of the catalog.").required(),
+        key("path", &Kind::Text, "URL path."),
+    ],
+    rules: &[],
+};

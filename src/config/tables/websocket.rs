@@ -1,0 +1,160 @@
+//! `options` of WebSocket transports and the cookie block.
+
+use super::super::schema::{Kind, Off, Table, Union, choice, key, variant};
+use super::super::syntax::COOKIE_NAME;
+use super::TEXTS;
+use super::endpoint::PORT;
+
+pub(super) static OPTIONS: Kind = Kind::Object(&OPTIONS_TABLE);
+
+/// Largest message or frame a transport may be set to take: 64 MiB.
+const LIMIT_BYTES_MAX: i64 = 67_108_864;
+
+static OPTIONS_TABLE: Table = Table {
+    name: "options of a websocket transport",
+    keys: &[
+        key("allowed_origins", &TEXTS, "Origins of web pages that may connect; `*` matches any text.")
+            .default("[\"*\"]"),
+        key("allow_null_origin", &Kind::Flag, "Accept `Origin: null`.").default("true"),
+        key(
+            "external_port",
+            &Kind::Either(&[&PORT, &Kind::Null]),
+            "Public port, for origin checks behind a proxy.",
+        )
+        .later_unless(Off::Null),
+        key("enable_hybi10", &Kind::Flag, "Protocol version 8.").no_effect("only RFC 6455 is spoken"),
+        key("enable_rfc6455", &Kind::Flag, "Protocol version 13.").default("true").later_unless(Off::True),
+        key("open_handshake_timeout", &Kind::Milliseconds, "Time for the opening handshake; 0 = off.")
+            .default("0"),
+        key("close_handshake_timeout", &Kind::Milliseconds, "Time for the closing handshake; 0 = off.")
+            .default("0"),
+        key("enable_webstatus", &Kind::Flag, "Answer a plain GET with a status page instead of 426.")
+            .default("true"),
+        key("validate_utf8", &Kind::Flag, "Check text messages for valid UTF-8.").default("true"),
+        key("mask_server_frames", &Kind::Flag, "Mask frames sent by the router.")
+            .default("false")
+            .later_unless(Off::False),
+        key("require_masked_client_frames", &Kind::Flag, "Refuse unmasked frames.").default("true"),
+        key("apply_mask", &Kind::Flag, "Undo the masking of frames.").default("true").later_unless(Off::True),
+        key(
+            "max_frame_size",
+            &Kind::Integer(0, LIMIT_BYTES_MAX),
+            "Largest frame taken, in bytes; 0 = no limit of its own.",
+        )
+        .default("0"),
+        key(
+            "max_message_size",
+            &Kind::Integer(0, LIMIT_BYTES_MAX),
+            "Largest message taken, in bytes; 0 = the hard limit of 64 MiB.",
+        )
+        .default("16777216"),
+        key(
+            "auto_fragment_size",
+            &Kind::Integer(0, LIMIT_BYTES_MAX),
+            "Send longer messages in fragments of this size; 0 = off.",
+        )
+        .default("0")
+        .later_unless(Off::Zero),
+        key(
+            "fail_by_drop",
+            &Kind::Flag,
+            "At a protocol violation drop the connection without a closing handshake.",
+        )
+        .default("false"),
+        key("echo_close_codereason", &Kind::Flag, "Answer a close frame with its own code and reason.")
+            .default("false"),
+        key("tcp_nodelay", &Kind::Flag, "Send small segments at once.").default("true"),
+        key("auto_ping_interval", &Kind::Milliseconds, "Time between pings; 0 = off.").default("0"),
+        key("auto_ping_timeout", &Kind::Milliseconds, "Time to answer a ping; 0 = off.").default("0"),
+        key("auto_ping_size", &Kind::Integer(12, 125), "Bytes in a ping.").default("12"),
+        key("auto_ping_restart_on_any_traffic", &Kind::Flag, "Any received data counts as an answer.")
+            .default("true"),
+        key("enable_flash_policy", &Kind::Flag, "Flash socket policy.").no_effect("Flash is gone"),
+        key("flash_policy", &Kind::Any, "Flash socket policy file.").no_effect("Flash is gone"),
+        key("compression", &Kind::Object(&COMPRESSION), "Compression of messages.").later_unless(Off::Empty),
+        key(
+            "require_websocket_subprotocol",
+            &Kind::Flag,
+            "Refuse clients that name no WAMP subprotocol; false = they speak JSON.",
+        )
+        .default("true"),
+        key("show_server_version", &Kind::Flag, "Send the version in the `Server` header.").default("false"),
+    ],
+    rules: &[],
+};
+
+static COMPRESSION: Table = Table {
+    name: "options.compression",
+    keys: &[key("deflate", &Kind::Object(&DEFLATE), "permessage-deflate.")],
+    rules: &[],
+};
+
+static DEFLATE: Table = Table {
+    name: "options.compression.deflate",
+    keys: &[
+        key("request_no_context_takeover", &Kind::Flag, "Ask clients for no context takeover.")
+            .default("false"),
+        key(
+            "request_max_window_bits",
+            &Kind::IntegerOf(&[0, 9, 10, 11, 12, 13, 14, 15]),
+            "Ask clients for a window.",
+        )
+        .default("0"),
+        key("no_context_takeover", &Kind::Flag, "No context takeover by the router.").default("false"),
+        key("max_window_bits", &Kind::IntegerOf(&[9, 10, 11, 12, 13, 14, 15]), "Window of the router.")
+            .default("15"),
+        key("memory_level", &Kind::Integer(1, 9), "Memory of the compressor.").default("8"),
+    ],
+    rules: &[],
+};
+
+pub(super) static COOKIE: Kind = Kind::Object(&COOKIE_TABLE);
+
+static COOKIE_TABLE: Table = Table {
+    name: "cookie",
+    keys: &[
+        key("name", &Kind::Word(&COOKIE_NAME), "Name of the cookie.").default("cbtid"),
+        key("length", &Kind::Integer(6, 64), "Characters of the value.").default("24"),
+        key("max_age", &Kind::Integer(1, 311_040_000), "Lifetime in seconds.").default("604800"),
+        key("store", &Kind::Tagged(&STORE), "Where cookies are kept.").default("memory"),
+        key("secure", &Kind::Flag, "Only over TLS.").default("false"),
+        key("http_strict", &Kind::Flag, "Hidden from scripts.").default("false"),
+        key(
+            "same_site",
+            &Kind::Choice(&[choice("Strict"), choice("Lax"), choice("None")]),
+            "Attribute SameSite.",
+        ),
+    ],
+    rules: &[],
+};
+
+static STORE: Union = Union {
+    what: "a cookie store",
+    tag: "type",
+    default: None,
+    variants: &[variant("memory", &MEMORY), variant("file", &FILE), variant("database", &DATABASE)],
+};
+
+static MEMORY: Table = Table { name: "cookie.store, type memory", keys: &[], rules: &[] };
+
+static FILE: Table = Table {
+    name: "cookie.store, type file",
+    keys: &[
+        key("filename", &Kind::Text, "File, relative to the node directory.").required(),
+        key("purge_on_startup", &Kind::Flag, "Begin empty.").default("false"),
+    ],
+    rules: &[],
+};
+
+static DATABASE: Table = Table {
+    name: "cookie.store, type database",
+    keys: &[
+        key("path", &Kind::Text, "Directory of the database.").required(),
+        key("purge_on_startup", &Kind::Flag, "Begin empty.").default("false"),
+        key("maxsize", &Kind::Integer(131_072, 137_438_953_472), "Size limit in bytes.")
+            .default("1073741824"),
+        key("readonly", &Kind::Flag, "Never write.").default("false"),
+        key("sync", &Kind::Flag, "Flush to disk after each change.").default("true"),
+    ],
+    rules: &[],
+};

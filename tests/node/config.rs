@@ -1,0 +1,345 @@
+//! Configuration files of every kind: what is valid, what is refused, and that all faults are named at once.
+
+#![forbid(unsafe_code)]
+
+mod config_resolve;
+
+use std::path::PathBuf;
+
+use crossring::config::{
+    Checked, ConfigError, Fault, Format, NodeConfig, all_config_keys, format_of, fuzz, load_text,
+    reference_markdown,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const VARIABLES: &[(&str, &str)] =
+    &[("JOE_TICKET", "joes-t1cket"), ("SOCKETS", "/run/router"), ("RAW_PORT", "9999"), ("NO_CONTAINER", "1")];
+
+fn environment(name: &str) -> Option<String> {
+    VARIABLES.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_string())
+}
+
+fn load_sample(name: &str) -> Result<Checked, ConfigError> {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/configs")).join(name);
+    let text = std::fs::read_to_string(&path).expect("the sample is readable");
+    load_text(&text, format_of(&path).expect("a known extension"), &environment)
+}
+
+fn sample(name: &str) -> Checked {
+    load_sample(name).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn load_json(document: &Value) -> Result<Checked, Vec<Fault>> {
+    load_text(&document.to_string(), Format::Json, &environment).map_err(|error| match error {
+        ConfigError::Faults(faults) => faults,
+        ConfigError::Source(error) => panic!("{error}"),
+    })
+}
+
+/// A node of one router worker with the given realms and transports.
+fn router(realms: Value, transports: Value) -> Value {
+    json!({"version": 2, "workers": [{"type": "router", "realms": realms, "transports": transports}]})
+}
+
+#[test]
+fn samples_of_every_kind_are_valid_and_name_what_is_refused() {
+    let cases: [(&str, &[&str]); 6] = [
+        ("minimal.yaml", &[]),
+        ("router.json", &[]),
+        ("web.json", &["workers[0].transports[0] (type \"web\")"]),
+        (
+            "universal.json",
+            &[
+                "workers[0].transports[0] (type \"universal\")",
+                "workers[0].transports[1] (type \"mqtt\")",
+                "workers[0].transports[2] (type \"websocket.testee\")",
+                "workers[0].transports[3] (type \"stream.testee\")",
+                "workers[0].transports[4] (type \"flashpolicy\")",
+            ],
+        ),
+        (
+            "processes.json",
+            &[
+                "workers[0].realms[0].roles[0].authorizer",
+                "workers[0].realms[0].store",
+                "workers[0].realms[0].inventory",
+                "workers[0].realms[0].stats",
+                "workers[0].realms[0].rlinks",
+                "workers[0].components",
+                "workers[1] (type \"container\")",
+                "workers[2] (type \"guest\")",
+                "workers[3] (type \"websocket-testee\")",
+                "workers[4] (type \"proxy\")",
+            ],
+        ),
+        (
+            "auth.json",
+            &[
+                "workers[0].transports[0].auth.anonymous (type \"dynamic\")",
+                "workers[0].transports[0].auth.ticket (type \"function\")",
+                "workers[0].transports[0].auth.wampcra",
+                "workers[0].transports[0].auth.scram",
+                "workers[0].transports[0].auth.cryptosign",
+                "workers[0].transports[0].auth.tls",
+                "workers[0].transports[0].auth.cookie",
+                "workers[0].transports[0].auth.anonymous-proxy",
+                "workers[0].transports[0].auth.cryptosign-proxy",
+            ],
+        ),
+    ];
+    for (name, refused) in cases {
+        assert_eq!(sample(name).support.refused, refused, "{name}");
+    }
+}
+
+#[test]
+fn five_faults_are_reported_with_five_places() {
+    let Err(ConfigError::Faults(faults)) = load_sample("five_faults.json") else {
+        panic!("the sample has faults")
+    };
+    let found: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    let expected = [
+        "controller.option: unknown key 'option' (did you mean 'options'?) (line 3, column 19)",
+        "workers[0].realms[0].roles[0].permissions[0]: missing mandatory key 'uri' (line 8, column 78)",
+        "workers[0].transports[0].endpoint.port: expected integer 1..65535 or $NAME, got string \"x\" \
+         (line 12, column 61)",
+        "workers[0].transports[1].type: invalid type of a listening transport: expected one of \"websocket\", \
+         \"rawsocket\", \"web\", \"universal\", \"mqtt\", \"websocket.testee\", \"stream.testee\", \"flashpolicy\", \
+         got string \"websockets\" (line 13, column 11)",
+        "workers[0].realms[1].name: realm \"realm1\" is already taken by workers[0].realms[0].name (line 9, column 11)",
+    ];
+    assert_eq!(found, expected);
+}
+
+fn with_transport(key: &str, value: Value) -> Value {
+    let mut transport = json!({"type": "websocket", "endpoint": {"type": "tcp", "port": 8080}});
+    transport[key] = value;
+    router(json!([]), json!([transport]))
+}
+
+fn with_realm(key: &str, value: Value) -> Value {
+    let mut realm = json!({"name": "realm1"});
+    realm[key] = value;
+    router(json!([realm]), json!([]))
+}
+
+/// Each document has exactly one fault, at the path, with a message that holds the text.
+fn check_faults(cases: &[(Value, &str, &str)]) {
+    for (document, path, message) in cases {
+        let faults = load_json(document).expect_err("a fault");
+        assert_eq!(faults.len(), 1, "{document}: {faults:?}");
+        assert_eq!(faults[0].path, *path, "{document}");
+        assert!(faults[0].message.contains(message), "{document}: {}", faults[0]);
+    }
+}
+
+#[test]
+fn faults_of_the_node_are_named_at_their_place() {
+    check_faults(&[
+        (json!([]), "(top level)", "expected object, got a list"),
+        (json!({}), "version", "Configuration too old: version 1"),
+        (json!({"version": 3}), "version", "Invalid configuration version '3'"),
+        (json!({"version": 2, "workers": {}}), "workers", "expected list"),
+        (json!({"version": 2, "workers": [{}]}), "workers[0]", "missing mandatory key 'type' of a worker"),
+        (json!({"version": 2, "a b": 1}), "[\"a b\"]", "unknown key 'a b'"),
+        (json!({"version": 2, "controller": {"id": "X"}}), "controller.id", "expected an id"),
+    ]);
+}
+
+#[test]
+fn faults_of_realms_are_named_at_their_place() {
+    let (one, two) = ("workers[0].realms[0].roles[0]", "workers[0].realms[0].roles[1]");
+    let two_ways = json!([{"name": "a", "permissions": [], "authorizer": "a"}]);
+    check_faults(&[
+        (with_realm("name", json!("1")), "workers[0].realms[0].name", "expected a realm name"),
+        (with_realm("roles", json!([{"name": "trusted"}])), &format!("{one}.name"), "reserved"),
+        (
+            with_realm("roles", json!([{"name": "a"}, {"name": "a"}])),
+            &format!("{two}.name"),
+            "role \"a\" is already defined",
+        ),
+        (with_realm("roles", two_ways), one, "'authorizer' and 'permissions' cannot be given both at once"),
+    ]);
+}
+
+#[test]
+fn faults_of_transports_are_named_at_their_place() {
+    let at = |key: &str| format!("workers[0].transports[0].{key}");
+    let options = |key: &str| with_transport("options", json!({key: 5}));
+    let ticket = json!({"ticket": {"type": "static", "principals": {"joe": {"ticket": 5}}}});
+    check_faults(&[
+        (with_transport("serializers", json!([])), &at("serializers"), "no valid WAMP serializers"),
+        (with_transport("serializers", json!(["xml"])), &at("serializers[0]"), "expected one of \"json\""),
+        (with_transport("url", json!("http://a")), &at("url"), "expected a WebSocket URL"),
+        (options("auto_ping_size"), &at("options.auto_ping_size"), "12..125"),
+        (options("auto_ping_timeout"), &at("options.auto_ping_timeout"), "in milliseconds; 5 is too small"),
+        (with_transport("auth", json!({"tickets": {}})), &at("auth.tickets"), "did you mean 'ticket'?"),
+        (with_transport("auth", ticket), &at("auth.ticket.principals.joe.ticket"), "string, got a number"),
+    ]);
+}
+
+#[test]
+fn faults_of_endpoints_are_named_at_their_place() {
+    let at = "workers[0].transports[0].endpoint";
+    let port = |port: &str| with_transport("endpoint", json!({"type": "tcp", "port": port}));
+    let wrong_version = json!({"type": "tcp", "port": 1, "interface": "::1", "version": 4});
+    check_faults(&[
+        (port("$UNSET"), &format!("{at}.port"), "environment variable '$UNSET' not set"),
+        (port("$SOCKETS"), &format!("{at}.port"), "expected integer 1..65535 in environment variable"),
+        (
+            with_transport("endpoint", wrong_version),
+            &format!("{at}.interface"),
+            "no address of the IP version",
+        ),
+        (with_transport("endpoint", json!({"type": "tcp"})), at, "one of 'port', 'portrange'"),
+    ]);
+}
+
+#[test]
+fn values_that_switch_a_missing_feature_off_are_not_refused() {
+    let endpoint = json!({"type": "tcp", "port": 8080, "shared": false});
+    let off =
+        json!({"compression": {}, "mask_server_frames": false, "apply_mask": true, "auto_fragment_size": 0});
+    let transports = json!([{"type": "websocket", "endpoint": endpoint, "options": off}]);
+    let mut document = router(json!([]), transports);
+    assert!(load_json(&document).expect("valid").support.refused.is_empty());
+    let on = json!({"compression": {"deflate": {}}, "mask_server_frames": true, "auto_fragment_size": 65536});
+    document["workers"][0]["transports"][0]["options"] = on;
+    let refused = load_json(&document).expect("valid").support.refused;
+    let names: Vec<_> = refused.iter().filter_map(|path| path.rsplit('.').next()).collect();
+    assert_eq!(names, ["compression", "mask_server_frames", "auto_fragment_size"]);
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let text = format!("{:?}", sample("router.json"));
+    assert!(!text.contains("s3cret") && !text.contains("joes-t1cket"), "{text}");
+}
+
+#[test]
+fn the_default_node_listens_on_loopback_only() {
+    let text = format!("{:?}", NodeConfig::default_node());
+    assert!(text.contains("127.0.0.1") && !text.contains("0.0.0.0"), "{text}");
+}
+
+#[test]
+fn unfit_files_are_told_from_faults() {
+    let cases = [
+        ("{", Format::Json, "does not seem to be proper JSON"),
+        ("a: [", Format::Yaml, "does not seem to be proper YAML"),
+        (&"[".repeat(100_000), Format::Json, "does not seem to be proper JSON"),
+        (&"[".repeat(100_000), Format::Yaml, "does not seem to be proper YAML"),
+    ];
+    for (text, format, message) in cases {
+        let error = load_text(text, format, &environment).expect_err("no document");
+        assert!(matches!(error, ConfigError::Source(_)), "{error}");
+        assert!(error.to_string().contains(message), "{error}");
+    }
+    assert!(format_of("config.toml".as_ref()).is_err());
+}
+
+/// Run with `UPDATE_DOCS=1` after changing a table.
+#[test]
+fn the_guide_holds_the_reference_of_all_keys() {
+    const BEGIN: &str = "<!-- reference: written from the tables in src/config/tables -->\n\n";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide/configuration.md");
+    let guide = std::fs::read_to_string(path).expect("the guide is readable");
+    let (prose, written) = guide.split_once(BEGIN).expect("the guide has a reference");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, format!("{prose}{BEGIN}{}", reference_markdown()))
+            .expect("the guide is writable");
+    } else {
+        assert!(
+            written == reference_markdown(),
+            "the reference is out of date: run this test with UPDATE_DOCS=1"
+        );
+    }
+    for key in all_config_keys() {
+        assert!(reference_markdown().contains(&format!("`{key}`")), "{key}");
+    }
+}
+
+/// Any JSON value, made mostly of words of the schema, so that deep places are reached.
+fn documents() -> impl Strategy<Value = Value> {
+    let words = prop::sample::select(
+        [all_config_keys(), vec!["$A".into(), "${A}".into(), "*".into(), "".into()]].concat(),
+    );
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        (0..5i64).prop_map(Value::from),
+        words.clone().prop_map(Value::from),
+        ".*".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((words.clone(), inner), 0..6)
+                .prop_map(|members| members.into_iter().collect()),
+        ]
+    })
+}
+
+/// A valid sample with one place replaced by something else.
+fn mutated_samples() -> impl Strategy<Value = Value> {
+    let names =
+        ["router.json", "web.json", "universal.json", "processes.json", "auth.json", "five_faults.json"];
+    (prop::sample::select(names.to_vec()), any::<prop::sample::Index>(), documents()).prop_map(
+        |(name, place, value)| {
+            let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/configs")).join(name);
+            let text = std::fs::read_to_string(path).expect("the sample is readable");
+            let mut document: Value = serde_json::from_str(&text).expect("the sample is JSON");
+            let pointers = pointers(&document);
+            if let Some(target) = document.pointer_mut(place.get::<String>(&pointers)) {
+                *target = value;
+            }
+            document
+        },
+    )
+}
+
+/// All places of a document as JSON pointers.
+fn pointers(document: &Value) -> Vec<String> {
+    let mut found = vec![String::new()];
+    let members: Vec<(String, &Value)> = match document {
+        Value::Object(map) => map.iter().map(|(k, v)| (k.replace('~', "~0").replace('/', "~1"), v)).collect(),
+        Value::Array(list) => list.iter().enumerate().map(|(i, v)| (i.to_string(), v)).collect(),
+        _ => Vec::new(),
+    };
+    for (name, value) in members {
+        found.extend(pointers(value).into_iter().map(|rest| format!("/{name}{rest}")));
+    }
+    found
+}
+
+proptest! {
+    #[test]
+    fn any_document_is_judged(document in documents()) {
+        fuzz(&document.to_string(), Format::Json);
+    }
+
+    #[test]
+    fn any_change_of_a_sample_is_judged(document in mutated_samples()) {
+        fuzz(&document.to_string(), Format::Json);
+        fuzz(&document.to_string(), Format::Yaml);
+    }
+
+    #[test]
+    fn any_text_is_judged(text in ".*") {
+        fuzz(&text, Format::Json);
+        fuzz(&text, Format::Yaml);
+    }
+
+    #[test]
+    fn faults_of_json_are_located(document in mutated_samples()) {
+        let text = serde_json::to_string_pretty(&document).expect("JSON");
+        if let Err(ConfigError::Faults(faults)) = load_text(&text, Format::Json, &environment) {
+            // Only a key that is required but absent at the top level has no place in the text.
+            let lost = faults.iter().find(|fault| fault.position.is_none() && fault.path != "version");
+            prop_assert!(lost.is_none(), "{lost:?}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a document resolves to.
+
+use std::time::Duration;
+
+use crossring::config::{
+    Allow, AuthMethod, Endpoint, EngineChoice, Match, SerializerName, SlowConsumer, TransportKind, UriCheck,
+};
+
+use super::sample;
+
+#[test]
+fn the_controller_sets_engine_shards_and_limits() {
+    let node = sample("router.json").node;
+    assert_eq!(node.controller_id.as_deref(), Some("node_one"));
+    assert_eq!((node.shards, node.engine), (Some(2), EngineChoice::Epoll));
+    assert_eq!(node.limits.slow_consumer, SlowConsumer::CloseSession);
+    assert_eq!(node.limits.outbound_bytes_max, 1 << 20);
+    assert_eq!(node.limits.auth_timeout, None);
+    assert_eq!(node.limits.shutdown_timeout, Duration::from_secs(2));
+}
+
+#[test]
+fn realms_of_all_routers_are_merged() {
+    let node = sample("router.json").node;
+    let realms: Vec<_> = node.realms.iter().map(|realm| (realm.id.as_str(), realm.name.as_str())).collect();
+    assert_eq!(realms, [("realm_main", "com.example.main"), ("realm001", "realm1")]);
+    assert_eq!(node.realms[0].options.uri_check, UriCheck::Strict);
+    let roles: Vec<_> =
+        node.realms[0].roles.iter().map(|role| (role.id.as_str(), role.name.as_str())).collect();
+    assert_eq!(roles, [("role001", "backend"), ("role002", "frontend"), ("role003", "nobody")]);
+    let rules = &node.realms[0].roles[1].permissions;
+    let patterns: Vec<_> = rules.iter().map(|rule| (rule.uri.as_str(), rule.matching)).collect();
+    assert_eq!(
+        patterns,
+        [("com.example.time", Match::Exact), ("com..news", Match::Wildcard), ("com.example.", Match::Prefix)]
+    );
+    let backend = &node.realms[0].roles[0].permissions[0];
+    assert!(
+        backend.allow == Allow::ALL && backend.disclose.caller && backend.disclose.publisher && backend.cache
+    );
+    assert!(!node.realms[0].roles[2].allow_by_default && node.realms[1].roles[0].allow_by_default);
+}
+
+#[test]
+fn transports_get_their_settings() {
+    let node = sample("router.json").node;
+    let ids: Vec<_> = node.transports.iter().map(|transport| transport.id.as_str()).collect();
+    assert_eq!(ids, ["public_ws", "transport001", "transport002"]);
+    let [websocket, unix, tcp] = &node.transports[..] else { panic!("three transports") };
+    let TransportKind::WebSocket(options) = &websocket.kind else { panic!("a WebSocket") };
+    assert_eq!(options.allowed_origins, ["http://localhost:*"]);
+    assert_eq!(options.max_message_size, 1 << 20);
+    assert_eq!(options.open_handshake_timeout, Some(Duration::from_millis(2500)));
+    assert_eq!((options.auto_ping_size, options.fail_by_drop, options.enable_webstatus), (16, true, false));
+    assert_eq!(websocket.max_connections, 10);
+    let expected = [SerializerName::Cbor, SerializerName::MsgPack, SerializerName::Json];
+    assert_eq!(websocket.serializers.as_deref(), Some(&expected[..]));
+    let Endpoint::Tcp(endpoint) = &websocket.endpoint else { panic!("TCP") };
+    assert_eq!((endpoint.address.to_string().as_str(), endpoint.port, endpoint.backlog), ("::1", 8080, 1024));
+    let TransportKind::RawSocket(options) = &unix.kind else { panic!("a RawSocket") };
+    assert_eq!(options.max_message_size, 65_536);
+    assert!(tcp.serializers.is_none() && tcp.auth.is_none());
+}
+
+#[test]
+fn environment_references_are_replaced() {
+    let node = sample("router.json").node;
+    let Endpoint::Unix(unix) = &node.transports[1].endpoint else { panic!("a Unix socket") };
+    assert_eq!((unix.path.to_str(), unix.mode), (Some("/run/router/router.sock"), Some(0o660)));
+    let Endpoint::Tcp(tcp) = &node.transports[2].endpoint else { panic!("TCP") };
+    assert_eq!((tcp.address.to_string().as_str(), tcp.port), ("::", 9999));
+}
+
+#[test]
+fn principals_get_tickets_and_roles() {
+    let checked = sample("router.json");
+    let auth = checked.node.transports[0].auth.as_ref().expect("authentication");
+    let [AuthMethod::Ticket(ticket), AuthMethod::Anonymous(anonymous)] = &auth.methods[..] else {
+        panic!("two methods: {:?}", auth.methods)
+    };
+    assert_eq!((anonymous.role.as_str(), &anonymous.authid), ("nobody", &None));
+    let found: Vec<_> = ticket
+        .principals
+        .iter()
+        .map(|principal| {
+            let secret = principal.ticket.as_ref().map(|ticket| ticket.expose());
+            (principal.authid.as_str(), secret, principal.role.as_deref())
+        })
+        .collect();
+    let expected = [
+        ("joe", Some("joes-t1cket"), Some("backend")),
+        ("ann", Some("s3cret-of-ann"), Some("frontend")),
+        ("eve", None, Some("frontend")),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(checked.warnings.len(), 1, "{:?}", checked.warnings);
+}
