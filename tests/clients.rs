@@ -1,0 +1,270 @@
+//! Foreign clients against the real binary: Autobahn|Python over WebSocket, RawSocket and a Unix socket in
+//! every serializer, AutobahnJS over WebSocket, each with the other. The checks themselves are in
+//! `tests/clients/`; Crossbar.io passes them too, but for the deviations that they list.
+
+#![forbid(unsafe_code)]
+
+mod support;
+
+use std::env;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::{Address, Directory, Program, Router, free_port};
+
+/// How long one suite may take on a busy machine.
+const SUITE_LIMIT: Duration = Duration::from_secs(180);
+
+#[test]
+fn python_checks_on_one_shard() {
+    python_checks(Kind::Crossring { shards: 1 });
+}
+
+#[test]
+fn python_checks_on_two_shards() {
+    python_checks(Kind::Crossring { shards: 2 });
+}
+
+#[test]
+fn python_across_serializers_on_one_shard() {
+    python_across_serializers(Kind::Crossring { shards: 1 });
+}
+
+#[test]
+fn python_across_serializers_on_two_shards() {
+    python_across_serializers(Kind::Crossring { shards: 2 });
+}
+
+#[test]
+fn javascript_with_python_on_one_shard() {
+    javascript_with_python(Kind::Crossring { shards: 1 });
+}
+
+#[test]
+fn javascript_with_python_on_two_shards() {
+    javascript_with_python(Kind::Crossring { shards: 2 });
+}
+
+#[test]
+fn the_tour_of_the_guide_works() {
+    tour(Kind::Crossring { shards: 2 });
+}
+
+/// Shows that the suites test WAMP and not this router. Needs a Python environment with Crossbar.io.
+#[test]
+fn crossbar_passes_the_same_suites() {
+    let Some(environment) = env::var_os("CROSSBAR_VENV").map(PathBuf::from) else {
+        println!("skipped: CROSSBAR_VENV names no Python environment with Crossbar.io");
+        return;
+    };
+    let program = environment.join("bin/crossbar");
+    python_checks(Kind::Crossbar { program: program.clone() });
+    python_across_serializers(Kind::Crossbar { program: program.clone() });
+    javascript_with_python(Kind::Crossbar { program: program.clone() });
+    tour(Kind::Crossbar { program });
+}
+
+fn python_checks(kind: Kind) {
+    if let Some(tools) = Tools::find() {
+        let node = Node::start(kind);
+        let suite = tools.python("suite.py", &["--part", "each"], &node.routes(), &node);
+        node.judge(Program::start(suite), 450);
+    }
+}
+
+fn python_across_serializers(kind: Kind) {
+    if let Some(tools) = Tools::find() {
+        let node = Node::start(kind);
+        let suite = tools.python("suite.py", &["--part", "across"], &node.routes(), &node);
+        node.judge(Program::start(suite), 289);
+    }
+}
+
+fn javascript_with_python(kind: Kind) {
+    let Some(tools) = Tools::find() else { return };
+    let node = Node::start(kind);
+    let [websocket, rawsocket, _] = node.routes();
+    let mut companion = Command::new(&tools.python);
+    companion.arg(clients_directory().join("companion.py"));
+    companion.args(["--route", &rawsocket, "--serializer", "msgpack"]);
+    let mut companion = Program::start(companion);
+    assert_eq!(companion.line(), r#"{"ready": "msgpack"}"#);
+    let mut suite = Command::new("node");
+    suite.arg(clients_directory().join("suite.js"));
+    suite.args(["--route", &websocket, "--router", node.kind.name()]);
+    node.judge(Program::start(suite), 60);
+}
+
+fn tour(kind: Kind) {
+    let Some(tools) = Tools::find() else { return };
+    let node = Node::start(kind);
+    let [websocket, _, _] = node.routes();
+    let examples = root_directory().join("docs/guide/examples");
+    let mut python = Command::new(&tools.python);
+    python.arg(examples.join("tour.py")).arg(&websocket);
+    let mut python = Program::start(python);
+    assert!(python.line().starts_with("joined realm1 as session "));
+    let mut javascript = Command::new("node");
+    javascript.env("NODE_PATH", clients_directory().join("node_modules"));
+    javascript.arg(examples.join("tour.js")).arg(&websocket);
+    let javascript = Program::start(javascript).finish(SUITE_LIMIT);
+    assert_eq!(python.line(), "JavaScript said hello, and shouts as JAVASCRIPT");
+    let said: Vec<&str> = javascript.lines.iter().map(String::as_str).collect();
+    assert!(
+        matches!(said[..], [joined, "2 + 3 = 5", "answer: Hello JAVASCRIPT, this is Python", ..]
+            if joined.starts_with("joined realm1 as session ")),
+        "{said:?} {}",
+        javascript.errors,
+    );
+}
+
+/// Which router is tested.
+enum Kind {
+    Crossring { shards: u32 },
+    Crossbar { program: PathBuf },
+}
+
+impl Kind {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Crossring { .. } => "crossring",
+            Self::Crossbar { .. } => "crossbar",
+        }
+    }
+}
+
+/// A router that runs `tests/clients/node.json` on ports of its own.
+struct Node {
+    kind: Kind,
+    router: Router,
+    websocket: SocketAddr,
+    rawsocket: SocketAddr,
+    directory: Directory,
+}
+
+impl Node {
+    fn start(kind: Kind) -> Self {
+        let directory = Directory::create();
+        let local = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let (websocket, rawsocket) = (local(), local());
+        let socket = directory.path().join(SOCKET);
+        let config = directory.path().join("config.json");
+        let node = node_config(&kind, websocket, rawsocket, &socket);
+        fs::write(&config, node.to_string()).expect("the configuration is writable");
+        let addresses = [Address::Tcp(websocket), Address::Tcp(rawsocket), Address::Unix(socket)];
+        let command = start_command(&kind, directory.path(), &config);
+        let router = Router::start(command, directory.path().join("log"), &addresses);
+        Self { kind, router, websocket, rawsocket, directory }
+    }
+
+    /// WebSocket, RawSocket and Unix socket, as the scripts take them.
+    fn routes(&self) -> [String; 3] {
+        [
+            format!("ws://{}/ws", self.websocket),
+            format!("tcp://{}", self.rawsocket),
+            format!("unix:{}", self.directory.path().join(SOCKET).display()),
+        ]
+    }
+
+    /// Waits for a suite and fails with every check that failed; then the router has to end in good order.
+    fn judge(self, suite: Program, checks_min: usize) {
+        let ended = suite.finish(SUITE_LIMIT);
+        let checks: Vec<Value> =
+            ended.lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let failed: Vec<String> = checks
+            .iter()
+            .filter(|check| check["ok"] != true && check.get("deviation").is_none())
+            .map(Value::to_string)
+            .collect();
+        let skipped = checks.iter().filter(|check| check.get("skipped").is_some()).count();
+        println!("{} checks, {} failed, {skipped} skipped", checks.len(), failed.len());
+        assert!(
+            failed.is_empty() && ended.status.success() && checks.len() >= checks_min,
+            "{} of {} checks failed (at least {checks_min} expected), {}\n{}\n{}\nrouter:\n{}",
+            failed.len(),
+            checks.len(),
+            ended.status,
+            failed.join("\n"),
+            ended.errors,
+            self.router.log(),
+        );
+        let by_config = matches!(self.kind, Kind::Crossring { .. });
+        let status = self.router.stop();
+        assert!(!by_config || status.success(), "the router ended with {status}");
+    }
+}
+
+const SOCKET: &str = "rawsocket.sock";
+
+fn node_config(kind: &Kind, websocket: SocketAddr, rawsocket: SocketAddr, socket: &Path) -> Value {
+    let template = fs::read_to_string(clients_directory().join("node.json")).expect("node.json is tracked");
+    let mut node: Value = serde_json::from_str(&template).expect("node.json is JSON");
+    match kind {
+        Kind::Crossring { shards } => node["controller"]["options"]["shards"] = json!(shards),
+        Kind::Crossbar { .. } => node["controller"] = json!({}),
+    }
+    let transports = &mut node["workers"][0]["transports"];
+    transports[0]["endpoint"]["port"] = json!(websocket.port());
+    transports[1]["endpoint"]["port"] = json!(rawsocket.port());
+    transports[2]["endpoint"]["path"] = json!(socket);
+    node
+}
+
+fn start_command(kind: &Kind, directory: &Path, config: &Path) -> Command {
+    let mut command = match kind {
+        Kind::Crossring { .. } => Command::new(env!("CARGO_BIN_EXE_crossring")),
+        Kind::Crossbar { program } => Command::new(program),
+    };
+    command.arg("start").arg("--cbdir").arg(directory).arg("--config").arg(config);
+    command
+}
+
+/// The interpreters with the clients' packages.
+struct Tools {
+    python: PathBuf,
+}
+
+impl Tools {
+    /// None when packages are missing; that fails in continuous integration and is said elsewhere.
+    fn find() -> Option<Self> {
+        let python = root_directory().join(".venv/bin/python");
+        let has_python = succeeds(Command::new(&python).args(["-c", "import autobahn, msgpack, cbor2"]));
+        let node_script = "require('autobahn'); require('ws')";
+        let has_node =
+            succeeds(Command::new("node").args(["-e", node_script]).current_dir(clients_directory()));
+        if has_python && has_node {
+            return Some(Self { python });
+        }
+        let reason = format!(
+            "packages of the foreign clients are missing (python: {has_python}, node: {has_node}); \
+             `bash .ci/test` installs them"
+        );
+        assert!(env::var_os("CI").is_none(), "{reason}");
+        println!("skipped: {reason}");
+        None
+    }
+
+    fn python(&self, script: &str, arguments: &[&str], routes: &[String], node: &Node) -> Command {
+        let mut command = Command::new(&self.python);
+        command.arg(clients_directory().join(script)).args(arguments);
+        command.args(["--router", node.kind.name()]);
+        command.args(routes.iter().flat_map(|route| ["--route", route]));
+        command
+    }
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+fn clients_directory() -> PathBuf {
+    root_directory().join("tests/clients")
+}
+
+fn root_directory() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}

@@ -1,0 +1,84 @@
+"""Runs the checks over every given route and serializer; prints one JSON line per check.
+
+    python suite.py --route ws://127.0.0.1:8080/ws --route tcp://127.0.0.1:8081 [--router crossbar]
+"""
+
+import argparse
+import asyncio
+
+import across
+import calls
+import pubsub
+import sessions
+from peer import Report, Stage, join
+
+WEBSOCKET_SERIALIZERS = ["json", "json.batched", "msgpack", "msgpack.batched", "cbor", "cbor.batched"]
+RAWSOCKET_SERIALIZERS = ["json", "msgpack", "cbor"]
+
+# Checks that another router is known to fail, each with the reason. Crossbar.io: 26.10.1.
+DEVIATIONS = {
+    "crossring": {},
+    "crossbar": {
+        "goodbye_is_answered": "answers GOODBYE with wamp.close.normal",
+        "an_empty_eligible_list_excludes_everybody": "takes an empty list for an absent one",
+    },
+}
+
+
+def serializers(route):
+    return WEBSOCKET_SERIALIZERS if route.startswith("ws:") else RAWSOCKET_SERIALIZERS
+
+
+def kind(route, serializer):
+    return f"{route.partition(':')[0]} {serializer}"
+
+
+def needs_ticket(check):
+    """The Unix socket of the test node admits anonymous sessions only."""
+    return any(word in check.__name__ for word in ("ticket", "principal", "lists_choose"))
+
+
+async def on_stage(check, route, serializer):
+    stage = Stage(route, serializer)
+    try:
+        await check(stage)
+    finally:
+        await stage.close()
+
+
+async def check_each(report, routes):
+    for route in routes:
+        for serializer in serializers(route):
+            for check in sessions.CHECKS + pubsub.CHECKS + calls.CHECKS:
+                if not (route.startswith("unix:") and needs_ticket(check)):
+                    labels = {"on": kind(route, serializer)}
+                    await report.run(check.__name__, on_stage(check, route, serializer), **labels)
+
+
+async def check_across(report, routes):
+    kinds = [(route, serializer) for route in routes for serializer in serializers(route)]
+    senders = [await join(*kind) for kind in kinds]
+    receivers = [await join(*kind) for kind in kinds]
+    for sending, sender in zip(kinds, senders):
+        for receiving, receiver in zip(kinds, receivers):
+            labels = {"from": kind(*sending), "to": kind(*receiving)}
+            for check in across.CHECKS:
+                await report.run(check.__name__, check(sender, receiver), **labels)
+    await report.run("one_topic_for_all", across.one_topic_for_all(senders), sessions=len(senders))
+    await asyncio.gather(*(peer.close() for peer in senders + receivers))
+
+
+async def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--route", action="append", required=True)
+    parser.add_argument("--router", choices=DEVIATIONS, default="crossring")
+    parser.add_argument("--part", choices=["each", "across"], required=True)
+    arguments = parser.parse_args()
+    report = Report(DEVIATIONS[arguments.router])
+    part = check_each if arguments.part == "each" else check_across
+    await part(report, arguments.route)
+    report.exit()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,205 @@
+//! What tests of real processes share: a router with its own directory and ports, programs whose
+//! output is read line by line, and waiting for conditions with a deadline.
+
+#![allow(dead_code, reason = "each test binary uses its own part of this module")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+/// How long a process may take to start, to answer or to end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Looks at `condition` until it holds or [`PATIENCE`] is over; says which.
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
+    const PAUSE: Duration = Duration::from_millis(5);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        #[expect(clippy::disallowed_methods, reason = "the pause between two looks at a condition")]
+        thread::sleep(PAUSE);
+    }
+}
+
+/// A port of the loopback address that nobody listened on a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
+/// A directory of its own, removed when dropped. Its path is short enough for Unix sockets.
+pub(crate) struct Directory {
+    path: PathBuf,
+}
+
+impl Directory {
+    pub(crate) fn create() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("crossring-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).expect("the temporary directory is writable");
+        Self { path }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Where a router listens.
+#[derive(Clone, Debug)]
+pub(crate) enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Address {
+    fn answers(&self) -> bool {
+        match self {
+            Self::Tcp(address) => TcpStream::connect(address).is_ok(),
+            Self::Unix(path) => UnixStream::connect(path).is_ok(),
+        }
+    }
+}
+
+/// A running router, killed when dropped.
+pub(crate) struct Router {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Router {
+    /// Runs `command`, its output going to `log`, and waits until every address accepts connections.
+    pub(crate) fn start(mut command: Command, log: PathBuf, addresses: &[Address]) -> Self {
+        let output = fs::File::create(&log).expect("the log file is writable");
+        let errors = output.try_clone().expect("the log file can be shared");
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let mut router = Self { child, log };
+        let mut ended = false;
+        let ready = wait_until(|| {
+            ended = router.child.try_wait().expect("the child is ours").is_some();
+            ended || addresses.iter().all(Address::answers)
+        });
+        assert!(ready && !ended, "{command:?} is not ready on {addresses:?}:\n{}", router.log());
+        router
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
+        assert!(sent.success(), "the router ended early:\n{}", self.log());
+        let mut status = None;
+        wait_until(|| {
+            status = self.child.try_wait().expect("the child is ours");
+            status.is_some()
+        });
+        status.unwrap_or_else(|| panic!("the router ignores SIGTERM:\n{}", self.log()))
+    }
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A running program whose standard output is read by lines; killed when dropped.
+pub(crate) struct Program {
+    child: Child,
+    lines: Receiver<String>,
+    errors: Option<thread::JoinHandle<String>>,
+}
+
+/// What a program left behind.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) lines: Vec<String>,
+    pub(crate) errors: String,
+}
+
+impl Program {
+    /// Starts it with a standard input that stays open until [`Self::finish`].
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let output = BufReader::new(child.stdout.take().expect("standard output is piped"));
+        let mut errors = child.stderr.take().expect("standard error is piped");
+        let (sender, lines) = channel();
+        thread::spawn(move || output.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok()));
+        let errors = thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = errors.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        Self { child, lines, errors: Some(errors) }
+    }
+
+    /// The next line; panics with the program's errors when it ends or says nothing.
+    pub(crate) fn line(&mut self) -> String {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => line,
+            Err(error) => panic!("no line from the program ({error}):\n{}", self.kill_and_read_errors()),
+        }
+    }
+
+    /// Closes its standard input, reads all lines up to its end and waits for it.
+    pub(crate) fn finish(mut self, limit: Duration) -> Ended {
+        drop(self.child.stdin.take());
+        let deadline = Instant::now() + limit;
+        let mut lines = Vec::new();
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    let last = lines.last().cloned().unwrap_or_default();
+                    panic!("not done after {limit:?}; last line: {last}\n{}", self.kill_and_read_errors());
+                }
+            }
+        }
+        let status = self.child.wait().expect("the child is ours");
+        Ended { status, lines, errors: self.kill_and_read_errors() }
+    }
+
+    fn kill_and_read_errors(&mut self) -> String {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.errors.take().and_then(|reader| reader.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
