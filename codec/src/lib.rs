@@ -4,11 +4,17 @@
 
 #![forbid(unsafe_code)]
 
+mod cbor;
+pub mod error;
 pub mod id;
+mod json;
 pub mod limits;
 pub mod message;
+mod msgpack;
 pub mod payload;
 pub mod serializer;
+pub mod transcode;
 pub mod transport;
 pub mod uri;
 pub mod value;
+mod wire;

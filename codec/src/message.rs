@@ -8,11 +8,13 @@ use std::borrow::Cow;
 
 use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crate::payload::Payload;
-
 use crate::value::Dict;
 
+pub mod decode;
+pub mod encode;
 mod features;
 mod options;
+mod owned;
 
 pub use features::{ClientRoles, Feature, Features, RouterRoles};
 pub use options::{

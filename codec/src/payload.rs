@@ -2,7 +2,14 @@
 
 use std::borrow::Cow;
 
+use crate::cbor::CborWriter;
+use crate::error::{DecodeError, Expected, Fault, Unrepresentable};
+use crate::json::JsonWriter;
+use crate::msgpack::MessagePackWriter;
 use crate::serializer::SerializerId;
+use crate::value::{Dict, Value};
+use crate::wire::Writer;
+use crate::wire::value::{write_dict, write_list};
 
 /// `Arguments` and `ArgumentsKw` as they stood at the end of the received message.
 ///
@@ -62,4 +69,110 @@ impl<'a> Payload<'a> {
     pub fn into_owned(self) -> Payload<'static> {
         Payload { octets: Cow::Owned(self.octets.into_owned()), ..self }
     }
+
+    /// How many elements of a message the payload is.
+    pub const fn element_count(&self) -> usize {
+        match self.shape {
+            Shape::Empty => 0,
+            Shape::Arguments | Shape::Transparent => 1,
+            Shape::ArgumentsAndKeywords => 2,
+        }
+    }
+
+    /// The encoded Arguments (or what stands in their place); empty if there are none.
+    pub fn arguments_octets(&self) -> &[u8] {
+        &self.octets[..self.arguments_end()]
+    }
+
+    /// The encoded ArgumentsKw; empty if there are none.
+    pub fn keywords_octets(&self) -> &[u8] {
+        let rest = &self.octets[self.arguments_end()..];
+        match self.serializer {
+            SerializerId::Json => {
+                let comma = rest.iter().position(|&octet| octet == b',');
+                rest[comma.map_or(rest.len(), |comma| comma + 1)..].trim_ascii_start()
+            }
+            SerializerId::MessagePack | SerializerId::Cbor => rest,
+        }
+    }
+
+    fn arguments_end(&self) -> usize {
+        (self.arguments_size as usize).min(self.octets.len())
+    }
+
+    /// The payload of the given values; empty Arguments and ArgumentsKw are left out.
+    ///
+    /// Values that JSON lacks (NaN, text that starts with U+0000) leave the payload in CBOR: encoding it for JSON then tells.
+    pub fn from_values(serializer: SerializerId, arguments: &[Value], keywords: &Dict) -> Payload<'static> {
+        if arguments.is_empty() && keywords.is_empty() {
+            return Payload::EMPTY;
+        }
+        let mut octets = Vec::new();
+        let arguments_size = match serializer {
+            SerializerId::Json => write_elements(&mut JsonWriter::new(&mut octets), arguments, keywords),
+            SerializerId::MessagePack => {
+                write_elements(&mut MessagePackWriter(&mut octets), arguments, keywords)
+            }
+            SerializerId::Cbor => write_elements(&mut CborWriter(&mut octets), arguments, keywords),
+        };
+        let Ok(arguments_size) = arguments_size else {
+            return Payload::from_values(SerializerId::Cbor, arguments, keywords);
+        };
+        let shape = if keywords.is_empty() { Shape::Arguments } else { Shape::ArgumentsAndKeywords };
+        Payload { serializer, shape, octets: Cow::Owned(octets), arguments_size }
+    }
+
+    /// The Arguments as values; none if the payload is empty or transparent.
+    ///
+    /// # Errors
+    /// A MessagePack extension, or a dict key that is not text. Offsets count from the start of the payload.
+    pub fn arguments(&self) -> Result<Vec<Value>, DecodeError> {
+        match self.shape {
+            Shape::Empty | Shape::Transparent => Ok(Vec::new()),
+            Shape::Arguments | Shape::ArgumentsAndKeywords => {
+                match Value::decode(self.serializer, self.arguments_octets())? {
+                    Value::List(arguments) => Ok(arguments),
+                    _ => Err(DecodeError::without_context(Fault::Expected(Expected::List), 0)),
+                }
+            }
+        }
+    }
+
+    /// The ArgumentsKw as values; none if there are none.
+    ///
+    /// # Errors
+    /// A MessagePack extension, or a dict key that is not text. Offsets count from the start of ArgumentsKw.
+    pub fn keywords(&self) -> Result<Dict, DecodeError> {
+        if self.shape != Shape::ArgumentsAndKeywords {
+            return Ok(Dict::new());
+        }
+        match Value::decode(self.serializer, self.keywords_octets())? {
+            Value::Dict(keywords) => Ok(keywords),
+            _ => Err(DecodeError::without_context(Fault::Expected(Expected::Dict), 0)),
+        }
+    }
+
+    /// The value in the place of Arguments of a transparent payload.
+    ///
+    /// # Errors
+    /// As [`Payload::arguments`].
+    pub fn transparent(&self) -> Result<Option<Value>, DecodeError> {
+        match self.shape {
+            Shape::Transparent => Value::decode(self.serializer, self.arguments_octets()).map(Some),
+            _ => Ok(None),
+        }
+    }
+}
+
+fn write_elements(
+    writer: &mut impl Writer,
+    arguments: &[Value],
+    keywords: &Dict,
+) -> Result<u32, Unrepresentable> {
+    write_list(writer, arguments)?;
+    let arguments_size = writer.size();
+    if !keywords.is_empty() {
+        write_dict(writer, keywords)?;
+    }
+    Ok(u32::try_from(arguments_size).unwrap_or(u32::MAX))
 }

@@ -1,6 +1,14 @@
 //! Trees of application values, for what is not on the hot path: `authextra`, arguments of the router's own procedures,
 //! the command line client.
 
+use crate::cbor::{CborReader, CborWriter};
+use crate::error::{DecodeError, EncodeError};
+use crate::json::{JsonReader, JsonWriter};
+use crate::msgpack::{MessagePackReader, MessagePackWriter};
+use crate::serializer::SerializerId;
+use crate::wire::Reader;
+use crate::wire::value::{read, write};
+
 /// Any value that a serializer can carry.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub enum Value {
@@ -50,6 +58,44 @@ impl Value {
             _ => None,
         }
     }
+}
+
+impl Value {
+    /// Reads one value that fills `octets` completely.
+    ///
+    /// # Errors
+    /// Malformed octets, a MessagePack extension, or a dict key that is not text.
+    pub fn decode(serializer: SerializerId, octets: &[u8]) -> Result<Value, DecodeError> {
+        match serializer {
+            SerializerId::Json => read_whole::<JsonReader<'_>>(octets),
+            SerializerId::MessagePack => read_whole::<MessagePackReader<'_>>(octets),
+            SerializerId::Cbor => read_whole::<CborReader<'_>>(octets),
+        }
+    }
+
+    /// Appends the encoded value to `out`.
+    ///
+    /// # Errors
+    /// JSON lacks the value; `out` is then as it was.
+    pub fn encode(&self, serializer: SerializerId, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let start = out.len();
+        let written = match serializer {
+            SerializerId::Json => write(&mut JsonWriter::new(out), self),
+            SerializerId::MessagePack => write(&mut MessagePackWriter(out), self),
+            SerializerId::Cbor => write(&mut CborWriter(out), self),
+        };
+        written.map_err(|what| {
+            out.truncate(start);
+            EncodeError::Unrepresentable(what)
+        })
+    }
+}
+
+fn read_whole<'a, R: Reader<'a>>(octets: &'a [u8]) -> Result<Value, DecodeError> {
+    let at = DecodeError::without_context;
+    let mut reader = R::new(octets).map_err(|(fault, offset)| at(fault, offset))?;
+    let value = read(&mut reader).and_then(|value| reader.end().map(|()| value));
+    value.map_err(|fault| at(fault, reader.offset()))
 }
 
 impl From<&str> for Value {

@@ -103,6 +103,13 @@ pub struct PublishOptions<'a> {
     pub extra: Option<Box<PublishExtra<'a>>>,
 }
 
+impl<'a> PublishOptions<'a> {
+    /// The rare keys, to be filled.
+    pub fn extra_mut(&mut self) -> &mut PublishExtra<'a> {
+        self.extra.get_or_insert_default()
+    }
+}
+
 impl Default for PublishOptions<'_> {
     fn default() -> Self {
         Self { acknowledge: false, exclude_me: true, disclose_me: false, retain: false, extra: None }
@@ -166,6 +173,13 @@ pub struct EventDetails<'a> {
     pub extra: Option<Box<EventExtra<'a>>>,
 }
 
+impl<'a> EventDetails<'a> {
+    /// The rare keys, to be filled.
+    pub fn extra_mut(&mut self) -> &mut EventExtra<'a> {
+        self.extra.get_or_insert_default()
+    }
+}
+
 /// The rare keys of `EVENT.Details`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EventExtra<'a> {
@@ -192,6 +206,13 @@ pub struct CallOptions<'a> {
     pub disclose_me: bool,
     /// Everything rare.
     pub extra: Option<Box<CallExtra<'a>>>,
+}
+
+impl<'a> CallOptions<'a> {
+    /// The rare keys, to be filled.
+    pub fn extra_mut(&mut self) -> &mut CallExtra<'a> {
+        self.extra.get_or_insert_default()
+    }
 }
 
 /// The rare keys of `CALL.Options`.
@@ -236,6 +257,13 @@ pub struct InvocationDetails<'a> {
     pub timeout_ms: u64,
     /// Everything rare.
     pub extra: Option<Box<InvocationExtra<'a>>>,
+}
+
+impl<'a> InvocationDetails<'a> {
+    /// The rare keys, to be filled.
+    pub fn extra_mut(&mut self) -> &mut InvocationExtra<'a> {
+        self.extra.get_or_insert_default()
+    }
 }
 
 /// The rare keys of `INVOCATION.Details`.

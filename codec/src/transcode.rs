@@ -1,0 +1,189 @@
+//! Payloads from one serializer to another, value by value, without a tree in between.
+//!
+//! * Integers of 64 bits stay integers, with or without sign. JSON integers beyond are floats; so are CBOR's below -2^63 for
+//!   MessagePack. Floats stay floats.
+//! * Binary is `"\0"` + base64 in JSON. Text that starts with U+0000, dict keys that are not text, NaN and infinities cannot
+//!   be told in JSON; MessagePack extensions not in any other serializer.
+//! * CBOR: tags are dropped (bignums become numbers), `undefined` and unassigned simple values become null.
+
+use std::borrow::Cow;
+
+use crate::cbor::{CborReader, CborWriter};
+use crate::error::{Expected, Fault, Unrepresentable};
+use crate::json::{JsonReader, JsonWriter};
+use crate::msgpack::{MessagePackReader, MessagePackWriter};
+use crate::payload::{Payload, Shape};
+use crate::serializer::SerializerId;
+use crate::wire::value::write_text;
+use crate::wire::{DecodeStart, Items, Kind, LEVELS_MAX, Reader, Token, Writer};
+
+/// The payload in the encoding of `serializer`; borrowed if it is that already.
+///
+/// # Errors
+/// The payload holds a value that `serializer` lacks.
+pub fn transcode<'p>(
+    payload: &'p Payload<'_>,
+    serializer: SerializerId,
+) -> Result<Payload<'p>, Unrepresentable> {
+    if payload.serializer == serializer || payload.shape == Shape::Empty {
+        return Ok(payload.borrowed());
+    }
+    let mut octets = Vec::with_capacity(payload.octets.len() + payload.octets.len() / 2);
+    let arguments_size = match serializer {
+        SerializerId::Json => transcode_into(payload, &mut JsonWriter::new(&mut octets)),
+        SerializerId::MessagePack => transcode_into(payload, &mut MessagePackWriter(&mut octets)),
+        SerializerId::Cbor => transcode_into(payload, &mut CborWriter(&mut octets)),
+    }?;
+    Ok(Payload { serializer, shape: payload.shape, octets: Cow::Owned(octets), arguments_size })
+}
+
+/// Writes the elements of the payload; returns the size of the first, provided that the writer started empty.
+pub(crate) fn transcode_into<W: Writer>(
+    payload: &Payload<'_>,
+    writer: &mut W,
+) -> Result<u32, Unrepresentable> {
+    let start = writer.size();
+    transcode_value(payload.serializer, payload.arguments_octets(), writer)?;
+    let arguments_size = writer.size() - start;
+    if payload.shape == Shape::ArgumentsAndKeywords {
+        transcode_value(payload.serializer, payload.keywords_octets(), writer)?;
+    }
+    Ok(u32::try_from(arguments_size).unwrap_or(u32::MAX))
+}
+
+fn transcode_value<W: Writer>(
+    serializer: SerializerId,
+    octets: &[u8],
+    writer: &mut W,
+) -> Result<(), Unrepresentable> {
+    match serializer {
+        SerializerId::Json => Transcoder::run(JsonReader::new(octets), writer),
+        SerializerId::MessagePack => Transcoder::run(MessagePackReader::new(octets), writer),
+        SerializerId::Cbor => Transcoder::run(CborReader::new(octets), writer),
+    }
+}
+
+struct Transcoder<'w, R, W> {
+    reader: R,
+    writer: &'w mut W,
+    /// Numbers of entries of the coming lists and dicts that do not tell it themselves, in the order in which they start.
+    counts: std::vec::IntoIter<u32>,
+}
+
+impl<'a, R: Reader<'a>, W: Writer> Transcoder<'_, R, W> {
+    fn run(reader: Result<R, DecodeStart>, writer: &mut W) -> Result<(), Unrepresentable> {
+        let reader = reader.map_err(|(fault, _)| Unrepresentable::Malformed(fault))?;
+        let mut transcoder = Transcoder { reader, writer, counts: Vec::new().into_iter() };
+        transcoder.value(LEVELS_MAX)?;
+        transcoder.reader.end().map_err(Unrepresentable::Malformed)
+    }
+
+    fn value(&mut self, levels: usize) -> Result<(), Unrepresentable> {
+        let token = self.reader.token()?;
+        self.token(token, levels)
+    }
+
+    fn token(&mut self, token: Token<'a>, levels: usize) -> Result<(), Unrepresentable> {
+        match token {
+            Token::Null => self.writer.null(),
+            Token::Bool(value) => self.writer.boolean(value),
+            Token::Integer(value) => self.writer.integer(value),
+            Token::Float(value) => self.writer.float(value)?,
+            Token::Text(value) => write_text(self.writer, &value)?,
+            Token::Binary(value) => self.writer.binary(&value),
+            Token::List(items, known) => self.list(items, known, levels)?,
+            Token::Dict(items, known) => self.dict(items, known, levels)?,
+            Token::Extension => return Err(Unrepresentable::Extension),
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, mut items: Items, known: Option<usize>, levels: usize) -> Result<(), Unrepresentable> {
+        let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
+        let count = self.count(items, known, false)?;
+        self.writer.list(count);
+        while self.reader.next(&mut items)? {
+            self.value(levels)?;
+        }
+        self.writer.end_list();
+        Ok(())
+    }
+
+    fn dict(&mut self, mut items: Items, known: Option<usize>, levels: usize) -> Result<(), Unrepresentable> {
+        let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
+        let count = self.count(items, known, true)?;
+        self.writer.dict(count);
+        while self.reader.next_entry(&mut items)? {
+            match self.reader.token_of_key()? {
+                Token::Text(key) => self.writer.key(&key),
+                _ if W::TEXT_ONLY => return Err(Unrepresentable::NonTextKey),
+                key => self.token(key, levels)?,
+            }
+            self.reader.between_key_and_value()?;
+            self.value(levels)?;
+        }
+        self.writer.end_dict();
+        Ok(())
+    }
+
+    /// The number of entries of the list or dict just entered. Where the encoding does not tell, the outermost such value
+    /// is gone through once in advance, so that nesting costs no more than one further pass.
+    fn count(&mut self, items: Items, known: Option<usize>, is_dict: bool) -> Result<usize, Unrepresentable> {
+        if let Some(count) = known {
+            return Ok(count);
+        }
+        if !W::COUNTED {
+            return Ok(0);
+        }
+        if self.counts.len() == 0 {
+            let mut counts = Vec::new();
+            count_entries(&mut self.reader.clone(), items, true, is_dict, &mut counts)?;
+            self.counts = counts.into_iter();
+        }
+        Ok(self.counts.next().unwrap_or_default() as usize)
+    }
+}
+
+/// Counts the entries of a list or dict just entered and of all within. Recursion is bounded: the octets were skimmed.
+fn count_entries<'a, R: Reader<'a>>(
+    reader: &mut R,
+    mut items: Items,
+    is_wanted: bool,
+    is_dict: bool,
+    counts: &mut Vec<u32>,
+) -> Result<(), Fault> {
+    let slot = counts.len();
+    if is_wanted {
+        counts.push(0);
+    }
+    let mut count = 0u32;
+    while if is_dict { reader.next_entry(&mut items)? } else { reader.next(&mut items)? } {
+        count += 1;
+        if is_dict {
+            reader.skip_key()?;
+            reader.between_key_and_value()?;
+        }
+        match reader.kind()? {
+            Kind::List | Kind::Dict | Kind::Other => match reader.token()? {
+                Token::List(items, known) => count_entries(reader, items, known.is_none(), false, counts)?,
+                Token::Dict(items, known) => count_entries(reader, items, known.is_none(), true, counts)?,
+                _ => {}
+            },
+            _ => reader.skip()?,
+        }
+    }
+    if is_wanted {
+        counts[slot] = count;
+    }
+    Ok(())
+}
+
+impl From<Fault> for Unrepresentable {
+    /// Only payloads that no decoder has seen are malformed; extensions have a name of their own.
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Expected(Expected::Value) => Unrepresentable::Extension,
+            fault => Unrepresentable::Malformed(fault),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What the message decoder and encoder need of a serializer: a [`Reader`] of values and a [`Writer`] of values.
+//!
+//! A further serializer is one more of each; nothing else in the crate knows encodings. Errors are bare [`Fault`]s, two octets
+//! wide, so that the hot path stays in registers: *where* something failed is [`Reader::offset`].
+
+use std::borrow::Cow;
+
+use crate::error::{Expected, Fault, Unrepresentable};
+use crate::id::ID_MAX;
+use crate::limits::DEPTH_MAX;
+
+pub(crate) mod value;
+
+/// How deep a value may be nested: the message itself is one level.
+pub(crate) const LEVELS_MAX: usize = DEPTH_MAX - 1;
+
+/// The type of the value that comes next.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Null,
+    Bool,
+    Number,
+    Text,
+    Binary,
+    List,
+    Dict,
+    /// What only this serializer knows: tags, extension types.
+    Other,
+}
+
+/// Progress within a list or dict. What the number means is the reader's business: entries left, or a mark.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Items(pub(crate) u64);
+
+/// One value, or the head of a list or dict.
+#[derive(Debug)]
+pub(crate) enum Token<'a> {
+    Null,
+    Bool(bool),
+    Integer(i128),
+    Float(f64),
+    Text(Cow<'a, str>),
+    Binary(Cow<'a, [u8]>),
+    /// With the number of entries, if the encoding tells.
+    List(Items, Option<usize>),
+    /// With the number of entries, if the encoding tells.
+    Dict(Items, Option<usize>),
+    /// A MessagePack extension.
+    Extension,
+}
+
+/// Reads values from octets, front to back.
+///
+/// A method that refuses the type of the next value leaves the position in front of it.
+pub(crate) trait Reader<'a>: Sized + Clone {
+    /// A reader at the first value.
+    fn new(octets: &'a [u8]) -> Result<Self, DecodeStart>;
+
+    /// Octets read so far.
+    fn offset(&self) -> usize;
+
+    /// The octets from `start` to `end`.
+    fn span(&self, start: usize, end: usize) -> &'a [u8];
+
+    /// Checks that nothing follows.
+    fn end(&mut self) -> Result<(), Fault>;
+
+    /// Enters a list.
+    fn list(&mut self) -> Result<Items, Fault>;
+
+    /// Moves to the next entry of a list, or past the list.
+    fn next(&mut self, items: &mut Items) -> Result<bool, Fault>;
+
+    /// Enters a dict.
+    fn dict(&mut self) -> Result<Items, Fault>;
+
+    /// Moves to the next entry of a dict whose keys must be text, or past the dict.
+    fn key(&mut self, items: &mut Items) -> Result<Option<Cow<'a, str>>, Fault>;
+
+    /// Moves to the next entry of a dict with any keys, or past the dict. The key is the next value, [`Reader::token_of_key`].
+    fn next_entry(&mut self, items: &mut Items) -> Result<bool, Fault>;
+
+    /// Reads a key.
+    fn token_of_key(&mut self) -> Result<Token<'a>, Fault>;
+
+    /// Passes over a key.
+    fn skip_key(&mut self) -> Result<(), Fault>;
+
+    /// Reads what stands between a key and its value.
+    fn between_key_and_value(&mut self) -> Result<(), Fault>;
+
+    /// Looks at the next value.
+    fn kind(&mut self) -> Result<Kind, Fault>;
+
+    /// Reads a null if there is one.
+    fn null(&mut self) -> Result<bool, Fault>;
+
+    /// Reads a boolean.
+    fn boolean(&mut self) -> Result<bool, Fault>;
+
+    /// Reads an integer of at least 0; an integral float up to 2^53 counts as one.
+    fn unsigned(&mut self) -> Result<u64, Fault>;
+
+    /// Reads text.
+    fn text(&mut self) -> Result<Cow<'a, str>, Fault>;
+
+    /// Reads a value, or enters a list or dict.
+    fn token(&mut self) -> Result<Token<'a>, Fault>;
+
+    /// Passes over a value nested at most [`LEVELS_MAX`] deep, checking that it is well formed.
+    fn skip(&mut self) -> Result<(), Fault>;
+}
+
+/// Why a reader cannot even start: the fault and its offset.
+pub(crate) type DecodeStart = (Fault, usize);
+
+/// Accepts a float where an unsigned integer is expected, if nothing is lost.
+pub(crate) fn integral(float: f64) -> Result<u64, Fault> {
+    if float >= 0.0 && float <= ID_MAX as f64 && float.trunc() == float {
+        Ok(float as u64)
+    } else {
+        Err(Fault::Expected(Expected::Integer))
+    }
+}
+
+/// Appends values to octets.
+///
+/// Lists and dicts are opened with their number of entries and closed when all are written.
+pub(crate) trait Writer {
+    /// Whether text that starts with U+0000 would be taken for binary, and keys must be text.
+    const TEXT_ONLY: bool;
+
+    /// Whether the numbers given to `list` and `dict` matter.
+    const COUNTED: bool;
+
+    /// Octets before the next value.
+    fn size(&self) -> usize;
+
+    fn list(&mut self, count: usize);
+    fn end_list(&mut self);
+    fn dict(&mut self, count: usize);
+    fn end_dict(&mut self);
+
+    /// Opens a dict of fewer than 2^16 entries whose number is told at the end; returns a mark.
+    fn open_fields(&mut self) -> usize;
+    /// Closes what `open_fields` opened.
+    fn close_fields(&mut self, mark: usize, count: usize);
+
+    fn key(&mut self, key: &str);
+    fn null(&mut self);
+    fn boolean(&mut self, value: bool);
+    fn unsigned(&mut self, value: u64);
+    fn integer(&mut self, value: i128);
+    fn float(&mut self, value: f64) -> Result<(), Unrepresentable>;
+    fn text(&mut self, value: &str);
+    fn binary(&mut self, value: &[u8]);
+
+    /// Appends elements that are already encoded, `,` between JSON elements included.
+    fn raw(&mut self, octets: &[u8]);
+}

@@ -1,0 +1,94 @@
+//! Trees of values from and to any serializer.
+
+use super::{LEVELS_MAX, Reader, Token, Writer};
+use crate::error::{Expected, Fault, Unrepresentable};
+use crate::value::{Dict, Value};
+
+/// Reads one value nested at most [`LEVELS_MAX`] deep. Dict keys must be text, extension types are refused.
+pub(crate) fn read<'a>(reader: &mut impl Reader<'a>) -> Result<Value, Fault> {
+    read_levels(reader, LEVELS_MAX)
+}
+
+/// Reads a dict; entries whose value is null are left out: WAMP takes them for absent.
+pub(crate) fn read_dict_without_nulls<'a>(reader: &mut impl Reader<'a>) -> Result<Dict, Fault> {
+    let mut dict = Dict::new();
+    let mut items = reader.dict()?;
+    while let Some(key) = reader.key(&mut items)? {
+        if !reader.null()? {
+            let value = read_levels(reader, LEVELS_MAX - 1)?;
+            dict.push((key.into_owned(), value));
+        }
+    }
+    Ok(dict)
+}
+
+fn read_levels<'a>(reader: &mut impl Reader<'a>, levels: usize) -> Result<Value, Fault> {
+    Ok(match reader.token()? {
+        Token::Null => Value::Null,
+        Token::Bool(value) => Value::Bool(value),
+        Token::Integer(value) => Value::Integer(value),
+        Token::Float(value) => Value::Float(value),
+        Token::Text(value) => Value::String(value.into_owned()),
+        Token::Binary(value) => Value::Binary(value.into_owned()),
+        Token::List(mut items, _) => {
+            let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
+            let mut list = Vec::new();
+            while reader.next(&mut items)? {
+                list.push(read_levels(reader, levels)?);
+            }
+            Value::List(list)
+        }
+        Token::Dict(mut items, _) => {
+            let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
+            let mut dict = Dict::new();
+            while let Some(key) = reader.key(&mut items)? {
+                dict.push((key.into_owned(), read_levels(reader, levels)?));
+            }
+            Value::Dict(dict)
+        }
+        Token::Extension => return Err(Fault::Expected(Expected::Value)),
+    })
+}
+
+/// Writes one value. What was written before an error stays.
+pub(crate) fn write(writer: &mut impl Writer, value: &Value) -> Result<(), Unrepresentable> {
+    match value {
+        Value::Null => writer.null(),
+        Value::Bool(value) => writer.boolean(*value),
+        Value::Integer(value) => writer.integer(*value),
+        Value::Float(value) => writer.float(*value)?,
+        Value::String(value) => write_text(writer, value)?,
+        Value::Binary(value) => writer.binary(value),
+        Value::List(list) => write_list(writer, list)?,
+        Value::Dict(dict) => write_dict(writer, dict)?,
+    }
+    Ok(())
+}
+
+/// Writes a list.
+pub(crate) fn write_list(writer: &mut impl Writer, list: &[Value]) -> Result<(), Unrepresentable> {
+    writer.list(list.len());
+    list.iter().try_for_each(|value| write(writer, value))?;
+    writer.end_list();
+    Ok(())
+}
+
+/// Writes a dict.
+pub(crate) fn write_dict(writer: &mut impl Writer, dict: &Dict) -> Result<(), Unrepresentable> {
+    writer.dict(dict.len());
+    for (key, value) in dict {
+        writer.key(key);
+        write(writer, value)?;
+    }
+    writer.end_dict();
+    Ok(())
+}
+
+/// Writes text, unless it would be read as binary.
+pub(crate) fn write_text<W: Writer>(writer: &mut W, text: &str) -> Result<(), Unrepresentable> {
+    if W::TEXT_ONLY && text.starts_with('\0') {
+        return Err(Unrepresentable::TextLikeBinary);
+    }
+    writer.text(text);
+    Ok(())
+}
