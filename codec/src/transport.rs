@@ -7,6 +7,7 @@
 
 mod error;
 mod framing;
+pub mod fuzzing;
 mod gather;
 mod mask;
 mod rawsocket;

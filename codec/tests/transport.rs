@@ -4,9 +4,10 @@
 mod support;
 
 use crossring_codec::serializer::{Serializer, SerializerId};
+use crossring_codec::transport::fuzzing::{Event, feed, pieces};
 use proptest::prelude::*;
 
-use self::support::{Event, Pair, feed, pieces, send};
+use self::support::{Pair, send};
 
 fn pairs() -> Vec<Pair> {
     let rawsockets = SerializerId::ALL.map(Pair::rawsocket);
@@ -27,7 +28,7 @@ fn messages() -> impl Strategy<Value = Vec<Vec<u8>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn what_is_sent_arrives(messages in messages(), sizes in prop::collection::vec(1..3000usize, 1..8)) {
