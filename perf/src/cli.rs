@@ -1,0 +1,92 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{scenario::Scenario, target::Target};
+
+/// Longest warm-up and longest window, seconds: no protocol here needs a keep-alive that soon.
+const SECONDS_MAX: f64 = 60.0;
+
+/// Load generator, floor pump and side-by-side comparison.
+#[derive(Debug, Parser)]
+#[command(name = "crossring-perf", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run scenarios against a server that is running already.
+    Run(Run),
+    /// Become another program, pinned, and told to end when the parent ends. Used by `compare`.
+    #[command(hide = true)]
+    Exec(Exec),
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Scenarios, e.g. fan-out-100-w64, mesh-8x8-w16, rpc-64, rate-500x10, idle-5000, join-16,
+    /// flood-1000x10, churn-20000; append -1024b for another payload than 128 bytes.
+    #[arg(required = true)]
+    pub scenarios: Vec<Scenario>,
+    /// Server: floor://, nats://, redis:// or mqtt:// HOST:PORT, or unix:PATH instead of HOST:PORT.
+    #[arg(long)]
+    pub target: Target,
+    /// Process id of the server, for processor time and memory.
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// Pin the generator to this processor.
+    #[arg(long)]
+    pub processor: Option<usize>,
+    /// How long and where to.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Options common to everything that measures.
+#[derive(Debug, Args)]
+pub struct Output {
+    /// Length of the measuring window, seconds.
+    #[arg(long, default_value = "1.5", value_parser = parse_seconds)]
+    pub seconds: Duration,
+    /// Not measured before each window, seconds.
+    #[arg(long, default_value = "0.5", value_parser = parse_seconds)]
+    pub warm_up: Duration,
+    /// Rounds; medians are shown.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+    /// Show the progress line even when standard error is not a terminal.
+    #[arg(long)]
+    pub progress: bool,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the report as one HTML page with charts.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// Options of `exec`.
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// Processors to run on.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub processors: Vec<usize>,
+    /// Program and arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+    pub command: Vec<std::ffi::OsString>,
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("not a number: {text:?}"))?;
+    match (0.0..=SECONDS_MAX).contains(&seconds) {
+        true => Ok(Duration::from_secs_f64(seconds)),
+        false => Err(format!("must be 0 to {SECONDS_MAX}")),
+    }
+}

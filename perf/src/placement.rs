@@ -1,0 +1,75 @@
+//! Which processors the servers and the generator get.
+
+use rustix::{
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
+
+use crate::fault::Fault;
+
+/// Pinning of a comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// For servers that run on one processor.
+    pub server: Vec<usize>,
+    /// For servers that run on two.
+    pub server_pair: Vec<usize>,
+    /// For the generator: never one of `server`, if there are two at all.
+    pub generator: usize,
+}
+
+impl Placement {
+    /// Splits the processors this process may use.
+    pub fn of_this_machine() -> Result<Placement, Fault> {
+        let allowed =
+            sched_getaffinity(None).map_err(|errno| Fault::io("sched_getaffinity")(errno.into()))?;
+        let usable: Vec<usize> =
+            (0..CpuSet::MAX_CPU).filter(|&processor| allowed.is_set(processor)).collect();
+        Placement::split(&usable).ok_or_else(|| Fault::Setup("no processor is usable".to_owned()))
+    }
+
+    /// The first for the servers, the last for the generator.
+    fn split(usable: &[usize]) -> Option<Placement> {
+        let server_pair = usable.iter().copied().take(2).collect();
+        Some(Placement { server: vec![*usable.first()?], server_pair, generator: *usable.last()? })
+    }
+
+    /// What a reader of the report must know about this placement.
+    pub fn caveat(&self) -> Option<&'static str> {
+        if self.server.contains(&self.generator) {
+            return Some("only one processor: server and generator share it, the numbers mean little");
+        }
+        self.server_pair.contains(&self.generator).then_some(
+            "only two processors: a two-shard server shares one with the generator, which limits both",
+        )
+    }
+}
+
+/// Pins the calling thread, and whatever it starts from now on.
+pub fn pin(processors: &[usize]) -> Result<(), Fault> {
+    let mut set = CpuSet::new();
+    processors.iter().for_each(|&processor| set.set(processor));
+    sched_setaffinity(None, &set).map_err(|errno| Fault::io("sched_setaffinity")(errno.into()))
+}
+
+/// Raises the limit of open descriptors as far as this user may, for us and the servers we start.
+pub fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Refused only where the hard limit was lowered meanwhile; then the old limit stays.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_and_generator_stay_apart() {
+        let four = Placement::split(&[0, 1, 2, 3]).expect("four");
+        assert_eq!((four.server.as_slice(), four.generator), ([0].as_slice(), 3));
+        assert_eq!(four.caveat(), None);
+        assert!(Placement::split(&[0, 1]).and_then(|two| two.caveat()).is_some());
+        assert!(Placement::split(&[5]).and_then(|one| one.caveat()).is_some());
+        assert_eq!(Placement::split(&[]), None);
+    }
+}
