@@ -1,8 +1,10 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+
+use crossring_io::EngineKind;
 
 use crate::{scenario::Scenario, target::Target};
 
@@ -23,9 +25,22 @@ pub struct Cli {
 pub enum Command {
     /// Run scenarios against a server that is running already.
     Run(Run),
+    /// Serve as the floor: a pump without a protocol, the least a router can cost.
+    Floor(Floor),
     /// Become another program, pinned, and told to end when the parent ends. Used by `compare`.
     #[command(hide = true)]
     Exec(Exec),
+}
+
+/// Options of `floor`.
+#[derive(Debug, Args)]
+pub struct Floor {
+    /// Where to listen; port 0 takes a free one, which is printed.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// io_uring, epoll or auto.
+    #[arg(long, default_value = "auto", value_parser = parse_engine)]
+    pub engine: EngineKind,
 }
 
 /// Options of `run`.
@@ -81,6 +96,12 @@ pub struct Exec {
     /// Program and arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     pub command: Vec<std::ffi::OsString>,
+}
+
+fn parse_engine(name: &str) -> Result<EngineKind, String> {
+    let kinds = [EngineKind::Auto, EngineKind::IoUring, EngineKind::Epoll];
+    let known = kinds.into_iter().find(|kind| kind.to_string() == name);
+    known.ok_or_else(|| "auto, io_uring or epoll".to_owned())
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

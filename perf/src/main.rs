@@ -10,6 +10,7 @@ mod machine;
 mod placement;
 mod progress;
 mod protocol;
+mod pump;
 mod recorder;
 mod report;
 mod run;
@@ -28,6 +29,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let outcome = match cli::Cli::parse().command {
+        cli::Command::Floor(options) => pump::serve(options.listen, options.engine),
         cli::Command::Run(options) => run::run(&options),
         cli::Command::Exec(options) => run::exec(&options),
     };
