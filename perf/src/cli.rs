@@ -25,6 +25,8 @@ pub struct Cli {
 pub enum Command {
     /// Run scenarios against a server that is running already.
     Run(Run),
+    /// Start the floor, crossring and every peer found here, and measure them side by side.
+    Compare(Compare),
     /// Serve as the floor: a pump without a protocol, the least a router can cost.
     Floor(Floor),
     /// Become another program, pinned, and told to end when the parent ends. Used by `compare`.
@@ -59,6 +61,35 @@ pub struct Run {
     /// Pin the generator to this processor.
     #[arg(long)]
     pub processor: Option<usize>,
+    /// How long and where to.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Options of `compare`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// The router to start.
+    #[arg(long, value_name = "FILE", default_value = "target/release/crossring")]
+    pub crossring: PathBuf,
+    /// Python environment with Crossbar.io in it; also taken from CROSSBAR_VENV.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub crossbar_venv: Option<PathBuf>,
+    /// Scenarios instead of the canonical ones, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    pub scenarios: Vec<Scenario>,
+    /// Only the few scenarios that show each regime once.
+    #[arg(long, conflicts_with = "scenarios")]
+    pub quick: bool,
+    /// Only these systems, separated by commas, by the names the report uses.
+    #[arg(long, value_delimiter = ',')]
+    pub systems: Vec<String>,
+    /// Also crossring on two shards.
+    #[arg(long)]
+    pub two_shards: bool,
+    /// Also crossring and the floor on this engine.
+    #[arg(long, value_parser = parse_engine)]
+    pub engine: Option<EngineKind>,
     /// How long and where to.
     #[command(flatten)]
     pub output: Output,

@@ -1,37 +1,24 @@
-//! Load generator, floor pump and side-by-side comparison.
+//! The `crossring-perf` binary.
 #![forbid(unsafe_code)]
-
-mod cli;
-mod clock;
-mod driver;
-mod fault;
-mod link;
-mod machine;
-mod placement;
-mod progress;
-mod protocol;
-mod pump;
-mod recorder;
-mod report;
-mod run;
-mod runtime;
-mod scenario;
-mod schedule;
-mod server_process;
-mod target;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use crossring_perf::{
+    cli::{Cli, Command},
+    compare::compare,
+    pump, run,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let outcome = match cli::Cli::parse().command {
-        cli::Command::Floor(options) => pump::serve(options.listen, options.engine),
-        cli::Command::Run(options) => run::run(&options),
-        cli::Command::Exec(options) => run::exec(&options),
+    let outcome = match Cli::parse().command {
+        Command::Compare(options) => compare(&options),
+        Command::Floor(options) => pump::serve(options.listen, options.engine),
+        Command::Run(options) => run::run(&options),
+        Command::Exec(options) => run::exec(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

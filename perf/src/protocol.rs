@@ -146,14 +146,14 @@ pub fn decimal(digits: &[u8]) -> Option<usize> {
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
 
 #[cfg(test)]
-pub mod testing {
+pub(crate) mod testing {
     //! The property every skimmer has: the result does not depend on how the bytes were cut.
 
     use super::*;
 
     /// Feeds `stream` in chunks of every small size and returns what was found, checking that
     /// every cut finds the same.
-    pub fn skim_every_cut<P: Protocol>(protocol: &P, stream: &[u8]) -> Vec<Vec<u8>> {
+    pub(crate) fn skim_every_cut<P: Protocol>(protocol: &P, stream: &[u8]) -> Vec<Vec<u8>> {
         let whole = skim_in_chunks(protocol, stream, stream.len());
         for chunk in 1..stream.len().min(64) {
             assert_eq!(skim_in_chunks(protocol, stream, chunk), whole, "chunks of {chunk}");

@@ -200,12 +200,12 @@ fn median_extra(rounds: &[&Measurement]) -> Vec<Extra> {
 }
 
 #[cfg(test)]
-pub mod testing {
+pub(crate) mod testing {
     //! A small report with everything in it.
 
     use super::*;
 
-    pub fn measurement(server_ns: u64, foreign_percent: f64) -> Measurement {
+    pub(crate) fn measurement(server_ns: u64, foreign_percent: f64) -> Measurement {
         let mut latencies = Latencies::default();
         (1..=100).for_each(|us| latencies.add(us * 1000));
         Measurement {
@@ -219,7 +219,7 @@ pub mod testing {
         }
     }
 
-    pub fn report() -> Report {
+    pub(crate) fn report() -> Report {
         let mut results = Results::default();
         let scenario: Scenario = "fan-out-10-w1".parse().expect("a name");
         for ns in [1_000_000, 2_000_000, 9_000_000] {

@@ -79,11 +79,6 @@ pub enum Shape {
 }
 
 impl Scenario {
-    /// A shape with the default payload.
-    pub const fn new(shape: Shape) -> Scenario {
-        Scenario { shape, payload_bytes: PAYLOAD_BYTES_DEFAULT }
-    }
-
     /// What the rate column counts.
     pub fn unit(&self) -> &'static str {
         match self.shape {
@@ -91,19 +86,6 @@ impl Scenario {
             Shape::Rpc { .. } => "call",
             Shape::Idle { .. } => "session",
             Shape::Join { .. } | Shape::Churn { .. } => "cycle",
-        }
-    }
-
-    /// Most connections this scenario holds open at once.
-    pub fn sessions(&self) -> usize {
-        match self.shape {
-            Shape::Broadcast { publishers, subscribers, .. } => publishers + subscribers,
-            Shape::Rate { subscribers, .. } => subscribers + 1,
-            Shape::Flood { subscribers, .. } => subscribers + 2,
-            Shape::Rpc { .. } => 2,
-            Shape::Idle { sessions, .. } => sessions,
-            Shape::Join { concurrency } => concurrency,
-            Shape::Churn { .. } => CHURN_CONCURRENCY,
         }
     }
 }

@@ -20,7 +20,7 @@ const SATURATED_STAMP_STRIDE: u64 = 16;
 const QUIET_LAPS: u32 = 2_000;
 
 /// Each publisher keeps `window` publishes in flight.
-pub async fn closed<P: Protocol>(
+pub(super) async fn closed<P: Protocol>(
     bench: &Bench<P>,
     publishers: usize,
     subscribers: usize,
@@ -31,7 +31,7 @@ pub async fn closed<P: Protocol>(
 }
 
 /// One publisher on a fixed schedule.
-pub async fn open<P: Protocol>(
+pub(super) async fn open<P: Protocol>(
     bench: &Bench<P>,
     per_second: u64,
     subscribers: usize,
@@ -59,7 +59,7 @@ async fn run<P: Protocol>(
 }
 
 /// The publishers of one measurement.
-pub struct Stage<P> {
+pub(super) struct Stage<P> {
     publishers: Vec<Publisher<P>>,
     /// Their incoming bytes are read and skipped, so that replies to publishes (Redis) cannot
     /// fill a socket.
@@ -75,7 +75,7 @@ struct Publisher<P> {
 
 impl<P: Protocol> Stage<P> {
     /// Joins `count` publishers.
-    pub async fn join(bench: &Bench<P>, count: usize) -> Result<Stage<P>, Fault> {
+    pub(super) async fn join(bench: &Bench<P>, count: usize) -> Result<Stage<P>, Fault> {
         let buffer = buffer_bytes(count).min(BUFFER_BYTES_IDLE * 16);
         let mut replies = Audience::new(&Rc::new(Tally::new(1)));
         let mut publishers = Vec::with_capacity(count);
@@ -88,7 +88,7 @@ impl<P: Protocol> Stage<P> {
     }
 
     /// Publishes at `pace` through warm-up and window.
-    pub async fn perform(
+    pub(super) async fn perform(
         &mut self,
         bench: &Bench<P>,
         tally: &Tally,
@@ -111,7 +111,7 @@ impl<P: Protocol> Stage<P> {
     }
 
     /// Gives the writers to `audience`, which ends them with its own.
-    pub fn leave(self, audience: &mut Audience) {
+    pub(super) fn leave(self, audience: &mut Audience) {
         audience.writers.extend(self.publishers.into_iter().map(|publisher| publisher.writer));
         self.replies.tally.end();
         audience.tasks.extend(self.replies.tasks);
@@ -149,7 +149,7 @@ fn starting_now(pace: Pace, now_ns: u64) -> Pace {
 }
 
 /// Waits until nothing arrives any more, so that the next measurement starts on a quiet server.
-pub async fn settle<P: Protocol>(bench: &Bench<P>, tally: &Tally) {
+pub(super) async fn settle<P: Protocol>(bench: &Bench<P>, tally: &Tally) {
     let begun = std::time::Instant::now();
     let (mut seen, mut quiet) = (tally.payloads(), 0);
     while quiet < QUIET_LAPS && begun.elapsed() < super::LEAVE_TIMEOUT {

@@ -14,7 +14,7 @@ use crate::{
 
 /// The same load twice: without and with the stuck subscriber. The measurement returned is the
 /// second one; the first is beside it as extra results.
-pub async fn measure<P: Protocol>(
+pub(super) async fn measure<P: Protocol>(
     bench: &Bench<P>,
     per_second: u64,
     subscribers: usize,

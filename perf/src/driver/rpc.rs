@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Keeps `outstanding` calls in flight.
-pub async fn measure<P: Protocol>(bench: &Bench<P>, outstanding: u64) -> Result<Measurement, Fault> {
+pub(super) async fn measure<P: Protocol>(bench: &Bench<P>, outstanding: u64) -> Result<Measurement, Fault> {
     let callee = join(bench.protocol.clone(), &bench.address, Role::Callee, BUFFER_BYTES_FEW).await?;
     let caller = join(bench.protocol.clone(), &bench.address, Role::Caller, BUFFER_BYTES_FEW).await?;
     let tally = Rc::new(Tally::new(1));

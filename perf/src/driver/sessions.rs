@@ -24,7 +24,7 @@ const SETTLE_MAX: Duration = Duration::from_secs(2);
 const SETTLE_STEP: Duration = Duration::from_millis(100);
 
 /// Joins `sessions` and compares the server's memory with before.
-pub async fn idle<P: Protocol>(
+pub(super) async fn idle<P: Protocol>(
     bench: &Bench<P>,
     sessions: usize,
     subscribed: bool,
@@ -56,7 +56,10 @@ fn process_needed() -> Fault {
 }
 
 /// Full cycles by `concurrency` clients for the whole window.
-pub async fn join_rate<P: Protocol>(bench: &Bench<P>, concurrency: usize) -> Result<Measurement, Fault> {
+pub(super) async fn join_rate<P: Protocol>(
+    bench: &Bench<P>,
+    concurrency: usize,
+) -> Result<Measurement, Fault> {
     let counter = Rc::new(Counter::default());
     let begun = Instant::now();
     let until = begun + bench.warm_up + bench.window;
@@ -124,7 +127,7 @@ impl Counter {
 
 /// `cycles` cycles; memory and descriptors before, after a tenth, and after all of them. The tenth
 /// separates what the server keeps once (caches, grown tables) from what it loses every time.
-pub async fn churn<P: Protocol>(bench: &Bench<P>, cycles: usize) -> Result<Measurement, Fault> {
+pub(super) async fn churn<P: Protocol>(bench: &Bench<P>, cycles: usize) -> Result<Measurement, Fault> {
     let server = bench.server.ok_or_else(process_needed)?;
     let counter = Rc::new(Counter::default());
     let before = Holdings::settled(server, None).await;

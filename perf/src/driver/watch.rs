@@ -13,7 +13,7 @@ use crate::{
 const STALL_MAX: Duration = Duration::from_secs(3);
 
 /// Watches the clock for a scenario's loop.
-pub struct Watch<'a, P> {
+pub(super) struct Watch<'a, P> {
     bench: &'a Bench<P>,
     tally: &'a Tally,
     begun: Instant,
@@ -24,14 +24,14 @@ pub struct Watch<'a, P> {
 
 impl<'a, P> Watch<'a, P> {
     /// Warm-up begins now.
-    pub fn new(bench: &'a Bench<P>, tally: &'a Tally) -> Self {
+    pub(super) fn new(bench: &'a Bench<P>, tally: &'a Tally) -> Self {
         let begun = Instant::now();
         let progressed = (begun, tally.payloads());
         Watch { bench, tally, begun, progressed, first: None, last: None }
     }
 
     /// To be called once a turn. `false` when the window is over; a fault of any task ends it.
-    pub fn is_running(&mut self) -> Result<bool, Fault> {
+    pub(super) fn is_running(&mut self) -> Result<bool, Fault> {
         if let Some(fault) = self.tally.fault() {
             return Err(fault);
         }
@@ -53,12 +53,12 @@ impl<'a, P> Watch<'a, P> {
     }
 
     /// Longest that a single send may take before it can no longer matter.
-    pub fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         (self.bench.warm_up + self.bench.window).saturating_sub(self.begun.elapsed()) + STALL_MAX
     }
 
     /// What happened between the end of warm-up and the end of the window.
-    pub fn finish(self) -> Measurement {
+    pub(super) fn finish(self) -> Measurement {
         let (Some(first), Some(last)) = (self.first, self.last) else { return Measurement::default() };
         Measurement { latencies: self.tally.take_latencies(), ..last.since(&first) }
     }
@@ -75,7 +75,7 @@ impl<'a, P> Watch<'a, P> {
 }
 
 /// All clocks and counters at one moment.
-pub struct Snapshot {
+pub(super) struct Snapshot {
     at: Instant,
     units: u64,
     server: Option<ProcessorTime>,
@@ -85,7 +85,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Reads them now; fails if the server is gone.
-    pub fn take<P>(bench: &Bench<P>, units: u64) -> Result<Snapshot, Fault> {
+    pub(super) fn take<P>(bench: &Bench<P>, units: u64) -> Result<Snapshot, Fault> {
         let server = bench.server.map(|server| server.processor_time()).transpose();
         Ok(Snapshot {
             at: Instant::now(),
@@ -97,7 +97,7 @@ impl Snapshot {
     }
 
     /// The difference; latencies are left empty.
-    pub fn since(&self, earlier: &Snapshot) -> Measurement {
+    pub(super) fn since(&self, earlier: &Snapshot) -> Measurement {
         let elapsed = self.at - earlier.at;
         let elapsed_ns = elapsed.as_nanos() as f64;
         let server_ns = self.server.as_ref().zip(earlier.server.as_ref()).map(|(a, b)| a.since_ns(b));
