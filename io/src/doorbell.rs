@@ -55,6 +55,11 @@ impl Doorbell {
         }
     }
 
+    /// Whether a simulated engine's bell was rung and not answered.
+    pub(crate) fn is_rung(&self) -> bool {
+        matches!(&*self.0, Kind::Flag(rung) if rung.load(Ordering::Acquire))
+    }
+
     /// The eventfd to wait for, `None` for a simulated engine.
     pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         match &*self.0 {
