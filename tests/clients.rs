@@ -14,7 +14,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{Address, Directory, Program, Router, free_port};
+use support::{Address, Program, Router, free_port};
+use tempfile::TempDir;
 
 /// How long one suite may take on a busy machine.
 const SUITE_LIMIT: Duration = Duration::from_secs(180);
@@ -143,12 +144,12 @@ struct Node {
     router: Router,
     websocket: SocketAddr,
     rawsocket: SocketAddr,
-    directory: Directory,
+    directory: TempDir,
 }
 
 impl Node {
     fn start(kind: Kind) -> Self {
-        let directory = Directory::create();
+        let directory = tempfile::tempdir().expect("the temporary directory is writable");
         let local = || SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let (websocket, rawsocket) = (local(), local());
         let socket = directory.path().join(SOCKET);

@@ -1,18 +1,19 @@
-//! What tests of real processes share: a router with its own directory and ports, programs whose
-//! output is read line by line, and waiting for conditions with a deadline.
+//! What tests of real processes share: a router on ports of its own, programs whose output is
+//! read line by line, and waiting for conditions with a deadline.
 
 #![allow(dead_code, reason = "each test binary uses its own part of this module")]
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
-use std::{env, fs};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a process may take to start, to answer or to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,31 +38,6 @@ pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
     listener.local_addr().expect("a bound socket has an address").port()
-}
-
-/// A directory of its own, removed when dropped. Its path is short enough for Unix sockets.
-pub(crate) struct Directory {
-    path: PathBuf,
-}
-
-impl Directory {
-    pub(crate) fn create() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!("crossring-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).expect("the temporary directory is writable");
-        Self { path }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
-    }
 }
 
 /// Where a router listens.
@@ -103,19 +79,14 @@ impl Router {
         router
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Sends SIGTERM and waits for the end.
     pub(crate) fn stop(mut self) -> ExitStatus {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
-        assert!(sent.success(), "the router ended early:\n{}", self.log());
+        let sent = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        assert!(sent.is_ok(), "the router ended early:\n{}", self.log());
         let mut status = None;
         wait_until(|| {
             status = self.child.try_wait().expect("the child is ours");
