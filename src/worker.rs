@@ -1,0 +1,465 @@
+//! A data shard at work: one engine, its connections, one router shard.
+//!
+//! One turn: poll → decode → route → encode → submit. A turn never blocks and never awaits; what it causes for other shards
+//! leaves in batches at its end.
+
+mod connection;
+pub mod mail;
+pub mod outbound;
+mod timers;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crossring_codec::transport::{
+    RawSocketServerOptions, Transport, TransportErrorKind, WebSocketServerOptions,
+};
+use crossring_io::{
+    BufferLease, Close, CloseReason, ConnectionId, Engine, EngineFault, Event, ListenerId, Monotonic, Wait,
+};
+use crossring_router::address::{SessionKey, ShardId, TransportId};
+use crossring_router::input::Input;
+use crossring_router::outbox::EndCause;
+use crossring_router::shard::Shard;
+
+use crate::clock::Clock;
+use connection::{Connection, Pumped, Routing};
+use mail::{Mail, Order, PostOffice};
+use outbound::{Ending, Outbound, OutboundCounters, OutboundLimits};
+use timers::{Timer, TimerKind, Timers};
+
+/// How the connections of a listener speak.
+#[derive(Clone, Debug)]
+pub enum ListenerKind {
+    /// RawSocket.
+    RawSocket(RawSocketServerOptions),
+    /// WebSocket.
+    WebSocket(Arc<WebSocketListener>),
+}
+
+/// A WebSocket listener.
+#[derive(Clone, Debug)]
+pub struct WebSocketListener {
+    /// What the handshake and the frames must look like.
+    pub options: Arc<WebSocketServerOptions>,
+    /// Octets of the ping payload and the two times; absent: never pings.
+    pub auto_ping: Option<AutoPing>,
+    /// Milliseconds for the opening handshake.
+    pub open_handshake_timeout_ms: u32,
+}
+
+/// Keep-alive of WebSocket connections.
+#[derive(Copy, Clone, Debug)]
+pub struct AutoPing {
+    /// Milliseconds of silence before a ping.
+    pub interval_ms: u32,
+    /// Milliseconds for the answer; 0: unlimited.
+    pub timeout_ms: u32,
+    /// Octets of the ping.
+    pub size: u32,
+}
+
+/// A bound socket for one shard.
+#[derive(Debug)]
+pub struct Listener {
+    /// The listening socket.
+    pub socket: OwnedFd,
+    /// What it is in the configuration.
+    pub transport: TransportId,
+    /// How its connections speak.
+    pub kind: ListenerKind,
+    /// Most connections at once through this socket.
+    pub connections_max: u32,
+}
+
+/// Milliseconds a connection that is being closed may take to take its last octets.
+const DRAIN_TIMEOUT_MS: u32 = 5_000;
+
+/// Batches of mail taken in one turn, so that a busy neighbour does not starve this shard's own clients.
+const BATCHES_PER_TURN_MAX: usize = 64;
+
+/// Milliseconds for the RawSocket handshake.
+const RAWSOCKET_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
+
+/// What a worker has done, for the log and for metrics.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerCounters {
+    /// Turns.
+    pub turns: u64,
+    /// Connections accepted.
+    pub opened: u64,
+    /// Connections gone.
+    pub closed: u64,
+    /// Connections that broke the transport's rules.
+    pub transport_errors: u64,
+    /// The sending half.
+    pub outbound: OutboundCounters,
+}
+
+/// One data shard.
+pub struct Worker<E> {
+    id: ShardId,
+    engine: E,
+    shard: Shard,
+    connections: Vec<Connection>,
+    connection_count: u32,
+    outbound: Outbound,
+    listeners: Vec<(ListenerId, Listen)>,
+    timers: Timers,
+    clock: Clock,
+    events: Vec<Event>,
+    scratch: Vec<u8>,
+    paused: Vec<SessionKey>,
+    stopping: Option<Monotonic>,
+    counters: WorkerCounters,
+}
+
+/// What accepted connections inherit.
+#[derive(Clone, Debug)]
+struct Listen {
+    transport: TransportId,
+    kind: ListenerKind,
+    connections_max: u32,
+    connection_count: u32,
+}
+
+impl<E: Engine> Worker<E> {
+    /// A worker over an opened engine. Connections are accepted from the first [`Worker::turn`] on.
+    pub fn new(
+        engine: E,
+        shard: Shard,
+        listeners: Vec<Listener>,
+        mail: PostOffice,
+        limits: OutboundLimits,
+    ) -> Self {
+        let mut worker = Self {
+            id: shard.id(),
+            engine,
+            shard,
+            connections: Vec::new(),
+            connection_count: 0,
+            outbound: Outbound::new(limits, mail),
+            listeners: Vec::new(),
+            timers: Timers::default(),
+            clock: Clock::new(),
+            events: Vec::new(),
+            scratch: Vec::new(),
+            paused: Vec::new(),
+            stopping: None,
+            counters: WorkerCounters::default(),
+        };
+        for Listener { socket, transport, kind, connections_max } in listeners {
+            let id = worker.engine.listen(socket);
+            worker.listeners.push((id, Listen { transport, kind, connections_max, connection_count: 0 }));
+        }
+        worker
+    }
+
+    /// Turns until told to stop and drained, or until the engine fails.
+    pub fn run(&mut self) -> Result<(), EngineFault> {
+        while !self.is_finished() {
+            let wait = self.wait();
+            self.turn(wait)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the worker was told to stop and nothing is left to do.
+    pub fn is_finished(&self) -> bool {
+        self.stopping.is_some_and(|deadline| self.connection_count == 0 || self.engine.now() >= deadline)
+    }
+
+    /// What the worker has done so far.
+    pub fn counters(&self) -> WorkerCounters {
+        WorkerCounters { outbound: self.outbound.counters.clone(), ..self.counters.clone() }
+    }
+
+    /// How long the next turn may sleep.
+    fn wait(&mut self) -> Wait {
+        if self.shard.has_deferred() {
+            return Wait::NOW;
+        }
+        if !self.paused.is_empty() {
+            self.outbound.mail.wait_for_credit();
+        }
+        if !self.outbound.mail.prepare_sleep() {
+            return Wait::NOW;
+        }
+        let deadlines = [self.shard.deadline(), self.timers.deadline(), self.stopping.map(|at| at.0)];
+        match deadlines.into_iter().flatten().min() {
+            Some(deadline) => Wait::until(Monotonic(deadline)),
+            None => Wait::FOREVER,
+        }
+    }
+
+    /// One turn.
+    pub fn turn(&mut self, wait: Wait) -> Result<(), EngineFault> {
+        let mut events = std::mem::take(&mut self.events);
+        self.engine.poll(&mut events, wait)?;
+        self.outbound.mail.woke();
+        self.counters.turns += 1;
+        for event in events.drain(..) {
+            self.event(event);
+        }
+        self.events = events;
+        self.read_mail();
+        self.resume();
+        self.end_sessions();
+        self.outbound.flush(&mut self.engine);
+        self.outbound.mail.deliver(|doorbell| self.engine.ring(doorbell));
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Received { connection, buffer } => self.received(connection, buffer),
+            Event::Sent { connection, returned } => self.outbound.sent(key_of(connection), returned),
+            Event::Accepted { listener, connection } => self.accepted(listener, connection),
+            Event::Closed { connection, reason } => self.closed(connection, reason),
+            Event::AcceptFailed { errno, .. } => {
+                tracing::warn!(shard = self.id.0, "accept: {}", std::io::Error::from_raw_os_error(errno));
+            }
+            Event::Doorbell => {}
+        }
+    }
+
+    fn accepted(&mut self, listener: ListenerId, connection: ConnectionId) {
+        let Some((_, listen)) = self.listeners.iter_mut().find(|(id, _)| *id == listener) else {
+            return self.engine.close(connection, Close::Now);
+        };
+        let key = key_of(connection);
+        let (mut transport, timeout_ms) = match &listen.kind {
+            ListenerKind::RawSocket(options) => {
+                (Transport::accept_rawsocket(options), RAWSOCKET_HANDSHAKE_TIMEOUT_MS)
+            }
+            ListenerKind::WebSocket(websocket) => {
+                (Transport::accept_websocket(&websocket.options), websocket.open_handshake_timeout_ms)
+            }
+        };
+        let slot = key.slot as usize;
+        if self.connections.len() <= slot {
+            self.connections.resize_with(slot + 1, Connection::vacant);
+        }
+        self.outbound.open(key);
+        self.connection_count += 1;
+        self.counters.opened += 1;
+        listen.connection_count += 1;
+        let is_full = listen.connection_count > listen.connections_max;
+        if is_full {
+            self.scratch.clear();
+            transport.fail(TransportErrorKind::TooManyConnections, &mut self.scratch);
+            self.outbound.raw(key, &self.scratch);
+        }
+        self.connections[slot] = Connection::new(key, listen.transport, transport);
+        if is_full {
+            return self.finish(key);
+        }
+        self.timers.add(self.engine.now(), timeout_ms, Timer { key, kind: TimerKind::Handshake });
+    }
+
+    fn received(&mut self, connection: ConnectionId, buffer: BufferLease) {
+        let key = key_of(connection);
+        if let Some(connection) = find(&mut self.connections, key) {
+            let octets = self.engine.bytes(&buffer);
+            if connection.is_paused() {
+                connection.hold(octets);
+            } else {
+                let now = self.clock.now(self.engine.now());
+                let mut routing = Routing {
+                    shard: &mut self.shard,
+                    outbound: &mut self.outbound,
+                    scratch: &mut self.scratch,
+                    now,
+                };
+                let pumped = connection.pump(octets, &mut routing);
+                self.engine.release(buffer);
+                return self.pumped(key, pumped);
+            }
+        }
+        self.engine.release(buffer);
+    }
+
+    /// Does what a connection's input asks of the worker.
+    fn pumped(&mut self, key: SessionKey, pumped: Pumped) {
+        match pumped {
+            Pumped::Done => {}
+            Pumped::Opened => self.opened(key),
+            Pumped::Paused => {
+                self.engine.pause_receive(connection_of(key));
+                self.paused.push(key);
+            }
+            Pumped::Failed => {
+                self.counters.transport_errors += 1;
+                self.finish(key);
+            }
+            Pumped::Ended => self.finish(key),
+        }
+    }
+
+    fn opened(&mut self, key: SessionKey) {
+        let Some(listen) = self.listen_of(key) else { return };
+        if let ListenerKind::WebSocket(websocket) = &listen.kind
+            && let Some(ping) = websocket.auto_ping
+        {
+            self.timers.add(self.engine.now(), ping.interval_ms, Timer { key, kind: TimerKind::Ping });
+        }
+    }
+
+    fn listen_of(&self, key: SessionKey) -> Option<Listen> {
+        let transport = self.connections.get(key.slot as usize).filter(|it| it.is(key))?.transport_id();
+        self.listeners
+            .iter()
+            .find(|(_, listen)| listen.transport == transport)
+            .map(|(_, listen)| listen.clone())
+    }
+
+    /// Lets what is queued leave, then closes; by force when the peer does not take it.
+    fn finish(&mut self, key: SessionKey) {
+        self.outbound.finish(key);
+        self.timers.add(self.engine.now(), DRAIN_TIMEOUT_MS, Timer { key, kind: TimerKind::Drain });
+    }
+
+    fn closed(&mut self, connection: ConnectionId, reason: CloseReason) {
+        let key = key_of(connection);
+        let Some(connection) = find(&mut self.connections, key) else { return };
+        tracing::debug!(shard = self.id.0, slot = key.slot, ?reason, "connection closed");
+        let was_known = connection.is_known_to_shard();
+        let transport = connection.transport_id();
+        *connection = Connection::vacant();
+        if let Some((_, listen)) = self.listeners.iter_mut().find(|(_, listen)| listen.transport == transport)
+        {
+            listen.connection_count -= 1;
+        }
+        self.connection_count -= 1;
+        self.counters.closed += 1;
+        self.outbound.close(key);
+        if was_known {
+            let now = self.clock.now(self.engine.now());
+            self.shard.handle(now, Input::Closed { key }, &mut self.outbound);
+        }
+    }
+
+    fn read_mail(&mut self) {
+        for _ in 0..BATCHES_PER_TURN_MAX {
+            let taken = self.outbound.mail.take(|doorbell| self.engine.ring(doorbell));
+            let Some((from, mut delivery)) = taken else { return };
+            let now = self.clock.now(self.engine.now());
+            for mail in delivery.letters.drain(..) {
+                match mail {
+                    Mail::Letter(letter) => {
+                        self.shard.handle(now, Input::Letter { from, letter }, &mut self.outbound);
+                    }
+                    Mail::Order(Order::Stop { deadline }) => self.stop(deadline),
+                }
+            }
+            self.outbound.mail.recycle(delivery);
+        }
+    }
+
+    fn stop(&mut self, deadline: Monotonic) {
+        for (id, _) in &self.listeners {
+            self.engine.stop_listening(*id);
+        }
+        self.stopping = Some(deadline);
+        let idle: Vec<_> =
+            self.connections.iter().filter(|it| it.is_handshaking()).map(Connection::key).collect();
+        for key in idle {
+            self.engine.close(connection_of(key), Close::Now);
+        }
+    }
+
+    /// What is due beside the events: deferred calls, timers, connections that may be read again.
+    fn resume(&mut self) {
+        let now = self.clock.now(self.engine.now());
+        if self.shard.has_deferred() {
+            self.shard.resume(now, &mut self.outbound);
+        }
+        if self.shard.deadline().is_some_and(|deadline| deadline <= now.monotonic_ns) {
+            self.shard.expire(now, &mut self.outbound);
+        }
+        while let Some(timer) = self.timers.pop_due(self.engine.now()) {
+            self.timer(timer);
+        }
+        if !self.paused.is_empty() && self.outbound.mail.has_credit() {
+            for key in std::mem::take(&mut self.paused) {
+                self.read_on(key);
+            }
+        }
+    }
+
+    fn read_on(&mut self, key: SessionKey) {
+        let Some(connection) = find(&mut self.connections, key) else { return };
+        let now = self.clock.now(self.engine.now());
+        let held = connection.take_held();
+        let mut routing =
+            Routing { shard: &mut self.shard, outbound: &mut self.outbound, scratch: &mut self.scratch, now };
+        match connection.pump(&held, &mut routing) {
+            Pumped::Paused => self.paused.push(key),
+            pumped => {
+                self.engine.resume_receive(connection_of(key));
+                self.pumped(key, pumped);
+            }
+        }
+    }
+
+    fn timer(&mut self, timer: Timer) {
+        let key = timer.key;
+        let Some(connection) = find(&mut self.connections, key) else { return };
+        match timer.kind {
+            TimerKind::Handshake if connection.is_handshaking() => {
+                self.engine.close(connection_of(key), Close::Now);
+            }
+            TimerKind::Handshake => {}
+            TimerKind::Drain => self.engine.close(connection_of(key), Close::Now),
+            TimerKind::Ping => self.ping(key),
+        }
+    }
+
+    fn ping(&mut self, key: SessionKey) {
+        let Some(Listen { kind: ListenerKind::WebSocket(websocket), .. }) = self.listen_of(key) else {
+            return;
+        };
+        let Some(ping) = websocket.auto_ping else { return };
+        let now = self.engine.now();
+        let Some(connection) = find(&mut self.connections, key) else { return };
+        match connection.ping(now, ping, &mut self.outbound) {
+            Ok(next) => self.timers.add_at(next, Timer { key, kind: TimerKind::Ping }),
+            Err(()) => {
+                tracing::info!(shard = self.id.0, slot = key.slot, "no answer to a ping: connection dropped");
+                self.engine.close(connection_of(key), Close::Now);
+            }
+        }
+    }
+
+    /// Ends the sessions that the core or a full queue gave up.
+    fn end_sessions(&mut self) {
+        for (key, ending) in std::mem::take(&mut self.outbound.endings) {
+            match ending {
+                Ending::Overflow => self.engine.close(connection_of(key), Close::Now),
+                Ending::Core(cause) => self.end(key, cause),
+            }
+        }
+    }
+
+    fn end(&mut self, key: SessionKey, cause: EndCause) {
+        tracing::debug!(shard = self.id.0, slot = key.slot, ?cause, "session ends");
+        if let Some(connection) = find(&mut self.connections, key) {
+            connection.close(cause, &mut self.outbound, &mut self.scratch);
+            self.finish(key);
+        }
+    }
+}
+
+fn find(connections: &mut [Connection], key: SessionKey) -> Option<&mut Connection> {
+    connections.get_mut(key.slot as usize).filter(|connection| connection.is(key))
+}
+
+/// The session slot of a connection: the same numbers.
+pub(crate) fn key_of(connection: ConnectionId) -> SessionKey {
+    SessionKey { slot: connection.slot, generation: connection.generation }
+}
+
+/// The connection of a session slot.
+pub(crate) fn connection_of(key: SessionKey) -> ConnectionId {
+    ConnectionId { slot: key.slot, generation: key.generation }
+}

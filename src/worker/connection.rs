@@ -1,0 +1,257 @@
+//! The receiving half of one connection: octets in, inputs of the shard out.
+
+use crossring_codec::message::decode::decode;
+use crossring_codec::transport::{Incoming, Transport, TransportError, close_code};
+use crossring_io::Monotonic;
+use crossring_router::address::{Now, SessionKey, TransportId};
+use crossring_router::input::Input;
+use crossring_router::outbox::EndCause;
+use crossring_router::shard::Shard;
+
+use super::AutoPing;
+use super::outbound::Outbound;
+
+/// What a connection's input is routed through.
+pub(super) struct Routing<'a> {
+    pub(super) shard: &'a mut Shard,
+    pub(super) outbound: &'a mut Outbound,
+    pub(super) scratch: &'a mut Vec<u8>,
+    pub(super) now: Now,
+}
+
+/// What the worker has to do after input was taken.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(super) enum Pumped {
+    /// Nothing.
+    Done,
+    /// The handshake is over.
+    Opened,
+    /// Another shard is behind: read no further for now. The rest of the input is held.
+    Paused,
+    /// The peer closes: let what is queued leave, then close.
+    Ended,
+    /// The peer broke the transport's rules and has been told: as `Ended`.
+    Failed,
+}
+
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+enum Phase {
+    Vacant,
+    Handshaking,
+    Open,
+    /// Its end has begun; input is ignored.
+    Ending,
+}
+
+/// One connection.
+pub(super) struct Connection {
+    key: SessionKey,
+    transport_id: TransportId,
+    phase: Phase,
+    /// The peer's first message may settle how it wants its own.
+    is_settled: bool,
+    is_paused: bool,
+    transport: Option<Transport>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few connections have.
+#[derive(Default)]
+struct Rare {
+    /// Input not taken because another shard is behind.
+    held: Vec<u8>,
+    /// Keep-alive: when a pong or message came last, and when a ping was sent that is not answered yet.
+    heard: Monotonic,
+    pinged: Option<Monotonic>,
+}
+
+const _: () = assert!(size_of::<Connection>() <= 96, "one per connection");
+
+impl Connection {
+    /// The content of a free slot.
+    pub(super) const fn vacant() -> Self {
+        Self {
+            key: SessionKey { slot: u32::MAX, generation: 0 },
+            transport_id: TransportId(0),
+            phase: Phase::Vacant,
+            is_settled: false,
+            is_paused: false,
+            transport: None,
+            rare: None,
+        }
+    }
+
+    pub(super) fn new(key: SessionKey, transport_id: TransportId, transport: Transport) -> Self {
+        Self { key, transport_id, phase: Phase::Handshaking, transport: Some(transport), ..Self::vacant() }
+    }
+
+    pub(super) fn is(&self, key: SessionKey) -> bool {
+        self.phase != Phase::Vacant && self.key == key
+    }
+
+    pub(super) fn key(&self) -> SessionKey {
+        self.key
+    }
+
+    pub(super) fn transport_id(&self) -> TransportId {
+        self.transport_id
+    }
+
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.phase == Phase::Handshaking
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
+    /// Whether the shard has been told of it and must hear of its end.
+    pub(super) fn is_known_to_shard(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Ending)
+    }
+
+    /// Keeps input for later.
+    pub(super) fn hold(&mut self, octets: &[u8]) {
+        self.rare.get_or_insert_default().held.extend_from_slice(octets);
+    }
+
+    /// Takes the input that was held; reading goes on.
+    pub(super) fn take_held(&mut self) -> Vec<u8> {
+        self.is_paused = false;
+        self.rare.as_mut().map(|rare| std::mem::take(&mut rare.held)).unwrap_or_default()
+    }
+
+    /// Takes received octets apart and routes every message in them.
+    pub(super) fn pump(&mut self, octets: &[u8], routing: &mut Routing<'_>) -> Pumped {
+        let mut consumed = 0;
+        let mut pumped = Pumped::Done;
+        while self.phase != Phase::Ending {
+            if consumed < octets.len() && !routing.outbound.mail.has_credit() {
+                self.hold(&octets[consumed..]);
+                self.is_paused = true;
+                return Pumped::Paused;
+            }
+            let Some(transport) = &mut self.transport else { break };
+            match transport.next(octets, &mut consumed, routing.scratch) {
+                Ok(None) => break,
+                Ok(Some(Incoming::Message(message))) => {
+                    if !self.is_settled {
+                        settle(self.key, transport, routing.outbound);
+                        self.is_settled = true;
+                    }
+                    let Some(framing) = transport.framing() else { break };
+                    let key = self.key;
+                    match decode(framing.serializer().id, message) {
+                        Ok(message) => {
+                            routing.shard.handle(
+                                routing.now,
+                                Input::Message { key, message },
+                                routing.outbound,
+                            );
+                        }
+                        Err(error) => {
+                            let text = error.to_string();
+                            let input = Input::Violation { key, text: &text };
+                            routing.shard.handle(routing.now, input, routing.outbound);
+                            self.phase = Phase::Ending;
+                        }
+                    }
+                }
+                Ok(Some(Incoming::Reply(reply))) => routing.outbound.raw(self.key, reply),
+                Ok(Some(Incoming::Opened { .. })) => {
+                    settle(self.key, transport, routing.outbound);
+                    self.phase = Phase::Open;
+                    let input = Input::Opened { key: self.key, transport: self.transport_id };
+                    routing.shard.handle(routing.now, input, routing.outbound);
+                    pumped = Pumped::Opened;
+                }
+                Ok(Some(Incoming::Pong(_))) => self.heard(routing.now),
+                Ok(Some(Incoming::PeerClosing { .. })) => {
+                    self.end_phase();
+                    return Pumped::Ended;
+                }
+                Err(error) => return self.fail(error, routing),
+            }
+        }
+        self.heard(routing.now);
+        pumped
+    }
+
+    fn end_phase(&mut self) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Ending;
+        }
+    }
+
+    fn fail(&mut self, error: TransportError, routing: &mut Routing<'_>) -> Pumped {
+        tracing::info!(slot = self.key.slot, "transport: {error}");
+        if self.phase == Phase::Open {
+            let text = error.to_string();
+            let input = Input::Violation { key: self.key, text: &text };
+            routing.shard.handle(routing.now, input, routing.outbound);
+        }
+        self.end_phase();
+        if let Some(transport) = &mut self.transport {
+            routing.scratch.clear();
+            transport.fail(error.kind, routing.scratch);
+            routing.outbound.raw(self.key, routing.scratch);
+        }
+        Pumped::Failed
+    }
+
+    /// Says an orderly farewell in the transport's own words.
+    pub(super) fn close(&mut self, cause: EndCause, outbound: &mut Outbound, scratch: &mut Vec<u8>) {
+        self.end_phase();
+        let code = match cause {
+            EndCause::Aborted => close_code::PROTOCOL_ERROR,
+            _ => close_code::NORMAL,
+        };
+        if let Some(transport) = &mut self.transport {
+            scratch.clear();
+            transport.close(code, "", scratch);
+            outbound.raw(self.key, scratch);
+        }
+    }
+
+    fn heard(&mut self, now: Now) {
+        if let Some(rare) = &mut self.rare {
+            rare.heard = Monotonic(now.monotonic_ns);
+            rare.pinged = None;
+        }
+    }
+
+    /// Keep-alive: pings a silent peer and tells when to look again; an error when it is dead.
+    pub(super) fn ping(
+        &mut self,
+        now: Monotonic,
+        every: AutoPing,
+        outbound: &mut Outbound,
+    ) -> Result<Monotonic, ()> {
+        let interval_ns = u64::from(every.interval_ms) * 1_000_000;
+        let timeout_ns = u64::from(every.timeout_ms) * 1_000_000;
+        let Some(transport) = &mut self.transport else { return Err(()) };
+        let rare =
+            self.rare.get_or_insert_with(|| Box::new(Rare { heard: Monotonic::ZERO, ..Rare::default() }));
+        if let Some(pinged) = rare.pinged {
+            let is_dead = every.timeout_ms > 0 && now.since_ns(pinged) >= timeout_ns;
+            return if is_dead { Err(()) } else { Ok(now.after_ns(interval_ns)) };
+        }
+        if now.since_ns(rare.heard) < interval_ns {
+            return Ok(rare.heard.after_ns(interval_ns));
+        }
+        let mut frame = Vec::new();
+        let payload = vec![b'.'; every.size.min(125) as usize];
+        if transport.ping(&payload, &mut frame).is_ok() {
+            outbound.raw(self.key, &frame);
+        }
+        rare.pinged = Some(now);
+        Ok(now.after_ns(if timeout_ns > 0 { timeout_ns } else { interval_ns }))
+    }
+}
+
+/// Tells the sending half how the peer wants its messages.
+fn settle(key: SessionKey, transport: &Transport, outbound: &mut Outbound) {
+    if let Some(framing) = transport.framing() {
+        outbound.set_framing(key, framing, transport.peer_limit() as u32);
+    }
+}

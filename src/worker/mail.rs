@@ -1,0 +1,128 @@
+//! Mail between the threads of a node: letters of the router core, and orders of the control shard to workers.
+
+use crossring_io::Doorbell;
+use crossring_io::mailbox::{self, Delivery, Mailbox, MailboxLimits};
+use crossring_router::address::ShardId;
+use crossring_router::letter::{self, Letter};
+use crossring_router::outbox::Post;
+
+use crossring_io::Monotonic;
+
+/// What travels between threads.
+#[derive(Debug)]
+pub enum Mail {
+    /// Between the halves of the router core.
+    Letter(Letter),
+    /// From the control shard to a worker.
+    Order(Order),
+}
+
+/// What the control shard wants of a worker.
+#[derive(Copy, Clone, Debug)]
+pub enum Order {
+    /// Accept nothing more, close idle connections, end when the rest is gone, or at the deadline.
+    Stop {
+        /// The latest end.
+        deadline: Monotonic,
+    },
+}
+
+/// One thread's end of the mail: it posts to all and receives from all.
+pub struct PostOffice {
+    mailbox: Mailbox<Mail>,
+    /// Letters that every `Data` lane still takes; looked up anew at zero.
+    credit: usize,
+}
+
+/// One post office for each data shard, in order, and the one of the control shard behind them.
+pub fn post_offices(doorbells: Vec<Doorbell>) -> Vec<PostOffice> {
+    let mesh = mailbox::mesh(doorbells, MailboxLimits::default());
+    mesh.into_iter().map(|mailbox| PostOffice { mailbox, credit: 0 }).collect()
+}
+
+impl PostOffice {
+    fn control_index(&self) -> usize {
+        self.mailbox.member_count() - 1
+    }
+
+    fn index_of(&self, shard: ShardId) -> usize {
+        if shard == ShardId::CONTROL { self.control_index() } else { shard.index() }
+    }
+
+    fn shard_of(&self, index: usize) -> ShardId {
+        if index == self.control_index() { ShardId::CONTROL } else { ShardId(index as u8) }
+    }
+
+    /// Posts an order.
+    pub fn order(&mut self, to: ShardId, order: Order) {
+        self.mailbox.post(self.index_of(to), mailbox::Lane::Control, Mail::Order(order));
+    }
+
+    /// Hands over everything posted; `ring` wakes sleeping receivers.
+    pub fn deliver(&mut self, ring: impl FnMut(&Doorbell)) {
+        self.mailbox.flush(ring);
+    }
+
+    /// The next batch of mail and who posted it. Give it back with [`PostOffice::recycle`].
+    pub fn take(&mut self, ring: impl FnMut(&Doorbell)) -> Option<(ShardId, Delivery<Mail>)> {
+        let delivery = self.mailbox.take(ring)?;
+        Some((self.shard_of(delivery.from), delivery))
+    }
+
+    /// Gives a handled batch back.
+    pub fn recycle(&mut self, delivery: Delivery<Mail>) {
+        self.mailbox.recycle(delivery);
+    }
+
+    /// Whether every other shard takes more on its `Data` lane. While not, input is read no further.
+    #[inline]
+    pub fn has_credit(&mut self) -> bool {
+        self.credit > 0 || self.look_up_credit()
+    }
+
+    #[cold]
+    fn look_up_credit(&mut self) -> bool {
+        self.credit = self.data_lanes().map(|to| self.mailbox.data_credit(to)).min().unwrap_or(usize::MAX);
+        self.credit > 0
+    }
+
+    fn data_lanes(&self) -> impl Iterator<Item = usize> + use<> {
+        let own = self.mailbox.own_index();
+        (0..self.control_index()).filter(move |to| *to != own)
+    }
+
+    /// Lets the next sleep end when there is credit again.
+    pub fn wait_for_credit(&mut self) {
+        self.credit = 0;
+        for to in self.data_lanes() {
+            if self.mailbox.data_credit(to) == 0 {
+                self.mailbox.wait_for_credit(to, mailbox::Lane::Data);
+            }
+        }
+    }
+
+    /// Announces sleep; `false`: there is something to do. Call [`PostOffice::woke`] after either.
+    pub fn prepare_sleep(&mut self) -> bool {
+        self.mailbox.prepare_sleep()
+    }
+
+    /// Ends what `prepare_sleep` began.
+    pub fn woke(&mut self) {
+        self.mailbox.woke();
+        self.credit = 0;
+    }
+}
+
+impl Post for PostOffice {
+    fn post(&mut self, to: ShardId, letter: Letter) {
+        let lane = match letter.lane() {
+            letter::Lane::Control => mailbox::Lane::Control,
+            letter::Lane::Reply => mailbox::Lane::Reply,
+            letter::Lane::Data => mailbox::Lane::Data,
+        };
+        if lane == mailbox::Lane::Data {
+            self.credit = self.credit.saturating_sub(1);
+        }
+        self.mailbox.post(self.index_of(to), lane, Mail::Letter(letter));
+    }
+}
