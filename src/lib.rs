@@ -1,4 +1,9 @@
-//! Node.
+//! crossring as a library: a node that can be embedded.
+
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod config;
+pub mod control;
+pub mod node;
+pub mod worker;

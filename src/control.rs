@@ -1,0 +1,175 @@
+//! The control shard: one thread that owns the truth of the node.
+//!
+//! It runs the registry (joining, authentication, interest, registrations), the signals and the shut-down. The data path
+//! never waits for it. It lives on a `tokio-uring` runtime; where the host refuses io_uring, on a plain tokio one.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use crossring_io::{Doorbell, Monotonic};
+use crossring_router::address::ShardId;
+use crossring_router::registry::Registry;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::worker::mail::{Mail, Order, PostOffice};
+
+/// How long sessions may take to say GOODBYE and to drain at shut-down.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A data shard's thread has ended.
+#[derive(Debug)]
+pub struct ShardExit {
+    /// Which.
+    pub shard: ShardId,
+    /// What stopped it before it was told to.
+    pub fault: Option<String>,
+}
+
+/// How the node ended.
+#[derive(Debug, Eq, PartialEq)]
+pub enum NodeEnd {
+    /// Told to stop; every session was closed.
+    Drained,
+    /// A second signal, or the time to drain was over.
+    Forced,
+    /// A shard could not go on.
+    Fault(String),
+}
+
+/// The control shard.
+pub struct Control {
+    registry: Registry,
+    mail: PostOffice,
+    doorbell: Doorbell,
+    clock: Clock,
+    shards: usize,
+}
+
+impl Control {
+    /// A control shard over `shards` data shards; `doorbell` is the one its mail rings.
+    pub fn new(registry: Registry, mail: PostOffice, doorbell: Doorbell, shards: usize) -> Self {
+        Self { registry, mail, doorbell, clock: Clock::new(), shards }
+    }
+
+    /// Runs until the node has ended. Blocks the calling thread.
+    pub fn run(self, with_ring: bool, exits: mpsc::UnboundedReceiver<ShardExit>) -> io::Result<NodeEnd> {
+        block_on(with_ring, self.serve(exits))?
+    }
+
+    async fn serve(mut self, mut exits: mpsc::UnboundedReceiver<ShardExit>) -> io::Result<NodeEnd> {
+        let mut stops = StopSignals::new()?;
+        let descriptor = self.doorbell.as_fd().ok_or(io::ErrorKind::Unsupported)?.try_clone_to_owned()?;
+        // Deprecated because a descriptor might close behind tokio's back; an `OwnedFd` does not. The successor is `unsafe`.
+        #[allow(deprecated)]
+        let bell = AsyncFd::new(descriptor)?;
+        let mut stopping: Option<Monotonic> = None;
+        let mut running = self.shards;
+        loop {
+            self.turn();
+            if running == 0 {
+                return Ok(NodeEnd::Drained);
+            }
+            if stopping.is_some_and(|deadline| Monotonic::read() >= deadline) {
+                return Ok(NodeEnd::Forced);
+            }
+            let deadline = self.registry.deadline().into_iter().chain(stopping.map(|at| at.0)).min();
+            if !self.mail.prepare_sleep() {
+                self.mail.woke();
+                continue;
+            }
+            tokio::select! {
+                ready = bell.readable() => {
+                    ready?.clear_ready();
+                    self.doorbell.answer();
+                }
+                () = sleep_until(deadline) => {}
+                name = stops.next() => {
+                    if stopping.is_some() {
+                        return Ok(NodeEnd::Forced);
+                    }
+                    tracing::info!("{name}: closing all sessions (again: stop at once)");
+                    stopping = Some(self.begin_stop());
+                }
+                Some(exit) = exits.recv() => {
+                    running -= 1;
+                    if let Some(fault) = exit.fault {
+                        return Ok(NodeEnd::Fault(fault));
+                    }
+                }
+            }
+            self.mail.woke();
+        }
+    }
+
+    /// Handles the mail that is there, then sends what it caused.
+    fn turn(&mut self) {
+        let now = self.clock.now(Monotonic::read());
+        while let Some((from, mut delivery)) = self.mail.take(Doorbell::ring) {
+            for mail in delivery.letters.drain(..) {
+                if let Mail::Letter(letter) = mail {
+                    self.registry.handle(now, from, letter, &mut self.mail);
+                }
+            }
+            self.mail.recycle(delivery);
+        }
+        if self.registry.deadline().is_some_and(|deadline| deadline <= now.monotonic_ns) {
+            self.registry.expire(now, &mut self.mail);
+        }
+        self.mail.deliver(Doorbell::ring);
+    }
+
+    fn begin_stop(&mut self) -> Monotonic {
+        let now = Monotonic::read();
+        let deadline = now.after_ns(DRAIN_TIMEOUT.as_nanos() as u64);
+        self.registry.shutdown(self.clock.now(now), &mut self.mail);
+        for shard in 0..self.shards {
+            self.mail.order(ShardId(shard as u8), Order::Stop { deadline });
+        }
+        self.mail.deliver(Doorbell::ring);
+        deadline
+    }
+}
+
+async fn sleep_until(deadline_ns: Option<u64>) {
+    match deadline_ns {
+        Some(deadline) => {
+            let wait = deadline.saturating_sub(Monotonic::read().0);
+            tokio::time::sleep(Duration::from_nanos(wait)).await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Runs a future to its end on this thread. `with_ring`: the host was found to allow io_uring.
+fn block_on<F: Future>(with_ring: bool, future: F) -> io::Result<F::Output> {
+    if !with_ring {
+        return Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future));
+    }
+    // Never DEFER_TASKRUN here: the runtime parks in epoll on the ring, which such a ring never wakes.
+    let mut ring = tokio_uring::uring_builder();
+    ring.setup_single_issuer().setup_coop_taskrun();
+    Ok(tokio_uring::builder().entries(64).uring_builder(&ring).start(future))
+}

@@ -1,0 +1,288 @@
+//! A whole node: binds the sockets, starts the shards, runs the control shard until the end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+use std::thread;
+
+use crossring_io::listener::{self, TcpOptions, UnixOptions};
+use crossring_io::{AnyEngine, Doorbell, Engine, EngineKind, EngineOptions, ProbeReport, affinity};
+use crossring_router::address::{SHARDS_MAX, ShardId, TransportId};
+use crossring_router::registry::Registry;
+use crossring_router::shard::Shard;
+use tokio::sync::mpsc;
+
+use crate::config::{Endpoint, EngineChoice, NodeConfig, TransportConfig};
+use crate::control::{Control, NodeEnd, ShardExit};
+use crate::worker::mail::{PostOffice, post_offices};
+use crate::worker::{Listener, Worker};
+
+mod convert;
+
+/// The node ran and ended as it was told to.
+pub const EXIT_OK: u8 = 0;
+/// The node could not start, or had to stop.
+pub const EXIT_FAILURE: u8 = 1;
+
+/// What the command line adds to the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct StartOptions {
+    /// Number of data shards; wins over the configuration.
+    pub shards: Option<u16>,
+    /// The engine; wins over the configuration.
+    pub engine: Option<EngineChoice>,
+    /// Whether data shards stay on the CPUs they are given.
+    pub is_unpinned: bool,
+}
+
+/// Why a node did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// More shards than a node can have, or none.
+    ShardCount(usize),
+    /// A transport could not listen.
+    Listen {
+        /// Its id.
+        transport: String,
+        /// Where.
+        place: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// No engine for the sockets.
+    Engine(String),
+    /// The operating system refused something else.
+    System(io::Error),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::ShardCount(count) => write!(f, "{count} shards: must be 1..={SHARDS_MAX}"),
+            StartError::Listen { transport, place, error } => {
+                write!(f, "transport {transport:?} cannot listen on {place}: {error}")
+            }
+            StartError::Engine(text) => f.write_str(text),
+            StartError::System(error) => write!(f, "start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        StartError::System(error)
+    }
+}
+
+/// Runs a node until it is told to stop. Everything that happens is logged.
+pub fn run(config: &NodeConfig, options: &StartOptions) -> ExitCode {
+    let code = match start(config, options) {
+        Ok(NodeEnd::Drained) => {
+            tracing::info!("all sessions closed");
+            EXIT_OK
+        }
+        Ok(NodeEnd::Forced) => {
+            tracing::warn!("stopped before all sessions were closed");
+            EXIT_FAILURE
+        }
+        Ok(NodeEnd::Fault(text)) => {
+            tracing::error!("{text}");
+            EXIT_FAILURE
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            EXIT_FAILURE
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn start(config: &NodeConfig, options: &StartOptions) -> Result<NodeEnd, StartError> {
+    let cpus = affinity::allowed()?;
+    let shards = shard_count(config, options, cpus.len())?;
+    let report = probe(options.engine.unwrap_or(config.engine))?;
+    let router_config = Arc::new(convert::router_config(config));
+    let limits = convert::limits(config);
+    let mut listeners = listen(config, shards)?;
+    let seed = random_seed()?;
+
+    let control_bell = Doorbell::eventfd()?;
+    let (exit_sender, exits) = mpsc::unbounded_channel();
+    let mut starts = Vec::new();
+    for index in (0..shards).rev() {
+        let (office_sender, office) = std_mpsc::channel();
+        let (bell_sender, bell) = std_mpsc::channel();
+        let plan = ShardPlan {
+            id: ShardId(index as u8),
+            cpu: (!options.is_unpinned && shards <= cpus.len()).then(|| cpus[index]),
+            report: report.clone(),
+            listeners: listeners.pop().unwrap_or_default(),
+            shard: Shard::new(
+                ShardId(index as u8),
+                shards,
+                router_config.clone(),
+                limits.clone(),
+                seed.wrapping_add(1 + index as u64),
+            ),
+            outbound: convert::outbound_limits(config),
+            connections_max: convert::connections_max(config, shards),
+        };
+        let exit = exit_sender.clone();
+        thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+            let shard = plan.id;
+            let fault = plan.run(&bell_sender, &office).err();
+            let _ = exit.send(ShardExit { shard, fault });
+        })?;
+        starts.push((bell, office_sender));
+    }
+    starts.reverse();
+    let registry = Registry::new(shards, router_config, limits, seed);
+    let office = connect(starts, &control_bell)?;
+    announce(config, shards, &report);
+    let control = Control::new(registry, office, control_bell, shards);
+    Ok(control.run(report.chosen == EngineKind::IoUring, exits)?)
+}
+
+/// A shard's start: its doorbell comes, its post office goes.
+type ShardStart = (std_mpsc::Receiver<Result<Doorbell, String>>, std_mpsc::Sender<PostOffice>);
+
+/// Waits until every shard has an engine, then hands out the post offices. Returns the control shard's.
+fn connect(starts: Vec<ShardStart>, control: &Doorbell) -> Result<PostOffice, StartError> {
+    let mut doorbells = Vec::new();
+    for (bell, _) in &starts {
+        let bell = bell.recv().unwrap_or_else(|_| Err("a shard ended while it was starting".to_owned()));
+        doorbells.push(bell.map_err(StartError::Engine)?);
+    }
+    doorbells.push(control.clone());
+    let mut offices = post_offices(doorbells);
+    let own = offices.pop().ok_or(io::ErrorKind::Other).map_err(io::Error::from)?;
+    for ((_, sender), office) in starts.into_iter().zip(offices) {
+        // A shard that is gone has reported why.
+        let _ = sender.send(office);
+    }
+    Ok(own)
+}
+
+/// Everything one data shard's thread is made of.
+struct ShardPlan {
+    id: ShardId,
+    cpu: Option<usize>,
+    report: ProbeReport,
+    listeners: Vec<Listener>,
+    shard: Shard,
+    outbound: crate::worker::outbound::OutboundLimits,
+    connections_max: u32,
+}
+
+impl ShardPlan {
+    /// Runs the shard on the calling thread until it is told to stop.
+    fn run(
+        self,
+        bell: &std_mpsc::Sender<Result<Doorbell, String>>,
+        office: &std_mpsc::Receiver<PostOffice>,
+    ) -> Result<(), String> {
+        if let Some(cpu) = self.cpu
+            && let Err(error) = affinity::pin(cpu)
+        {
+            tracing::warn!("shard {} is not pinned to CPU {cpu}: {error}", self.id.0);
+        }
+        let engine = self.open_engine().inspect_err(|text| drop(bell.send(Err(text.clone()))))?;
+        let _ = bell.send(Ok(engine.doorbell()));
+        let Ok(office) = office.recv() else { return Ok(()) };
+        let mut worker = Worker::new(engine, self.shard, self.listeners, office, self.outbound);
+        worker.run().map_err(|fault| format!("shard {}: {fault}", self.id.0))
+    }
+
+    fn open_engine(&self) -> Result<AnyEngine, String> {
+        let options = EngineOptions { connections_max: self.connections_max, ..EngineOptions::default() };
+        crossring_io::open_probed(&self.report, options).map_err(|error| error.to_string())
+    }
+}
+
+fn shard_count(config: &NodeConfig, options: &StartOptions, cpus: usize) -> Result<usize, StartError> {
+    let count = options.shards.or(config.shards).map_or(cpus.min(SHARDS_MAX), usize::from);
+    if (1..=SHARDS_MAX).contains(&count) { Ok(count) } else { Err(StartError::ShardCount(count)) }
+}
+
+fn probe(engine: EngineChoice) -> Result<ProbeReport, StartError> {
+    let wanted = match engine {
+        EngineChoice::Auto => EngineKind::Auto,
+        EngineChoice::IoUring => EngineKind::IoUring,
+        EngineChoice::Epoll => EngineKind::Epoll,
+    };
+    let report = crossring_io::probe(wanted).map_err(|error| StartError::Engine(error.to_string()))?;
+    match &report.refusal {
+        Some(refusal) => tracing::warn!("io_uring is not used, epoll takes its place: {refusal}"),
+        None => tracing::debug!("{report}"),
+    }
+    Ok(report)
+}
+
+/// The listening sockets of every shard.
+fn listen(config: &NodeConfig, shards: usize) -> Result<Vec<Vec<Listener>>, StartError> {
+    let mut all: Vec<Vec<Listener>> = (0..shards).map(|_| Vec::new()).collect();
+    for (index, transport) in config.transports.iter().enumerate() {
+        let kind = convert::listener_kind(transport);
+        let share = convert::connections_share(transport, shards);
+        let sockets = bind(transport, shards).map_err(|error| StartError::Listen {
+            transport: transport.id.clone(),
+            place: place(&transport.endpoint),
+            error,
+        })?;
+        for (listeners, socket) in all.iter_mut().zip(sockets) {
+            let transport = TransportId(index as u16);
+            listeners.push(Listener { socket, transport, kind: kind.clone(), connections_max: share });
+        }
+    }
+    Ok(all)
+}
+
+fn bind(transport: &TransportConfig, shards: usize) -> io::Result<Vec<OwnedFd>> {
+    match &transport.endpoint {
+        Endpoint::Tcp(tcp) => {
+            let options = TcpOptions { backlog: tcp.backlog.into(), ..TcpOptions::default() };
+            let first = listener::tcp(SocketAddr::new(tcp.address, tcp.port), &options)?;
+            let address = listener::tcp_address(&first)?;
+            std::iter::once(Ok(first)).chain((1..shards).map(|_| listener::tcp(address, &options))).collect()
+        }
+        Endpoint::Unix(unix) => {
+            let options = UnixOptions { backlog: unix.backlog.into(), mode: unix.mode };
+            let first = listener::unix(&unix.path, &options)?;
+            let mut sockets = (1..shards).map(|_| listener::share(&first)).collect::<io::Result<Vec<_>>>()?;
+            sockets.push(first);
+            Ok(sockets)
+        }
+    }
+}
+
+fn place(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Tcp(tcp) => SocketAddr::new(tcp.address, tcp.port).to_string(),
+        Endpoint::Unix(unix) => format!("unix:{}", unix.path.display()),
+    }
+}
+
+/// Says what was started and how to try it.
+fn announce(config: &NodeConfig, shards: usize, report: &ProbeReport) {
+    tracing::info!("crossring {} on {shards} shard(s), engine {}", env!("CARGO_PKG_VERSION"), report.chosen);
+    for transport in &config.transports {
+        tracing::info!("{} listening on {}", convert::kind_name(transport), place(&transport.endpoint));
+    }
+    let realms = config.realms.iter().map(|realm| realm.name.as_str()).collect::<Vec<_>>().join(", ");
+    tracing::info!("realms: {realms}");
+    if let Some(line) = convert::try_it(config) {
+        tracing::info!("try it: {line}");
+    }
+}
+
+/// A seed nobody can guess: session ids come from it.
+fn random_seed() -> io::Result<u64> {
+    let mut seed = [0; 8];
+    io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut seed)?;
+    Ok(u64::from_ne_bytes(seed))
+}

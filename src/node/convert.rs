@@ -1,0 +1,231 @@
+//! From the resolved configuration to what the layers below are told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossring_codec::serializer::{Serializer, SerializerId, SerializerSet};
+use crossring_codec::transport::{RawSocketServerOptions, WebSocketLimits, WebSocketServerOptions};
+use crossring_codec::uri;
+use crossring_router::config as core;
+use crossring_router::limits::Limits;
+
+use crate::config::{
+    AuthConfig, AuthMethod, Endpoint, Match, NodeConfig, Permission, RealmConfig, RoleConfig, SerializerName,
+    SlowConsumer, TransportConfig, TransportKind, UriCheck, WebSocketOptions,
+};
+use crate::worker::outbound::{self, OutboundLimits, QUEUE_SIZE_MAX};
+use crate::worker::{AutoPing, ListenerKind, WebSocketListener};
+
+/// Milliseconds for an opening handshake where the configuration sets none.
+const OPEN_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
+
+/// What the router core is told.
+pub(super) fn router_config(config: &NodeConfig) -> core::RouterConfig {
+    core::RouterConfig {
+        realms: config.realms.iter().map(realm).collect(),
+        transports: config
+            .transports
+            .iter()
+            .map(|transport| authentication(transport.auth.as_ref()))
+            .collect(),
+        agent: concat!("crossring-", env!("CARGO_PKG_VERSION")).into(),
+    }
+}
+
+fn realm(realm: &RealmConfig) -> core::RealmConfig {
+    core::RealmConfig {
+        name: realm.name.as_str().into(),
+        strictness: match realm.options.uri_check {
+            UriCheck::Loose => uri::Strictness::Loose,
+            UriCheck::Strict => uri::Strictness::Strict,
+        },
+        roles: realm.roles.iter().map(role).collect(),
+    }
+}
+
+fn role(role: &RoleConfig) -> core::RoleConfig {
+    let mut permissions: Vec<_> = role.permissions.iter().map(permission).collect();
+    if permissions.is_empty() && role.allow_by_default {
+        permissions.push(core::Permission {
+            uri: "".into(),
+            match_policy: uri::Match::Prefix,
+            allow: core::Allow::ALL,
+            disclose_caller: false,
+            disclose_publisher: false,
+        });
+    }
+    core::RoleConfig { name: role.name.as_str().into(), permissions }
+}
+
+fn permission(permission: &Permission) -> core::Permission {
+    let allow = permission.allow;
+    core::Permission {
+        uri: permission.uri.as_str().into(),
+        match_policy: match permission.matching {
+            Match::Exact => uri::Match::Exact,
+            Match::Prefix => uri::Match::Prefix,
+            Match::Wildcard => uri::Match::Wildcard,
+        },
+        allow: core::Allow {
+            call: allow.call,
+            register: allow.register,
+            publish: allow.publish,
+            subscribe: allow.subscribe,
+        },
+        disclose_caller: permission.disclose.caller,
+        disclose_publisher: permission.disclose.publisher,
+    }
+}
+
+fn authentication(auth: Option<&AuthConfig>) -> core::TransportAuthentication {
+    let Some(auth) = auth else {
+        let anonymous = core::AnonymousConfig { role: "anonymous".into(), authid: None };
+        return core::TransportAuthentication { anonymous: Some(anonymous), ticket: Vec::new() };
+    };
+    let mut methods = core::TransportAuthentication::default();
+    for method in &auth.methods {
+        match method {
+            AuthMethod::Anonymous(anonymous) => {
+                let authid = anonymous.authid.as_deref().map(Into::into);
+                methods.anonymous =
+                    Some(core::AnonymousConfig { role: anonymous.role.as_str().into(), authid });
+            }
+            AuthMethod::Ticket(ticket) => {
+                methods.ticket = ticket
+                    .principals
+                    .iter()
+                    .map(|principal| core::TicketPrincipal {
+                        authid: principal.authid.as_str().into(),
+                        ticket: principal.ticket.as_ref().map(|ticket| ticket.expose().into()),
+                        role: principal.role.as_deref().unwrap_or_default().into(),
+                        realm: None,
+                    })
+                    .collect();
+            }
+        }
+    }
+    methods
+}
+
+/// Bounds of the core.
+pub(super) fn limits(config: &NodeConfig) -> Limits {
+    let join_timeout_ms = config.limits.auth_timeout.map_or(u32::MAX, milliseconds);
+    Limits { join_timeout_ms, ..Limits::default() }
+}
+
+/// Bounds of the outgoing queues.
+pub(super) fn outbound_limits(config: &NodeConfig) -> OutboundLimits {
+    OutboundLimits {
+        queue_size_max: config.limits.outbound_bytes_max.min(QUEUE_SIZE_MAX as usize) as u32,
+        slow_consumer: match config.limits.slow_consumer {
+            SlowConsumer::DropEvents => outbound::SlowConsumer::Drop,
+            SlowConsumer::CloseSession => outbound::SlowConsumer::End,
+        },
+    }
+}
+
+/// Most connections of a shard: all that its listeners admit, and some being refused.
+pub(super) fn connections_max(config: &NodeConfig, shards: usize) -> u32 {
+    let total: u64 = config.transports.iter().map(|it| u64::from(connections_share(it, shards))).sum();
+    total.saturating_add(1024).min(1 << 24) as u32
+}
+
+/// A shard's share of the connections of a transport. The kernel spreads them about evenly; twice the even share leaves
+/// room for chance without letting one transport take the whole process.
+pub(super) fn connections_share(transport: &TransportConfig, shards: usize) -> u32 {
+    let even = transport.max_connections.div_ceil(shards as u64);
+    let share = if shards == 1 { even } else { even.saturating_mul(2).min(transport.max_connections) };
+    share.min(1 << 24) as u32
+}
+
+/// How the connections of a transport speak.
+pub(super) fn listener_kind(transport: &TransportConfig) -> ListenerKind {
+    let serializers = serializers(transport);
+    match &transport.kind {
+        TransportKind::RawSocket(options) => ListenerKind::RawSocket(RawSocketServerOptions {
+            serializers,
+            message_size_max: options.max_message_size,
+            ..RawSocketServerOptions::default()
+        }),
+        TransportKind::WebSocket(options) => {
+            ListenerKind::WebSocket(Arc::new(websocket(options, serializers)))
+        }
+    }
+}
+
+fn websocket(options: &WebSocketOptions, serializers: SerializerSet) -> WebSocketListener {
+    let auto_ping = options.auto_ping_interval.map(|interval| AutoPing {
+        interval_ms: milliseconds(interval),
+        timeout_ms: options.auto_ping_timeout.map_or(0, milliseconds),
+        size: options.auto_ping_size.into(),
+    });
+    let limits = WebSocketLimits {
+        frame_size_max: options.max_frame_size.unwrap_or(options.max_message_size),
+        message_size_max: options.max_message_size,
+        checks_text: true,
+        ..WebSocketLimits::default()
+    };
+    WebSocketListener {
+        options: Arc::new(WebSocketServerOptions {
+            serializers,
+            path: None,
+            origins: options.allowed_origins.clone(),
+            null_origin_allowed: options.allow_null_origin,
+            subprotocol_required: options.require_websocket_subprotocol,
+            limits,
+        }),
+        auto_ping,
+        open_handshake_timeout_ms: options
+            .open_handshake_timeout
+            .map_or(OPEN_HANDSHAKE_TIMEOUT_MS, milliseconds),
+    }
+}
+
+fn serializers(transport: &TransportConfig) -> SerializerSet {
+    let Some(names) = &transport.serializers else { return SerializerSet::ALL };
+    let ids = names.iter().map(|name| match name {
+        SerializerName::Json => SerializerId::Json,
+        SerializerName::MsgPack => SerializerId::MessagePack,
+        SerializerName::Cbor => SerializerId::Cbor,
+    });
+    ids.flat_map(|id| [Serializer::plain(id), Serializer::batched(id)]).collect()
+}
+
+/// The word for logs.
+pub(super) fn kind_name(transport: &TransportConfig) -> &'static str {
+    match transport.kind {
+        TransportKind::WebSocket(_) => "WebSocket",
+        TransportKind::RawSocket(_) => "RawSocket",
+    }
+}
+
+/// A command that a user can paste to see an event arrive, if anybody may join without a secret.
+pub(super) fn try_it(config: &NodeConfig) -> Option<String> {
+    let realm = &config.realms.first()?.name;
+    let transport = config.transports.iter().find(|transport| transport.auth.is_none())?;
+    let url = match (&transport.kind, &transport.endpoint) {
+        (TransportKind::WebSocket(options), Endpoint::Tcp(tcp)) => {
+            options.url.clone().unwrap_or_else(|| format!("ws://{}:{}/ws", loopback(tcp.address), tcp.port))
+        }
+        (TransportKind::RawSocket(_), Endpoint::Tcp(tcp)) => {
+            format!("rs://{}:{}", loopback(tcp.address), tcp.port)
+        }
+        (_, Endpoint::Unix(_)) => return None,
+    };
+    let there = format!("--url {url} --realm {realm}");
+    Some(format!(
+        "crossring sub {there} --count 1 com.example.hello & sleep 1; crossring pub {there} com.example.hello '\"world\"'"
+    ))
+}
+
+fn loopback(address: std::net::IpAddr) -> std::net::IpAddr {
+    match address {
+        any if !any.is_unspecified() => any,
+        std::net::IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+        std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+    }
+}
+
+fn milliseconds(duration: Duration) -> u32 {
+    duration.as_millis().min(u128::from(u32::MAX)) as u32
+}
