@@ -315,6 +315,53 @@ fn the_architecture_document_names_every_crate_and_dependency() {
 }
 
 #[test]
+fn the_guide_names_every_command_and_option() {
+    let guide: String = text_files()
+        .iter()
+        .filter(|file| file.path.starts_with("docs/guide/") || file.path == "README.md")
+        .map(|file| file.text.as_str())
+        .collect();
+    let mut faults = Faults::default();
+    for command in commands(&help(&[])) {
+        if !guide.contains(&format!("crossring {command}")) {
+            faults.add("docs/guide", 0, &format!("no `crossring {command}`"));
+        }
+        for option in long_options(&help(&[&command])) {
+            if !contains_word(&guide, &option) {
+                faults.add("docs/guide", 0, &format!("`crossring {command}` takes {option}"));
+            }
+        }
+    }
+    faults.check("command line");
+}
+
+/// What the program says about itself or about one of its commands.
+fn help(command: &[&str]) -> String {
+    let arguments = [command, &["--help"]].concat();
+    run(env!("CARGO_BIN_EXE_crossring"), &arguments)
+}
+
+/// The names under `Commands:`, clap's own `help` left out.
+fn commands(help: &str) -> Vec<String> {
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.take_while(|line| !line.is_empty());
+    let named = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    named
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(String::from)
+        .collect()
+}
+
+/// The long options of one command, those that every command has left out.
+fn long_options(help: &str) -> Vec<String> {
+    let starts = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    let words = starts.flat_map(|line| line.split([' ', ',', '=', '[']).take(4));
+    let long = words.filter(|word| word.starts_with("--") && !matches!(*word, "--help" | "--version"));
+    long.map(String::from).collect()
+}
+
+#[test]
 fn links_between_documents_lead_somewhere() {
     let mut faults = Faults::default();
     let documents: Vec<SourceFile> = text_files().into_iter().filter(|f| f.path.ends_with(".md")).collect();
@@ -657,6 +704,14 @@ fn the_scrubber_blanks_comments_strings_and_characters() {
     check(r#"f("}\"{") + 1"#, "f(      ) + 1");
     check(r##"f(r#"{"#)"##, "f(      )");
     check("'{' <'a> '\\'' b'x'", "    <'a>      b   ");
+}
+
+#[test]
+fn commands_and_options_are_read_from_help() {
+    let help = "Usage: x\n\nCommands:\n  start    Runs\n           it\n  pub      Publishes\n  help     Print\n\nOptions:\n  \
+                -c, --config <FILE>  File\n      --shards[=<N>]\n  -h, --help  Print\n";
+    assert_eq!(commands(help), ["start", "pub"]);
+    assert_eq!(long_options(help), ["--config", "--shards"]);
 }
 
 #[test]
