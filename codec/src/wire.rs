@@ -114,6 +114,22 @@ pub(crate) trait Reader<'a>: Sized + Clone {
 /// Why a reader cannot even start: the fault and its offset.
 pub(crate) type DecodeStart = (Fault, usize);
 
+/// Octets as text. Short ones are not worth the dispatch to vector code.
+#[inline(always)]
+pub(crate) fn utf8(octets: &[u8]) -> Result<&str, Fault> {
+    const SHORT: usize = 64;
+    if octets.len() < SHORT {
+        return std::str::from_utf8(octets).map_err(|_| Fault::InvalidUtf8);
+    }
+    simdutf8::basic::from_utf8(octets).map_err(|_| Fault::InvalidUtf8)
+}
+
+/// Checks that octets are text.
+#[inline(always)]
+pub(crate) fn check_utf8(octets: &[u8]) -> Result<(), Fault> {
+    if octets.is_ascii() { Ok(()) } else { utf8(octets).map(drop) }
+}
+
 /// Accepts a float where an unsigned integer is expected, if nothing is lost.
 pub(crate) fn integral(float: f64) -> Result<u64, Fault> {
     if float >= 0.0 && float <= ID_MAX as f64 && float.trunc() == float {

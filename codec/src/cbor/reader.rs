@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use super::{initial, major};
 use crate::error::{Expected, Fault};
 use crate::limits::DEPTH_MAX;
-use crate::wire::{DecodeStart, Items, Kind, LEVELS_MAX, Reader, Token, integral};
+use crate::wire::{DecodeStart, Items, Kind, LEVELS_MAX, Reader, Token, check_utf8, integral, utf8};
 
 /// [`Items`] of a list or dict that ends with a break.
 const INDEFINITE: u64 = u64::MAX;
@@ -85,8 +85,7 @@ impl<'a> CborReader<'a> {
 
     #[inline(always)]
     fn text_of(&mut self, size: u64) -> Result<&'a str, Fault> {
-        let octets = self.take(size)?;
-        simdutf8::basic::from_utf8(octets).map_err(|_| Fault::InvalidUtf8)
+        self.take(size).and_then(utf8)
     }
 
     /// The chunks of a string of open length, whose head has been read.
@@ -173,7 +172,7 @@ impl<'a> CborReader<'a> {
             major::UNSIGNED | major::NEGATIVE => self.number_argument(initial).map(drop),
             major::TEXT if initial & 0x1f != 31 => {
                 let size = self.argument(initial)?;
-                self.text_of(size).map(drop)
+                self.take(size).and_then(check_utf8)
             }
             major::BINARY if initial & 0x1f != 31 => {
                 let size = self.argument(initial)?;

@@ -3,7 +3,7 @@
 //! The decoder notes where it is (message, element, key) before it reads, so that errors can tell without costing anything
 //! where nothing is wrong.
 
-use super::{CloseDetails, Message, MessageType, Revocation, Text};
+use super::{Message, MessageType, Revocation, Text};
 use crate::cbor::CborReader;
 use crate::error::{DecodeError, Expected, Fault};
 use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
@@ -72,10 +72,46 @@ impl<'a, R: Reader<'a>> Decoder<R> {
         let reader = R::new(octets).map_err(|(fault, offset)| DecodeError::without_context(fault, offset))?;
         let (items, is_over) = (Items(0), false);
         let mut decoder = Decoder { reader, serializer, items, is_over, message: None, element: "", key: "" };
-        match decoder.message() {
-            Ok(message) => Ok(message),
+        match decoder.message_type() {
+            Ok(message_type) => decoder.body(message_type),
             Err(fault) => Err(decoder.locate(fault)),
         }
+    }
+
+    /// The type code. The elements behind it are the business of [`Decoder::body`].
+    #[inline(always)]
+    fn message_type(&mut self) -> Result<MessageType, Fault> {
+        self.items = self.reader.list()?;
+        self.element("Type")?;
+        let message_type =
+            MessageType::from_code(self.reader.unsigned()?).ok_or(Fault::UnknownMessageType)?;
+        self.message = Some(message_type);
+        Ok(message_type)
+    }
+
+    /// Reads all elements behind the type code by `read` and checks that nothing follows.
+    ///
+    /// Only the elements pass through here: the message is put together by the caller at its final place, because moving a
+    /// message (over 200 octets) costs as much as reading one.
+    #[inline(always)]
+    fn elements<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, DecodeError> {
+        let elements = match read(self) {
+            Ok(elements) => elements,
+            Err(fault) => return Err(self.locate(fault)),
+        };
+        match self.nothing_more() {
+            Ok(()) => Ok(elements),
+            Err(fault) => Err(self.locate(fault)),
+        }
+    }
+
+    #[inline(always)]
+    fn nothing_more(&mut self) -> Result<(), Fault> {
+        if self.more()? {
+            return Err(Fault::ExcessElement);
+        }
+        self.element = "";
+        self.reader.end()
     }
 
     #[cold]
@@ -85,23 +121,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
     }
 
     #[inline(always)]
-    fn message(&mut self) -> Result<Message<'a>, Fault> {
-        self.items = self.reader.list()?;
-        self.element("Type")?;
-        let message_type =
-            MessageType::from_code(self.reader.unsigned()?).ok_or(Fault::UnknownMessageType)?;
-        self.message = Some(message_type);
-        let message = self.body(message_type)?;
-        if self.more()? {
-            return Err(Fault::ExcessElement);
-        }
-        self.element = "";
-        self.reader.end()?;
-        Ok(message)
-    }
-
-    #[inline(always)]
-    fn body(&mut self, message_type: MessageType) -> Result<Message<'a>, Fault> {
+    fn body(&mut self, message_type: MessageType) -> Result<Message<'a>, DecodeError> {
         match message_type {
             MessageType::Publish => self.publish(),
             MessageType::Call => self.call(),
@@ -130,183 +150,152 @@ impl<'a, R: Reader<'a>> Decoder<R> {
             MessageType::Interrupt => self.interrupt(),
         }
     }
+}
 
-    fn publish(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request()?;
-        self.element("Options")?;
-        let options = self.publish_options()?;
-        let topic = self.text_element("Topic")?;
-        Ok(Message::Publish { request, options, topic, payload: self.payload()? })
+/// Messages. The elements are read in the order in which the tuples name them.
+impl<'a, R: Reader<'a>> Decoder<R> {
+    fn publish(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, options, topic, payload) =
+            self.elements(|d| Ok((d.request()?, d.publish_options()?, d.text("Topic")?, d.payload()?)))?;
+        Ok(Message::Publish { request, options, topic, payload })
     }
 
-    fn call(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request()?;
-        self.element("Options")?;
-        let options = self.call_options()?;
-        let procedure = self.text_element("Procedure")?;
-        Ok(Message::Call { request, options, procedure, payload: self.payload()? })
+    fn call(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, options, procedure, payload) =
+            self.elements(|d| Ok((d.request()?, d.call_options()?, d.text("Procedure")?, d.payload()?)))?;
+        Ok(Message::Call { request, options, procedure, payload })
     }
 
-    fn yielded(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request()?;
-        self.element("Options")?;
-        let options = self.result_details()?;
-        Ok(Message::Yield { request, options, payload: self.payload()? })
+    fn yielded(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, options, payload) =
+            self.elements(|d| Ok((d.request()?, d.result_details("Options")?, d.payload()?)))?;
+        Ok(Message::Yield { request, options, payload })
     }
 
-    fn event(&mut self) -> Result<Message<'a>, Fault> {
-        let subscription = self.subscription()?;
-        let publication = self.publication()?;
-        self.element("Details")?;
-        let details = self.event_details()?;
-        Ok(Message::Event { subscription, publication, details, payload: self.payload()? })
+    fn event(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (subscription, publication, details, payload) =
+            self.elements(|d| Ok((d.subscription()?, d.publication()?, d.event_details()?, d.payload()?)))?;
+        Ok(Message::Event { subscription, publication, details, payload })
     }
 
-    fn invocation(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request()?;
-        let registration = self.registration()?;
-        self.element("Details")?;
-        let details = self.invocation_details()?;
-        Ok(Message::Invocation { request, registration, details, payload: self.payload()? })
+    fn invocation(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, registration, details, payload) =
+            self.elements(|d| Ok((d.request()?, d.registration()?, d.invocation_details()?, d.payload()?)))?;
+        Ok(Message::Invocation { request, registration, details, payload })
     }
 
-    fn result(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request()?;
-        self.element("Details")?;
-        let details = self.result_details()?;
-        Ok(Message::Result { request, details, payload: self.payload()? })
+    fn result(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, details, payload) =
+            self.elements(|d| Ok((d.request()?, d.result_details("Details")?, d.payload()?)))?;
+        Ok(Message::Result { request, details, payload })
     }
 
-    fn error(&mut self) -> Result<Message<'a>, Fault> {
-        self.element("RequestType")?;
-        let request_type = self.request_type()?;
-        let request = self.request()?;
-        self.element("Details")?;
-        let details = self.error_details()?;
-        let error = self.text_element("Error")?;
-        Ok(Message::Error { request_type, request, details, error, payload: self.payload()? })
+    fn error(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request_type, request, details, error, payload) = self.elements(|d| {
+            Ok((d.request_type()?, d.request()?, d.error_details()?, d.text("Error")?, d.payload()?))
+        })?;
+        Ok(Message::Error { request_type, request, details, error, payload })
     }
 
-    fn request_type(&mut self) -> Result<MessageType, Fault> {
-        use MessageType::{Call, Invocation, Publish, Register, Subscribe, Unregister, Unsubscribe};
-        match MessageType::from_code(self.reader.unsigned()?) {
-            Some(of @ (Subscribe | Unsubscribe | Publish | Register | Unregister | Call | Invocation)) => {
-                Ok(of)
-            }
-            _ => Err(Fault::UnlistedValue),
-        }
+    fn hello(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (realm, details) = self.elements(|d| Ok((d.realm()?, d.hello_details()?)))?;
+        Ok(Message::Hello { realm, details })
     }
 
-    fn hello(&mut self) -> Result<Message<'a>, Fault> {
-        self.element("Realm")?;
-        let realm = if self.reader.null()? { None } else { Some(self.reader.text()?) };
-        self.element("Details")?;
-        Ok(Message::Hello { realm, details: Box::new(self.hello_details()?) })
+    fn welcome(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (session, details) = self.elements(|d| Ok((d.session_element()?, d.welcome_details()?)))?;
+        Ok(Message::Welcome { session, details })
     }
 
-    fn welcome(&mut self) -> Result<Message<'a>, Fault> {
-        self.element("Session")?;
-        let session = self.session()?;
-        self.element("Details")?;
-        Ok(Message::Welcome { session, details: Box::new(self.welcome_details()?) })
-    }
-
-    fn abort(&mut self) -> Result<Message<'a>, Fault> {
-        let (details, reason) = self.close()?;
-        self.payload()?;
+    fn abort(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (details, reason, _arguments) =
+            self.elements(|d| Ok((d.close_details()?, d.text("Reason")?, d.payload()?)))?;
         Ok(Message::Abort { details, reason })
     }
 
-    fn goodbye(&mut self) -> Result<Message<'a>, Fault> {
-        let (details, reason) = self.close()?;
+    fn challenge(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (method, extra) = self.elements(|d| Ok((d.text("AuthMethod")?, d.extra()?)))?;
+        Ok(Message::Challenge { method, extra })
+    }
+
+    fn authenticate(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (signature, extra) = self.elements(|d| Ok((d.text("Signature")?, d.extra()?)))?;
+        Ok(Message::Authenticate { signature, extra })
+    }
+
+    fn goodbye(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (details, reason) = self.elements(|d| Ok((d.close_details()?, d.text("Reason")?)))?;
         Ok(Message::Goodbye { details, reason })
     }
 
-    fn close(&mut self) -> Result<(CloseDetails<'a>, Text<'a>), Fault> {
-        self.element("Details")?;
-        let details = self.close_details()?;
-        Ok((details, self.text_element("Reason")?))
+    fn published(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, publication) = self.elements(|d| Ok((d.request()?, d.publication()?)))?;
+        Ok(Message::Published { request, publication })
     }
 
-    fn challenge(&mut self) -> Result<Message<'a>, Fault> {
-        let method = self.text_element("AuthMethod")?;
-        Ok(Message::Challenge { method, extra: self.extra_element()? })
+    fn event_received(&mut self) -> Result<Message<'a>, DecodeError> {
+        let publication = self.elements(|d| d.publication())?;
+        Ok(Message::EventReceived { publication })
     }
 
-    fn authenticate(&mut self) -> Result<Message<'a>, Fault> {
-        let signature = self.text_element("Signature")?;
-        Ok(Message::Authenticate { signature, extra: self.extra_element()? })
+    fn subscribe(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, options, topic) =
+            self.elements(|d| Ok((d.request()?, d.subscribe_options()?, d.text("Topic")?)))?;
+        Ok(Message::Subscribe { request, options, topic })
     }
 
-    fn published(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request()?;
-        Ok(Message::Published { request, publication: self.publication()? })
+    fn subscribed(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, subscription) = self.elements(|d| Ok((d.request()?, d.subscription()?)))?;
+        Ok(Message::Subscribed { request, subscription })
     }
 
-    fn event_received(&mut self) -> Result<Message<'a>, Fault> {
-        Ok(Message::EventReceived { publication: self.publication()? })
-    }
-
-    fn subscribe(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request()?;
-        self.element("Options")?;
-        let options = self.subscribe_options()?;
-        Ok(Message::Subscribe { request, options, topic: self.text_element("Topic")? })
-    }
-
-    fn subscribed(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request()?;
-        Ok(Message::Subscribed { request, subscription: self.subscription()? })
-    }
-
-    fn unsubscribe(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request()?;
-        let subscription = self.subscription()?;
-        self.ignored_options()?;
+    fn unsubscribe(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, subscription, ()) =
+            self.elements(|d| Ok((d.request()?, d.subscription()?, d.ignored_options()?)))?;
         Ok(Message::Unsubscribe { request, subscription })
     }
 
-    fn unsubscribed(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request_or_zero()?;
-        let revocation = self.revocation(request, "subscription", SubscriptionId::new)?;
-        Ok(Message::Unsubscribed { request, revocation })
+    fn cancel(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, options) = self.elements(|d| Ok((d.request()?, d.cancel_options()?)))?;
+        Ok(Message::Cancel { request, options })
     }
 
-    fn cancel(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request()?;
-        self.element("Options")?;
-        Ok(Message::Cancel { request, options: self.cancel_options()? })
+    fn register(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, options, procedure) =
+            self.elements(|d| Ok((d.request()?, d.register_options()?, d.text("Procedure")?)))?;
+        Ok(Message::Register { request, options, procedure })
     }
 
-    fn register(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request()?;
-        self.element("Options")?;
-        let options = self.register_options()?;
-        Ok(Message::Register { request, options, procedure: self.text_element("Procedure")? })
+    fn registered(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, registration) = self.elements(|d| Ok((d.request()?, d.registration()?)))?;
+        Ok(Message::Registered { request, registration })
     }
 
-    fn registered(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request()?;
-        Ok(Message::Registered { request, registration: self.registration()? })
-    }
-
-    fn unregister(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request()?;
-        let registration = self.registration()?;
-        self.ignored_options()?;
+    fn unregister(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, registration, ()) =
+            self.elements(|d| Ok((d.request()?, d.registration()?, d.ignored_options()?)))?;
         Ok(Message::Unregister { request, registration })
     }
 
-    fn unregistered(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request_or_zero()?;
-        let revocation = self.revocation(request, "registration", RegistrationId::new)?;
-        Ok(Message::Unregistered { request, revocation })
+    fn interrupt(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, options) = self.elements(|d| Ok((d.request()?, d.interrupt_options()?)))?;
+        Ok(Message::Interrupt { request, options })
     }
 
-    fn interrupt(&mut self) -> Result<Message<'a>, Fault> {
-        let request = self.request()?;
-        self.element("Options")?;
-        Ok(Message::Interrupt { request, options: self.interrupt_options()? })
+    fn unsubscribed(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, revocation) = self.elements(|d| {
+            let request = d.request_or_zero()?;
+            Ok((request, d.revocation(request, "subscription", SubscriptionId::new)?))
+        })?;
+        Ok(Message::Unsubscribed { request, revocation })
+    }
+
+    fn unregistered(&mut self) -> Result<Message<'a>, DecodeError> {
+        let (request, revocation) = self.elements(|d| {
+            let request = d.request_or_zero()?;
+            Ok((request, d.revocation(request, "registration", RegistrationId::new)?))
+        })?;
+        Ok(Message::Unregistered { request, revocation })
     }
 }
 
@@ -332,12 +321,12 @@ impl<'a, R: Reader<'a>> Decoder<R> {
     }
 
     #[inline(always)]
-    fn text_element(&mut self, name: &'static str) -> Result<Text<'a>, Fault> {
+    fn text(&mut self, name: &'static str) -> Result<Text<'a>, Fault> {
         self.element(name)?;
         self.reader.text()
     }
 
-    fn extra_element(&mut self) -> Result<Dict, Fault> {
+    fn extra(&mut self) -> Result<Dict, Fault> {
         self.element("Extra")?;
         read_dict_without_nulls(&mut self.reader)
     }
@@ -346,6 +335,27 @@ impl<'a, R: Reader<'a>> Decoder<R> {
     fn request(&mut self) -> Result<RequestId, Fault> {
         self.element("Request")?;
         self.id(RequestId::new)
+    }
+
+    fn request_type(&mut self) -> Result<MessageType, Fault> {
+        use MessageType::{Call, Invocation, Publish, Register, Subscribe, Unregister, Unsubscribe};
+        self.element("RequestType")?;
+        match MessageType::from_code(self.reader.unsigned()?) {
+            Some(of @ (Subscribe | Unsubscribe | Publish | Register | Unregister | Call | Invocation)) => {
+                Ok(of)
+            }
+            _ => Err(Fault::UnlistedValue),
+        }
+    }
+
+    fn realm(&mut self) -> Result<Option<Text<'a>>, Fault> {
+        self.element("Realm")?;
+        if self.reader.null()? { Ok(None) } else { self.reader.text().map(Some) }
+    }
+
+    fn session_element(&mut self) -> Result<SessionId, Fault> {
+        self.element("Session")?;
+        self.session()
     }
 
     fn request_or_zero(&mut self) -> Result<Option<RequestId>, Fault> {

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use rmp::Marker;
 
 use crate::error::{Expected, Fault};
-use crate::wire::{DecodeStart, Items, Kind, LEVELS_MAX, Reader, Token, integral};
+use crate::wire::{DecodeStart, Items, Kind, LEVELS_MAX, Reader, Token, check_utf8, integral, utf8};
 
 /// Reads MessagePack; [`Items`] holds the number of entries left.
 #[derive(Clone)]
@@ -51,8 +51,7 @@ impl<'a> MessagePackReader<'a> {
 
     #[inline(always)]
     fn text_of(&mut self, count: usize) -> Result<&'a str, Fault> {
-        let octets = self.take(count)?;
-        simdutf8::basic::from_utf8(octets).map_err(|_| Fault::InvalidUtf8)
+        self.take(count).and_then(utf8)
     }
 
     /// Reads a number whose marker has been passed over; `None` for other markers.
@@ -156,7 +155,7 @@ impl<'a> MessagePackReader<'a> {
             Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::True | Marker::False => 0,
             Marker::FixStr(_) | Marker::Str8 | Marker::Str16 | Marker::Str32 => {
                 let size = self.text_size(marker)?.unwrap_or_default();
-                return self.text_of(size).map(drop);
+                return self.take(size).and_then(check_utf8);
             }
             Marker::FixArray(_) | Marker::Array16 | Marker::Array32 => {
                 let count = self.list_count(marker)?.unwrap_or_default();

@@ -17,6 +17,7 @@ type PassthruSlot<'a> = for<'p> fn(&'p mut Passthru<'a>) -> &'p mut Option<Text<
 impl<'a, R: Reader<'a>> Decoder<R> {
     #[inline(always)]
     pub(super) fn publish_options(&mut self) -> Result<PublishOptions<'a>, Fault> {
+        self.element("Options")?;
         let mut options = PublishOptions::default();
         read_fields!(self, key, {
             "acknowledge" => options.acknowledge = self.reader.boolean()?,
@@ -40,6 +41,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
     }
 
     pub(super) fn subscribe_options(&mut self) -> Result<SubscribeOptions<'a>, Fault> {
+        self.element("Options")?;
         let mut options = SubscribeOptions::default();
         read_fields!(self, key, {
             "match" => options.match_policy = self.word(Match::from_wire)?,
@@ -53,6 +55,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
 
     #[inline(always)]
     pub(super) fn event_details(&mut self) -> Result<EventDetails<'a>, Fault> {
+        self.element("Details")?;
         let mut details = EventDetails::default();
         read_fields!(self, key, {
             "topic" => details.topic = Some(self.reader.text()?),
@@ -75,6 +78,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
 
     #[inline(always)]
     pub(super) fn call_options(&mut self) -> Result<CallOptions<'a>, Fault> {
+        self.element("Options")?;
         let mut options = CallOptions::default();
         read_fields!(self, key, {
             "receive_progress" => options.receive_progress = self.reader.boolean()?,
@@ -97,6 +101,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
 
     #[inline(always)]
     pub(super) fn invocation_details(&mut self) -> Result<InvocationDetails<'a>, Fault> {
+        self.element("Details")?;
         let mut details = InvocationDetails::default();
         read_fields!(self, key, {
             "procedure" => details.procedure = Some(self.reader.text()?),
@@ -117,7 +122,8 @@ impl<'a, R: Reader<'a>> Decoder<R> {
     }
 
     #[inline(always)]
-    pub(super) fn result_details(&mut self) -> Result<ResultDetails<'a>, Fault> {
+    pub(super) fn result_details(&mut self, element: &'static str) -> Result<ResultDetails<'a>, Fault> {
+        self.element(element)?;
         let mut details = ResultDetails::default();
         read_fields!(self, key, {
             "progress" => details.progress = self.reader.boolean()?,
@@ -133,6 +139,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
     }
 
     pub(super) fn error_details(&mut self) -> Result<ErrorDetails<'a>, Fault> {
+        self.element("Details")?;
         let mut details = ErrorDetails::default();
         read_fields!(self, key, {
             "message" => details.message = Some(self.reader.text()?),
@@ -148,6 +155,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
     }
 
     pub(super) fn cancel_options(&mut self) -> Result<CancelOptions<'a>, Fault> {
+        self.element("Options")?;
         let mut options = CancelOptions::default();
         read_fields!(self, key, {
             "mode" => options.mode = self.word(CancelMode::from_wire)?,
@@ -158,6 +166,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
     }
 
     pub(super) fn interrupt_options(&mut self) -> Result<InterruptOptions<'a>, Fault> {
+        self.element("Options")?;
         let interrupting = |word: &str| CancelMode::from_wire(word).filter(|mode| *mode != CancelMode::Skip);
         let mut options = InterruptOptions::default();
         read_fields!(self, key, {
@@ -170,6 +179,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
     }
 
     pub(super) fn register_options(&mut self) -> Result<RegisterOptions<'a>, Fault> {
+        self.element("Options")?;
         let mut options = RegisterOptions::default();
         read_fields!(self, key, {
             "match" => options.match_policy = self.word(Match::from_wire)?,
@@ -185,6 +195,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
     }
 
     pub(super) fn close_details(&mut self) -> Result<CloseDetails<'a>, Fault> {
+        self.element("Details")?;
         let mut details = CloseDetails::default();
         read_fields!(self, key, {
             "message" => details.message = Some(self.reader.text()?),
@@ -195,8 +206,9 @@ impl<'a, R: Reader<'a>> Decoder<R> {
         Ok(details)
     }
 
-    pub(super) fn hello_details(&mut self) -> Result<HelloDetails<'a>, Fault> {
-        let mut details = HelloDetails::default();
+    pub(super) fn hello_details(&mut self) -> Result<Box<HelloDetails<'a>>, Fault> {
+        self.element("Details")?;
+        let mut details = Box::<HelloDetails<'_>>::default();
         read_fields!(self, key, {
             "roles" => details.roles = self.client_roles()?,
             "agent" => details.agent = Some(self.reader.text()?),
@@ -212,8 +224,9 @@ impl<'a, R: Reader<'a>> Decoder<R> {
         Ok(details)
     }
 
-    pub(super) fn welcome_details(&mut self) -> Result<WelcomeDetails<'a>, Fault> {
-        let mut details = WelcomeDetails::default();
+    pub(super) fn welcome_details(&mut self) -> Result<Box<WelcomeDetails<'a>>, Fault> {
+        self.element("Details")?;
+        let mut details = Box::<WelcomeDetails<'_>>::default();
         read_fields!(self, key, {
             "roles" => details.roles = self.router_roles()?,
             "realm" => details.realm = Some(self.reader.text()?),
