@@ -124,7 +124,9 @@ fn fuzz_websocket(data: &[u8], framing: fn(Serializer) -> Framing) {
     let Some((&choice, data)) = data.split_first() else { return };
     check_pieces(data, || {
         let open = WebSocket::new(framing(serializer_of(choice)), &small_limits(), MaskKeys::new(1));
-        Transport { state: State::WebSocket(open) }
+        let mut transport = Transport { state: State::WebSocket(open) };
+        feed(&mut transport, [[].as_slice()]);
+        transport
     });
 }
 

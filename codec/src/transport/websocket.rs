@@ -317,3 +317,37 @@ fn read_close(payload: &[u8]) -> Result<u16, TransportErrorKind> {
     }
     Ok(code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serializer::Serializer;
+
+    fn feed(socket: &mut WebSocket, chunk: &[u8]) {
+        let (mut consumed, mut scratch) = (0, Vec::new());
+        while socket.next(chunk, &mut consumed, &mut scratch).unwrap().is_some() {}
+    }
+
+    #[test]
+    fn nothing_is_held_between_messages() {
+        for (serializer, stream) in [
+            (Serializer::JSON, &b"\x01\x02[1\x89\x03abc\x00\x00\x80\x01]"[..]),
+            (Serializer::JSON_BATCHED, b"\x01\x02[1\x80\x05]\x1e[]\x1e"),
+            (Serializer::CBOR_BATCHED, b"\x02\x03\0\0\0\x80\x0a\x03abc\0\0\0\x02de"),
+        ] {
+            let framing = Framing::websocket_client(serializer);
+            let mut socket = WebSocket::new(framing, &WebSocketLimits::default(), MaskKeys::new(1));
+            feed(&mut socket, &[]);
+            stream.iter().for_each(|octet| feed(&mut socket, &[*octet]));
+            assert!(socket.rare.is_none(), "{serializer}");
+        }
+    }
+
+    #[test]
+    fn memory_follows_what_was_received_not_what_was_announced() {
+        let framing = Framing::websocket_client(Serializer::CBOR);
+        let mut socket = WebSocket::new(framing, &WebSocketLimits::default(), MaskKeys::new(1));
+        feed(&mut socket, b"\x82\x7f\0\0\0\0\x01\0\0\0abc");
+        assert!(socket.rare.unwrap().message_capacity() <= 6);
+    }
+}

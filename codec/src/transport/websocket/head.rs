@@ -62,6 +62,7 @@ impl Expectation {
     ///
     /// Checks go from the first octet to the last, so the verdict does not depend on how many
     /// octets have arrived.
+    #[inline]
     pub(crate) fn read(&self, bytes: &[u8]) -> Result<Progress, TransportErrorKind> {
         let Some(&[first, second]) = bytes.first_chunk::<2>() else { return Ok(Progress::Needs(2)) };
         let fin = first & FIN != 0;
@@ -137,12 +138,12 @@ const fn length_size(second: u8) -> usize {
 }
 
 fn read_length(second: u8, extended: &[u8]) -> Result<usize, TransportErrorKind> {
-    let wide =
-        extended[..length_size(second)].iter().fold(0u64, |value, octet| value << 8 | u64::from(*octet));
-    let (length, shortest) = match second & LENGTH {
-        126 => (wide, 126),
-        127 => (wide, 1 << 16),
-        short => (u64::from(short), 0),
+    let (length, shortest) = match (second & LENGTH, extended) {
+        (126, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 126),
+        (127, [a, b, c, d, e, f, g, h, ..]) => {
+            (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), 1 << 16)
+        }
+        (short, _) => (u64::from(short), 0),
     };
     if length < shortest || length >> 63 != 0 {
         return Err(TransportErrorKind::LengthInvalid);

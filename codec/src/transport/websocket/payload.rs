@@ -32,6 +32,13 @@ pub(crate) struct Rare {
     text_tail: u8,
 }
 
+#[cfg(test)]
+impl Rare {
+    pub(crate) fn message_capacity(&self) -> usize {
+        self.message.capacity()
+    }
+}
+
 impl WebSocket {
     /// Takes a message, or what there is of it, out of the current data frame.
     pub(super) fn payload(
