@@ -38,6 +38,8 @@ pub struct Epoll {
     readable: VecDeque<ConnectionId>,
     /// Connections with data to try to send; each at most once.
     sending: Vec<ConnectionId>,
+    /// Connections whose peer ended its side in the last poll: one turn remains for an answer.
+    ended: Vec<ConnectionId>,
     /// Closing connections, to be told with the next poll.
     finished: Vec<ConnectionId>,
     /// Connections closed with `Close::AfterSend`, by deadline.
@@ -72,6 +74,7 @@ impl Epoll {
             listeners: Vec::new(),
             readable: VecDeque::new(),
             sending: Vec::new(),
+            ended: Vec::new(),
             finished: Vec::new(),
             lingering: VecDeque::new(),
             accept_again: None,
@@ -83,12 +86,10 @@ impl Epoll {
         })
     }
 
-    /// Number of open connections, closing ones included.
-    pub fn connection_count(&self) -> usize {
-        self.connections.len()
-    }
-
     fn before_wait(&mut self, events: &mut Vec<Event>) {
+        while let Some(id) = self.ended.pop() {
+            self.close_ended(id);
+        }
         let mut sending = std::mem::take(&mut self.sending);
         for id in sending.drain(..) {
             self.try_send(id, events);
@@ -101,6 +102,20 @@ impl Epoll {
         if self.accept_again.is_some_and(|again| again <= self.now) {
             self.accept_resting();
         }
+    }
+
+    /// The peer ended its side and the worker had its turn: what it answered is still sent.
+    fn close_ended(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.life != Life::Open {
+            return;
+        }
+        if connection.sending.is_none() {
+            return self.begin_close(id, CloseReason::EndOfStream);
+        }
+        connection.reason = CloseReason::EndOfStream;
+        connection.life = Life::Draining;
+        self.lingering.push_back((self.now.after_ns(self.options.linger_ns), id));
     }
 
     fn tell_finished(&mut self, events: &mut Vec<Event>) {
@@ -130,7 +145,7 @@ impl Epoll {
     /// `None` waits for ever, zero does not block.
     fn patience(&self, wait: Wait, may_block: bool) -> Option<u64> {
         let can_receive = !self.readable.is_empty() && self.buffers.has_free();
-        if !may_block || can_receive || !self.finished.is_empty() {
+        if !may_block || can_receive || !self.finished.is_empty() || !self.ended.is_empty() {
             return Some(0);
         }
         let own = self.lingering.front().map(|(deadline, _)| *deadline);
@@ -196,7 +211,7 @@ impl Epoll {
 
     fn note_readable(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let wanted = connection.receive_wanted && connection.life != Life::Closing;
+        let wanted = connection.receive_wanted && !connection.at_end && connection.life != Life::Closing;
         if connection.readable && wanted && !connection.queued {
             connection.queued = true;
             self.readable.push_back(id);
@@ -229,7 +244,7 @@ impl Epoll {
             let size = buffer.len();
             let received = rustix::net::recv(&connection.socket, &mut *buffer, RecvFlags::empty());
             match received.map(|(_, length)| length) {
-                Ok(0) => return self.ended(id),
+                Ok(0) => return self.stream_ended(id),
                 Ok(length) => {
                     // A short read drained the socket, unless its end is behind it.
                     connection.readable = length == size || connection.ending;
@@ -259,8 +274,15 @@ impl Epoll {
         events.push(Event::Received { connection: id, buffer: self.buffers.lend(length) });
     }
 
-    fn ended(&mut self, id: ConnectionId) {
-        self.begin_close(id, CloseReason::EndOfStream);
+    fn stream_ended(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.at_end = true;
+        connection.readable = false;
+        match connection.life {
+            Life::Open => self.ended.push(id),
+            Life::Lingering => self.begin_close(id, CloseReason::Local),
+            Life::Draining | Life::Closing => {}
+        }
     }
 
     fn failed(&mut self, id: ConnectionId, operation: Operation, errno: Errno) {
@@ -364,7 +386,9 @@ impl Epoll {
         if connection.life == Life::Closing {
             return;
         }
-        connection.reason = if connection.life == Life::Open { reason } else { CloseReason::Local };
+        if connection.life == Life::Open {
+            connection.reason = reason;
+        }
         connection.life = Life::Closing;
         self.finished.push(id);
     }
@@ -374,7 +398,7 @@ impl Epoll {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.life = Life::Lingering;
         connection.receive_wanted = true;
-        if !socket::end_sending(connection.socket.as_fd()) {
+        if !socket::end_sending(connection.socket.as_fd()) || connection.at_end {
             return self.begin_close(id, CloseReason::Local);
         }
         self.note_readable(id);

@@ -101,7 +101,8 @@ pub enum Event {
 #[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The peer closed its sending side.
+    /// The peer closed its sending side. What the worker sends in answer to the last bytes, in the same
+    /// turn, is still delivered; a peer that only half-closes is not served further.
     EndOfStream,
     /// `Engine::close` was called.
     Local,

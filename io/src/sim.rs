@@ -106,11 +106,6 @@ impl SimEngine {
         self.links.get(id).is_some_and(|link| link.has_work(&self.network.world(), has_free))
     }
 
-    /// Number of open connections, closing ones included.
-    pub fn connection_count(&self) -> usize {
-        self.links.len()
-    }
-
     /// Panics unless every lease came back and every stream was closed once.
     pub fn check_empty(&self) {
         assert_eq!(self.links.len(), 0, "connections left");
@@ -176,11 +171,32 @@ impl SimEngine {
     /// does not.
     fn step(&mut self, id: ConnectionId, events: &mut Vec<Event>) {
         let Some(link) = self.links.get(id) else { return };
-        if link.life == Life::Closing {
-            return self.finish(id, events);
+        match link.life {
+            Life::Closing => return self.finish(id, events),
+            Life::Open if link.at_end => self.close_ended(id),
+            _ => {}
         }
         self.step_send(id, events);
         self.step_receive(id, events);
+    }
+
+    /// The peer ended its side and the worker had its turn: what it answered is still sent.
+    fn close_ended(&mut self, id: ConnectionId) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        if link.sending.is_none() {
+            return self.begin_close(id, CloseReason::EndOfStream);
+        }
+        link.reason = CloseReason::EndOfStream;
+        link.life = Life::Draining;
+        self.lingering.push_back((self.now.after_ns(self.options.linger_ns), id));
+    }
+
+    fn stream_ended(&mut self, id: ConnectionId) {
+        let Some(link) = self.links.get_mut(id) else { return };
+        link.at_end = true;
+        if link.life == Life::Lingering {
+            self.begin_close(id, CloseReason::Local);
+        }
     }
 
     fn step_send(&mut self, id: ConnectionId, events: &mut Vec<Event>) {
@@ -211,7 +227,7 @@ impl SimEngine {
     fn step_receive(&mut self, id: ConnectionId, events: &mut Vec<Event>) {
         let free = self.free_buffer();
         let Some(link) = self.links.get(id) else { return };
-        if !link.receive_wanted || link.life == Life::Closing {
+        if !link.receive_wanted || link.at_end || link.life == Life::Closing {
             return;
         }
         let mut world = self.network.world();
@@ -229,7 +245,7 @@ impl SimEngine {
         let received = world.receive(link.peer, self.options.receive_buffer_size as usize);
         drop(world);
         match received {
-            Ok(bytes) if bytes.is_empty() => self.begin_close(id, CloseReason::EndOfStream),
+            Ok(bytes) if bytes.is_empty() => self.stream_ended(id),
             Ok(bytes) => self.deliver(id, bytes, events),
             Err(errno) => {
                 self.begin_close(id, CloseReason::Error { operation: Operation::Receive, errno });
@@ -263,7 +279,9 @@ impl SimEngine {
         if link.life == Life::Closing {
             return;
         }
-        link.reason = if link.life == Life::Open { reason } else { CloseReason::Local };
+        if link.life == Life::Open {
+            link.reason = reason;
+        }
         link.life = Life::Closing;
     }
 
@@ -272,6 +290,9 @@ impl SimEngine {
         link.life = Life::Lingering;
         link.receive_wanted = true;
         self.network.world().end_engine_side(link.peer);
+        if link.at_end {
+            self.begin_close(id, CloseReason::Local);
+        }
     }
 
     fn finish(&mut self, id: ConnectionId, events: &mut Vec<Event>) {

@@ -42,6 +42,8 @@ pub struct Ring {
     listeners: Vec<Option<Listener>>,
     /// Connections that wait for a receive buffer, in order.
     starving: VecDeque<ConnectionId>,
+    /// Connections whose peer ended its side in the last poll: one turn remains for an answer.
+    ended: Vec<ConnectionId>,
     /// Closing connections with no operation left, to be told with the next poll.
     finished: Vec<ConnectionId>,
     /// Connections closed with `Close::AfterSend`, by deadline.
@@ -85,6 +87,7 @@ impl Ring {
             gathers: Gathers::default(),
             listeners: Vec::new(),
             starving: VecDeque::new(),
+            ended: Vec::new(),
             finished: Vec::new(),
             lingering: VecDeque::new(),
             accept_again: None,
@@ -97,13 +100,11 @@ impl Ring {
         })
     }
 
-    /// Number of open connections, closing ones included.
-    pub fn connection_count(&self) -> usize {
-        self.connections.len()
-    }
-
     /// What needs no completion: ends that are due and receives that can go on.
     fn before_wait(&mut self, events: &mut Vec<Event>) {
+        while let Some(id) = self.ended.pop() {
+            self.close_ended(id);
+        }
         self.tell_finished(events);
         if !self.starving.is_empty() {
             self.feed_starving();
@@ -114,6 +115,20 @@ impl Ring {
         if self.accept_again.is_some_and(|again| again <= self.now) {
             self.accept_resting();
         }
+    }
+
+    /// The peer ended its side and the worker had its turn: what it answered is still sent.
+    fn close_ended(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.life != Life::Open {
+            return;
+        }
+        if connection.sending.is_none() {
+            return self.begin_close(id, CloseReason::EndOfStream);
+        }
+        connection.reason = CloseReason::EndOfStream;
+        connection.life = Life::Draining;
+        self.lingering.push_back((self.now.after_ns(self.options.linger_ns), id));
     }
 
     fn tell_finished(&mut self, events: &mut Vec<Event>) {
@@ -250,8 +265,7 @@ impl Ring {
             return self.finish_if_idle(id, events);
         }
         match -result {
-            0 if connection.life == Life::Lingering => self.begin_close(id, CloseReason::Local),
-            0 => self.begin_close(id, CloseReason::EndOfStream),
+            0 => self.stream_ended(id),
             libc::ENOBUFS => {
                 self.counters.receive_buffers_exhausted += 1;
                 connection.receive = Receive::Starving;
@@ -268,9 +282,19 @@ impl Ring {
         }
     }
 
+    fn stream_ended(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.at_end = true;
+        match connection.life {
+            Life::Open => self.ended.push(id),
+            Life::Lingering => self.begin_close(id, CloseReason::Local),
+            Life::Draining | Life::Closing => {}
+        }
+    }
+
     fn start_receive(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let wanted = connection.receive_wanted && connection.life != Life::Closing;
+        let wanted = connection.receive_wanted && !connection.at_end && connection.life != Life::Closing;
         if wanted && connection.receive == Receive::Idle {
             connection.receive = Receive::Armed;
             self.queue.receive(connection.socket.as_fd(), Token::connection(Kind::Receive, id));
@@ -406,7 +430,9 @@ impl Ring {
         if connection.life == Life::Closing {
             return;
         }
-        connection.reason = if connection.life == Life::Open { reason } else { CloseReason::Local };
+        if connection.life == Life::Open {
+            connection.reason = reason;
+        }
         connection.life = Life::Closing;
         if connection.is_idle() {
             self.finished.push(id);
@@ -421,7 +447,7 @@ impl Ring {
         connection.life = Life::Lingering;
         connection.receive_wanted = true;
         let ended = socket::end_sending(connection.socket.as_fd());
-        if !ended {
+        if !ended || connection.at_end {
             return self.begin_close(id, CloseReason::Local);
         }
         self.start_receive(id);
@@ -465,7 +491,8 @@ impl Engine for Ring {
         let count_before = events.len();
         self.before_wait(events);
         self.queue.buffers().publish();
-        let patience = self.patience(wait, events.len() == count_before);
+        let may_block = events.len() == count_before && self.ended.is_empty();
+        let patience = self.patience(wait, may_block);
         let entered = self.queue.enter(patience);
         self.now = Monotonic::read();
         entered.map_err(|error| EngineFault {

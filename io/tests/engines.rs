@@ -173,6 +173,26 @@ fn the_end_of_the_stream_comes_after_its_bytes() {
 }
 
 #[test]
+fn a_half_closed_peer_gets_its_last_answer() {
+    on_every_engine(EngineOptions::default(), |harness| {
+        let (id, mut client) = harness.pair();
+        let text = pattern(2 << 20);
+        client.write_all(b"and?").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(harness.await_bytes(id, 4), b"and?");
+        harness.engine.send(id, Outgoing::Owned(text.clone()));
+        let reader = thread::spawn(move || {
+            let mut received = Vec::new();
+            client.read_to_end(&mut received).unwrap();
+            received
+        });
+        harness.await_sent(id);
+        assert_eq!(harness.await_closed(id), CloseReason::EndOfStream);
+        assert!(reader.join().unwrap() == text);
+    });
+}
+
+#[test]
 fn a_reset_is_an_error_of_the_operation_it_hit() {
     on_every_engine(EngineOptions::default(), |harness| {
         let (address, listener) = harness.listen_tcp();
@@ -348,6 +368,10 @@ fn doorbells_wake_from_any_thread_and_any_engine() {
         });
         let other_doorbell = receiver.recv().unwrap();
         harness.engine.ring(&other_doorbell);
+        // A poll that never blocks must see it too.
+        while !harness.has_doorbell() {
+            harness.poll_once();
+        }
         harness.await_doorbell();
         other.join().unwrap();
         harness.poll_quietly();

@@ -10,6 +10,8 @@ pub(super) struct Connection {
     pub(super) life: Life,
     /// Whether the worker wants bytes.
     pub(super) receive_wanted: bool,
+    /// Whether the peer ended its side.
+    pub(super) at_end: bool,
     /// Whether the kernel may have bytes: true from the edge until a read finds none.
     pub(super) readable: bool,
     /// Whether the stream's end was announced; then a short read says nothing.
@@ -28,7 +30,7 @@ pub(super) struct Connection {
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub(super) enum Life {
     Open,
-    /// Finishing the last send.
+    /// Finishing the last send, because the worker closed or the peer ended its side.
     Draining,
     /// Discarding what the peer still sends.
     Lingering,
@@ -42,6 +44,7 @@ impl Connection {
             socket,
             life: Life::Open,
             receive_wanted: true,
+            at_end: false,
             readable: false,
             ending: false,
             queued: false,

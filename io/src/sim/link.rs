@@ -8,6 +8,8 @@ pub(super) struct Link {
     pub(super) peer: SimPeer,
     pub(super) life: Life,
     pub(super) receive_wanted: bool,
+    /// Whether the peer ended its side.
+    pub(super) at_end: bool,
     pub(super) reason: CloseReason,
     pub(super) sending: Option<Outgoing>,
     pub(super) sent: usize,
@@ -18,7 +20,7 @@ pub(super) struct Link {
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub(super) enum Life {
     Open,
-    /// Finishing the last send.
+    /// Finishing the last send, because the worker closed or the peer ended its side.
     Draining,
     /// Discarding what the peer still sends.
     Lingering,
@@ -32,6 +34,7 @@ impl Link {
             peer,
             life: Life::Open,
             receive_wanted: true,
+            at_end: false,
             reason: CloseReason::Local,
             sending: None,
             sent: 0,
@@ -40,8 +43,9 @@ impl Link {
     }
 
     pub(super) fn has_work(&self, world: &World, buffer_is_free: bool) -> bool {
-        let receives = self.receive_wanted && buffer_is_free && world.has_input(self.peer);
+        let receives = self.receive_wanted && !self.at_end && buffer_is_free && world.has_input(self.peer);
         let sends = self.sending.is_some() && world.takes_output(self.peer);
-        self.life == Life::Closing || receives || sends
+        let ends = self.life == Life::Closing || (self.life == Life::Open && self.at_end);
+        ends || receives || sends
     }
 }

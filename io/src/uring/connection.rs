@@ -12,6 +12,8 @@ pub(super) struct Connection {
     pub(super) receive: Receive,
     /// Whether the worker wants bytes.
     pub(super) receive_wanted: bool,
+    /// Whether the peer ended its side.
+    pub(super) at_end: bool,
     /// Whether a send is with the kernel; then `sending` is untouchable.
     pub(super) send_armed: bool,
     pub(super) reason: CloseReason,
@@ -25,7 +27,7 @@ pub(super) struct Connection {
 #[derive(Copy, Clone, Eq, PartialEq, Debug)]
 pub(super) enum Life {
     Open,
-    /// Finishing the last send.
+    /// Finishing the last send, because the worker closed or the peer ended its side.
     Draining,
     /// Discarding what the peer still sends.
     Lingering,
@@ -50,6 +52,7 @@ impl Connection {
             life: Life::Open,
             receive: Receive::Idle,
             receive_wanted: true,
+            at_end: false,
             send_armed: false,
             reason: CloseReason::Local,
             gather: None,

@@ -139,6 +139,10 @@ impl Harness {
         .unwrap_or_else(|| self.await_closed(wanted))
     }
 
+    pub(crate) fn has_doorbell(&self) -> bool {
+        self.events.iter().any(|event| matches!(event, Event::Doorbell))
+    }
+
     pub(crate) fn await_doorbell(&mut self) {
         self.select(|_, event| if matches!(event, Event::Doorbell) { Ok(()) } else { Err(event) });
     }
