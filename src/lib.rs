@@ -2,9 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod logging;
 pub mod node;
 pub mod worker;

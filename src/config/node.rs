@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Everything a node needs to start.
@@ -424,6 +424,17 @@ impl NodeConfig {
                 TransportConfig::on_loopback("transport001", websocket, 8080),
                 TransportConfig::on_loopback("transport002", rawsocket, 8081),
             ],
+        }
+    }
+}
+
+impl NodeConfig {
+    /// Makes relative paths absolute: they are relative to the node directory.
+    pub fn resolve_paths(&mut self, node_directory: &Path) {
+        for transport in &mut self.transports {
+            if let Endpoint::Unix(unix) = &mut transport.endpoint {
+                unix.path = node_directory.join(&unix.path);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod config_command_line;
 mod config_resolve;
 
 use std::path::PathBuf;
@@ -316,6 +317,8 @@ fn pointers(document: &Value) -> Vec<String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_document_is_judged(document in documents()) {
         fuzz(&document.to_string(), Format::Json);

@@ -10,7 +10,7 @@ pub(super) fn realm(written: &Cursor<'_>, names: &mut Names, resolver: &mut Reso
     let mut roles: Vec<RoleConfig> = Vec::new();
     for item in written.key("roles").items() {
         let role = role(&item, names);
-        if roles.iter().any(|known| known.name == role.name) {
+        if !role.name.is_empty() && roles.iter().any(|known| known.name == role.name) {
             resolver
                 .faults
                 .add(item.key("name").path, format!("role {:?} is already defined in this realm", role.name));

@@ -161,8 +161,9 @@ fn address(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<IpAddr> 
 }
 
 fn unix(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> UnixEndpoint {
-    let path = syntax::expand(written.key("path").text().unwrap_or_default(), resolver.environment);
-    if path.is_empty() {
+    let text = written.key("path").text();
+    let path = syntax::expand(text.unwrap_or_default(), resolver.environment);
+    if text.is_some() && path.is_empty() {
         resolver.faults.add(written.key("path").path, "the path of a Unix socket must not be empty");
     }
     UnixEndpoint {

@@ -1,0 +1,162 @@
+//! `crossring start`: finds and checks the configuration, takes the node directory, and hands over to the node.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{FAILURE, NodeDirectory, complain, directory, process};
+use crate::config::{Checked, EngineChoice, NodeConfig};
+use crate::logging::{self, Colour, LogFormat, LogLevel, LogTarget};
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    directory: NodeDirectory,
+    /// Configuration file, relative to the node directory [default: config.yaml, else config.json, else a node with realm1 on
+    /// ports 8080 and 8081 of the loopback interface].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data threads; overrides controller.options.shards.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
+    shards: Option<u16>,
+    /// Kernel interface for sockets; overrides controller.options.engine.
+    #[arg(long, value_enum)]
+    engine: Option<Engine>,
+    /// Least severe messages that are logged.
+    #[arg(long, value_enum, default_value_t)]
+    loglevel: LogLevel,
+    /// Form of log lines.
+    #[arg(long, value_enum, default_value_t)]
+    logformat: LogFormat,
+    /// Log to the file node.log instead of standard error.
+    #[arg(long)]
+    logtofile: bool,
+    /// Directory of the log file, relative to the node directory [default: the node directory].
+    #[arg(long, value_name = "DIRECTORY")]
+    logdir: Option<PathBuf>,
+    /// Colour log lines.
+    #[arg(long, visible_alias = "colour", value_enum, default_value_t)]
+    color: Colour,
+    /// Stop after so many seconds, for tests.
+    #[arg(long, value_name = "SECONDS")]
+    shutdownafter: Option<u64>,
+}
+
+/// Spellings of [`EngineChoice`] on the command line.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Engine {
+    Auto,
+    #[value(name = "io_uring")]
+    IoUring,
+    Epoll,
+}
+
+/// What the node is told besides its configuration.
+#[derive(Debug, Clone)]
+pub struct StartOptions {
+    /// Absolute node directory; it exists.
+    pub node_directory: PathBuf,
+    /// The configuration file; `None` = the default node.
+    pub configuration_file: Option<PathBuf>,
+    /// Stop by itself after this time.
+    pub shutdown_after: Option<Duration>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> u8 {
+    let node_directory = arguments.directory.resolve();
+    match start(arguments, &node_directory) {
+        Ok(code) => code,
+        Err(message) => {
+            complain!("{message}");
+            FAILURE
+        }
+    }
+}
+
+fn start(arguments: &Arguments, node_directory: &Path) -> Result<u8, String> {
+    if let Some(pid) = process::running(node_directory) {
+        let directory = node_directory.display();
+        return Err(format!("crossring is already running from node directory {directory} (PID {pid})."));
+    }
+    let file = directory::configuration_file(node_directory, arguments.config.as_deref());
+    let checked =
+        directory::load(file.as_deref()).map_err(|error| format!("Invalid node configuration: {error}"))?;
+    refuse_unsupported(&checked)?;
+    directory::create(node_directory)?;
+    let _pid_file = process::PidFile::create(node_directory, described(arguments, node_directory))?;
+    logging::start(
+        arguments.loglevel,
+        arguments.logformat,
+        arguments.color,
+        log_target(arguments, node_directory)?,
+    )?;
+    log_remarks(&checked);
+    let options = StartOptions {
+        node_directory: node_directory.to_path_buf(),
+        configuration_file: file,
+        shutdown_after: arguments.shutdownafter.map(Duration::from_secs),
+    };
+    Ok(run_node(overridden(checked.node, arguments, node_directory), options))
+}
+
+/// Names everything that the configuration asks for beyond this version.
+fn refuse_unsupported(checked: &Checked) -> Result<(), String> {
+    let lines = checked.support.refused.iter().map(|path| format!("not supported yet: {path}"));
+    let lines = lines.collect::<Vec<_>>();
+    if lines.is_empty() { Ok(()) } else { Err(lines.join("\n")) }
+}
+
+fn log_remarks(checked: &Checked) {
+    checked.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    checked
+        .support
+        .without_effect
+        .iter()
+        .for_each(|(path, why)| tracing::warn!("{path} has no effect: {why}"));
+}
+
+/// Where the log goes; creates the directory of the log file.
+fn log_target(arguments: &Arguments, node_directory: &Path) -> Result<LogTarget, String> {
+    if !arguments.logtofile {
+        return Ok(LogTarget::StandardError);
+    }
+    let directory = node_directory.join(arguments.logdir.as_deref().unwrap_or(Path::new("")));
+    std::fs::create_dir_all(&directory)
+        .map_err(|error| format!("Could not create log directory {}: {error}", directory.display()))?;
+    Ok(LogTarget::File(directory.join("node.log")))
+}
+
+/// The configuration with what the command line says instead, and with paths that do not depend on the working directory.
+fn overridden(mut node: NodeConfig, arguments: &Arguments, node_directory: &Path) -> NodeConfig {
+    node.shards = arguments.shards.or(node.shards);
+    node.engine = match arguments.engine {
+        Some(Engine::Auto) => EngineChoice::Auto,
+        Some(Engine::IoUring) => EngineChoice::IoUring,
+        Some(Engine::Epoll) => EngineChoice::Epoll,
+        None => node.engine,
+    };
+    node.resolve_paths(node_directory);
+    node
+}
+
+/// The options as `node.pid` shows them to scripts.
+fn described(arguments: &Arguments, node_directory: &Path) -> serde_json::Value {
+    json!({
+        "command": "start",
+        "color": arguments.color.to_string(),
+        "loglevel": arguments.loglevel.to_string(),
+        "logformat": arguments.logformat.to_string(),
+        "logdir": arguments.logdir,
+        "logtofile": arguments.logtofile,
+        "cbdir": node_directory,
+        "config": arguments.config,
+        "shutdownafter": arguments.shutdownafter,
+    })
+}
+
+/// Runs the node until it ends; its exit code is that of the process.
+fn run_node(config: NodeConfig, options: StartOptions) -> u8 {
+    tracing::error!(?options, realms = config.realms.len(), "this build holds no router");
+    FAILURE
+}

@@ -1,0 +1,216 @@
+//! The commands of the real binary on real node directories: what they print and their exit codes.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use crossring::cli::{all_command_words, reference_markdown};
+use tempfile::TempDir;
+
+/// Runs a command in a directory, away from the environment of the tester.
+fn crossring(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_crossring"))
+        .args(arguments)
+        .current_dir(directory)
+        .env_remove("CROSSRING_DIR")
+        .env_remove("CROSSBAR_DIR")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary starts")
+}
+
+/// Runs a command and checks its exit code and parts of its output (both streams, in this order).
+fn check(directory: &Path, arguments: &[&str], code: i32, expected: &[&str]) {
+    let output = crossring(directory, arguments);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    for part in expected {
+        assert!(text.contains(part), "{arguments:?}: no {part:?} in {text}");
+    }
+}
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+/// A foreign process that looks like a node by its name. It ends with the value.
+struct FakeNode(Child);
+
+impl FakeNode {
+    fn start(name: &str) -> FakeNode {
+        FakeNode(Command::new("sleep").arg0(name).arg("60").spawn().expect("sleep starts"))
+    }
+
+    fn write_pid_file(&self, node_directory: &Path) {
+        let text = format!("{{\"pid\": {}, \"argv\": [], \"options\": {{}}}}\n", self.0.id());
+        std::fs::write(node_directory.join("node.pid"), text).expect("written");
+    }
+}
+
+impl Drop for FakeNode {
+    fn drop(&mut self) {
+        // It may have ended already, which is what is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn init_makes_a_node_directory_that_checks_well_and_is_kept() {
+    let directory = directory();
+    check(directory.path(), &["init"], 0, &["Created", "config.json", "key.priv", "crossring start --cbdir"]);
+    let file = directory.path().join(".crossring/config.json");
+    check(directory.path(), &["check"], 0, &["Checking local node", "Ok, node configuration looks good!"]);
+    std::fs::write(&file, "{}").expect("written");
+    check(directory.path(), &["init"], 0, &["exists already and is left as it is"]);
+    assert_eq!(std::fs::read_to_string(&file).expect("text"), "{}");
+}
+
+#[test]
+fn check_names_all_faults_and_all_that_is_not_supported() {
+    let configs = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/configs"));
+    let check = |file: &str, code, expected: &[&str]| {
+        check(configs, &["check", "--cbdir", ".", "--config", file], code, expected)
+    };
+    check("minimal.yaml", 0, &["Ok, node configuration looks good!"]);
+    check("five_faults.json", 1, &["Error: 5 faults", "controller.option: ", "transports[1].type: "]);
+    check(
+        "processes.json",
+        0,
+        &[
+            "refuses to start with it",
+            "not supported yet: workers[0].realms[0].store\n",
+            "not supported yet: workers[4] (type \"proxy\")",
+            "no effect: controller.manhole (",
+        ],
+    );
+    check("absent.json", 1, &["Error: cannot read configuration file"]);
+    check("../config.rs", 1, &["invalid configuration file extension '.rs'"]);
+}
+
+#[test]
+fn check_without_a_configuration_fails() {
+    let directory = directory();
+    check(directory.path(), &["check"], 1, &["Error: no config.yaml or config.json in node directory"]);
+    assert!(!directory.path().join(".crossring").exists());
+}
+
+#[test]
+fn yaml_comes_before_json() {
+    let directory = directory();
+    let node_directory = directory.path().join(".crossbar");
+    std::fs::create_dir(&node_directory).expect("created");
+    std::fs::write(node_directory.join("config.json"), "{}").expect("written");
+    check(directory.path(), &["check"], 1, &["config.json", "Configuration too old: version 1"]);
+    std::fs::write(node_directory.join("config.yaml"), "version: 2\n").expect("written");
+    check(directory.path(), &["check"], 0, &["config.yaml", "looks good"]);
+}
+
+#[test]
+fn start_refuses_faults_and_what_is_not_supported() {
+    let directory = directory();
+    let start = ["start", "--cbdir", ".", "--config", "config.json"];
+    std::fs::write(directory.path().join("config.json"), "{\"version\": 2, \"a\": 1, \"b\": 1}")
+        .expect("written");
+    check(
+        directory.path(),
+        &start,
+        1,
+        &["Invalid node configuration: 2 faults", "unknown key 'a'", "unknown key 'b'"],
+    );
+    let guests = "{\"version\": 2, \"workers\": [{\"type\": \"guest\", \"executable\": \"a\"}, {\"type\": \"proxy\"}]}";
+    std::fs::write(directory.path().join("config.json"), guests).expect("written");
+    let expected = [
+        "not supported yet: workers[0] (type \"guest\")\n",
+        "not supported yet: workers[1] (type \"proxy\")\n",
+    ];
+    check(directory.path(), &start, 1, &expected);
+    assert!(!directory.path().join("node.pid").exists());
+}
+
+#[test]
+fn a_running_node_is_known_and_stopped() {
+    let directory = directory();
+    let mut node = FakeNode::start("crossring");
+    node.write_pid_file(directory.path());
+    check(directory.path(), &["status", "--cbdir", "."], 0, &["Status is RUNNING"]);
+    check(
+        directory.path(),
+        &["start", "--cbdir", "."],
+        1,
+        &["crossring is already running from node directory"],
+    );
+    check(
+        directory.path(),
+        &["stop", "--cbdir", "."],
+        0,
+        &["Stopping crossring", "SIGTERM sent", "exited gracefully"],
+    );
+    assert!(!node.0.wait().expect("it ended").success());
+    check(directory.path(), &["status", "--cbdir", "."], 0, &["Stale", "Status is STOPPED"]);
+    assert!(!directory.path().join("node.pid").exists());
+}
+
+#[test]
+fn a_foreign_process_is_neither_a_node_nor_stopped() {
+    let directory = directory();
+    let mut foreign = FakeNode::start("something-else");
+    foreign.write_pid_file(directory.path());
+    check(directory.path(), &["status", "--cbdir", "."], 0, &["no crossring node", "Status is STOPPED"]);
+    check(directory.path(), &["stop", "--cbdir", "."], 69, &["No crossring is currently running"]);
+    assert!(foreign.0.try_wait().expect("state").is_none());
+    assert!(directory.path().join("node.pid").exists());
+}
+
+#[test]
+fn status_can_be_asserted() {
+    let directory = directory();
+    std::fs::write(directory.path().join("node.pid"), "garbage").expect("written");
+    let assert = |state| ["status", "--cbdir", ".", "--assert", state];
+    check(directory.path(), &assert("stopped"), 0, &["Assert status STOPPED succeeded: status is STOPPED"]);
+    check(directory.path(), &assert("running"), 69, &["Assert status RUNNING failed: status is STOPPED"]);
+    check(directory.path(), &["stop", "--cbdir", "."], 69, &["No crossring is currently running"]);
+}
+
+#[test]
+fn keys_are_shown_and_the_private_one_only_when_asked_for() {
+    let directory = directory();
+    check(directory.path(), &["keys", "--cbdir", "."], 0, &["Created node key", "public-key-ed25519: "]);
+    let shown = crossring(directory.path(), &["keys", "--cbdir", "."]).stdout;
+    assert!(!String::from_utf8_lossy(&shown).contains("private"));
+    check(directory.path(), &["keys", "--cbdir", ".", "--private"], 0, &["private-key-ed25519: "]);
+}
+
+#[test]
+fn small_commands_print_something_useful() {
+    let directory = directory();
+    check(directory.path(), &["version"], 0, &[env!("CARGO_PKG_VERSION")]);
+    check(directory.path(), &["completions", "bash"], 0, &["_crossring()"]);
+    check(directory.path(), &["man"], 0, &[".TH crossring"]);
+    check(directory.path(), &["man", "--dir", "pages"], 0, &[]);
+    assert!(directory.path().join("pages/crossring-start.1").exists());
+    check(directory.path(), &["strat"], 2, &["start"]);
+    check(directory.path(), &["start", "--shards", "0"], 2, &["--shards"]);
+}
+
+/// Run with `UPDATE_DOCS=1` after changing a command.
+#[test]
+fn the_guide_holds_the_reference_of_all_commands() {
+    const BEGIN: &str = "<!-- reference: written from the definitions in src/cli -->\n\n";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide/command-line.md");
+    let guide = std::fs::read_to_string(path).expect("the guide is readable");
+    let (prose, written) = guide.split_once(BEGIN).expect("the guide has a reference");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, format!("{prose}{BEGIN}{}", reference_markdown()))
+            .expect("the guide is writable");
+    } else {
+        assert!(
+            written == reference_markdown(),
+            "the reference is out of date: run this test with UPDATE_DOCS=1"
+        );
+    }
+    for word in all_command_words() {
+        assert!(reference_markdown().contains(&word), "{word}");
+    }
+}
