@@ -19,7 +19,6 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub use reference::{all_command_words, reference_markdown};
-pub use start::StartOptions;
 
 /// Exit code of success.
 const SUCCESS: u8 = 0;
@@ -52,6 +51,8 @@ enum Command {
     Keys(keys::Arguments),
     /// Show versions.
     Version,
+    #[command(flatten)]
+    Client(client::ClientCommand),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -105,6 +106,7 @@ fn run(command: Command) -> u8 {
         Command::Check(arguments) => check::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Version => version::run(),
+        Command::Client(command) => client::run(&command),
         Command::Completions { shell } => completions(shell),
         Command::Man { dir } => manual(dir),
     }

@@ -3,6 +3,7 @@
 //! All protocol lives in `ClientSession` and `Transport`; here are only the socket and the waiting.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -22,6 +23,9 @@ use crossring_codec::value::Dict;
 use crossring_router::client::{ClientEvent, ClientRefusal, ClientSession, ClientViolation};
 
 pub mod commands;
+mod url;
+
+pub use url::RouterUrl;
 
 /// Octets read from the socket at once.
 const READ_SIZE: usize = 64 * 1024;
@@ -29,8 +33,8 @@ const READ_SIZE: usize = 64 * 1024;
 /// Where and how to join.
 #[derive(Clone, Debug)]
 pub struct Destination {
-    /// `ws://host:port/path`, `rs://host:port` or `rs+unix:/path`.
-    pub url: String,
+    /// Where the router listens.
+    pub url: RouterUrl,
     /// The realm.
     pub realm: String,
     /// The serializer; RawSocket knows no batched ones.
@@ -44,7 +48,7 @@ pub struct Destination {
 /// Why a client command failed.
 #[derive(Debug)]
 pub enum ClientError {
-    /// The URL cannot be understood.
+    /// The host name or path has no place in a WebSocket URL.
     Url(String),
     /// The socket failed.
     Socket(io::Error),
@@ -71,12 +75,7 @@ pub enum ClientError {
 impl std::fmt::Display for ClientError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            ClientError::Url(url) => {
-                write!(
-                    f,
-                    "{url:?} is no URL of a router: use ws://host:port/path, rs://host:port or rs+unix:/path"
-                )
-            }
+            ClientError::Url(url) => write!(f, "{url:?} is no WebSocket URL"),
             ClientError::Socket(error) => write!(f, "connection: {error}"),
             ClientError::Transport(error) => write!(f, "transport: {error}"),
             ClientError::Decode(error) => write!(f, "message of the router: {error}"),
@@ -316,34 +315,32 @@ fn ended(reason: &str, text: Option<&str>) -> ClientError {
 }
 
 fn dial(to: &Destination, request: &mut Vec<u8>) -> Result<(Socket, Transport), ClientError> {
-    let raw = |request: &mut Vec<u8>| {
-        Transport::dial_rawsocket(to.serializer.id, &RawSocketClientOptions::default(), request)
-    };
-    if let Some(path) = to.url.strip_prefix("rs+unix:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        return Ok((Socket::Unix(UnixStream::connect(path)?), raw(request)));
+    match &to.url {
+        RouterUrl::WebSocket { host, port, path } => {
+            let text = format!("ws://{}{path}", place(host, *port));
+            let url = WebSocketUrl::parse(&text).map_err(|_| ClientError::Url(text))?;
+            let seed = RandomState::new().hash_one(host);
+            let limits = WebSocketLimits::default();
+            let transport = Transport::dial_websocket(&url, &[to.serializer], &limits, seed, request);
+            Ok((connect(host, *port)?, transport))
+        }
+        RouterUrl::RawSocket { host, port } => Ok((connect(host, *port)?, dial_rawsocket(to, request))),
+        RouterUrl::RawSocketUnix { path } => {
+            Ok((Socket::Unix(UnixStream::connect(path)?), dial_rawsocket(to, request)))
+        }
     }
-    if let Some(place) = to.url.strip_prefix("rs://") {
-        return Ok((connect(place.trim_end_matches('/'))?, raw(request)));
-    }
-    let url = WebSocketUrl::parse(&to.url).map_err(|_| ClientError::Url(to.url.clone()))?;
-    if url.is_secure() {
-        return Err(ClientError::Url(to.url.clone()));
-    }
-    let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), &to.url);
-    let limits = WebSocketLimits::default();
-    let transport = Transport::dial_websocket(&url, &[to.serializer], &limits, seed, request);
-    let host = url.host();
-    let place = if host.contains(':') {
-        format!("[{host}]:{}", url.port())
-    } else {
-        format!("{host}:{}", url.port())
-    };
-    Ok((connect(&place)?, transport))
 }
 
-fn connect(place: &str) -> Result<Socket, ClientError> {
-    let stream = TcpStream::connect(place)?;
+fn dial_rawsocket(to: &Destination, request: &mut Vec<u8>) -> Transport {
+    Transport::dial_rawsocket(to.serializer.id, &RawSocketClientOptions::default(), request)
+}
+
+fn connect(host: &str, port: u16) -> Result<Socket, ClientError> {
+    let stream = TcpStream::connect((host, port))?;
     stream.set_nodelay(true)?;
     Ok(Socket::Tcp(stream))
+}
+
+fn place(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::worker::mail::{Mail, Order, PostOffice};
 
-/// How long sessions may take to say GOODBYE and to drain at shut-down.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// What shards that were told to stop may take beyond the time to drain, in nanoseconds.
+const EXIT_TIMEOUT_NS: u64 = 1_000_000_000;
 
 /// A data shard's thread has ended.
 #[derive(Debug)]
@@ -47,40 +47,64 @@ pub struct Control {
     doorbell: Doorbell,
     clock: Clock,
     shards: usize,
+    drain_timeout: Duration,
 }
 
 impl Control {
-    /// A control shard over `shards` data shards; `doorbell` is the one its mail rings.
-    pub fn new(registry: Registry, mail: PostOffice, doorbell: Doorbell, shards: usize) -> Self {
-        Self { registry, mail, doorbell, clock: Clock::new(), shards }
+    /// A control shard over `shards` data shards; `doorbell` is the one its mail rings; sessions get `drain_timeout` to
+    /// leave at shut-down.
+    pub fn new(
+        registry: Registry,
+        mail: PostOffice,
+        doorbell: Doorbell,
+        shards: usize,
+        drain_timeout: Duration,
+    ) -> Self {
+        Self { registry, mail, doorbell, clock: Clock::new(), shards, drain_timeout }
     }
 
-    /// Runs until the node has ended. Blocks the calling thread.
-    pub fn run(self, with_ring: bool, exits: mpsc::UnboundedReceiver<ShardExit>) -> io::Result<NodeEnd> {
-        block_on(with_ring, self.serve(exits))?
+    /// Runs until the node has ended, stopping by itself after a time if one is given. Blocks the calling thread.
+    pub fn run(
+        self,
+        stop_after: Option<Duration>,
+        with_ring: bool,
+        exits: mpsc::UnboundedReceiver<ShardExit>,
+    ) -> io::Result<NodeEnd> {
+        block_on(with_ring, self.serve(stop_after, exits))?
     }
 
-    async fn serve(mut self, mut exits: mpsc::UnboundedReceiver<ShardExit>) -> io::Result<NodeEnd> {
+    async fn serve(
+        mut self,
+        stop_after: Option<Duration>,
+        mut exits: mpsc::UnboundedReceiver<ShardExit>,
+    ) -> io::Result<NodeEnd> {
         let mut stops = StopSignals::new()?;
         let descriptor = self.doorbell.as_fd().ok_or(io::ErrorKind::Unsupported)?.try_clone_to_owned()?;
         // Deprecated because a descriptor might close behind tokio's back; an `OwnedFd` does not. The successor is `unsafe`.
         #[allow(deprecated)]
         let bell = AsyncFd::new(descriptor)?;
         let mut stopping: Option<Monotonic> = None;
+        let mut stop_at = stop_after.map(|after| Monotonic::read().after_ns(after.as_nanos() as u64));
         let mut running = self.shards;
         loop {
             self.turn();
             if running == 0 {
                 return Ok(NodeEnd::Drained);
             }
-            if stopping.is_some_and(|deadline| Monotonic::read() >= deadline) {
+            let now = Monotonic::read();
+            if stopping.is_some_and(|deadline| now >= deadline.after_ns(EXIT_TIMEOUT_NS)) {
                 return Ok(NodeEnd::Forced);
             }
-            let deadline = self.registry.deadline().into_iter().chain(stopping.map(|at| at.0)).min();
-            if !self.mail.prepare_sleep() {
-                self.mail.woke();
-                continue;
+            if stop_at.take_if(|at| now >= *at).is_some() && stopping.is_none() {
+                stopping = Some(self.begin_stop());
             }
+            let deadlines = [
+                self.registry.deadline().map(Monotonic),
+                stopping.map(|at| at.after_ns(EXIT_TIMEOUT_NS)),
+                stop_at,
+                (!self.mail.prepare_sleep()).then_some(now),
+            ];
+            let deadline = deadlines.into_iter().flatten().min();
             tokio::select! {
                 ready = bell.readable() => {
                     ready?.clear_ready();
@@ -124,7 +148,7 @@ impl Control {
 
     fn begin_stop(&mut self) -> Monotonic {
         let now = Monotonic::read();
-        let deadline = now.after_ns(DRAIN_TIMEOUT.as_nanos() as u64);
+        let deadline = now.after_ns(self.drain_timeout.as_nanos() as u64);
         self.registry.shutdown(self.clock.now(now), &mut self.mail);
         for shard in 0..self.shards {
             self.mail.order(ShardId(shard as u8), Order::Stop { deadline });
@@ -134,11 +158,10 @@ impl Control {
     }
 }
 
-async fn sleep_until(deadline_ns: Option<u64>) {
-    match deadline_ns {
+async fn sleep_until(deadline: Option<Monotonic>) {
+    match deadline {
         Some(deadline) => {
-            let wait = deadline.saturating_sub(Monotonic::read().0);
-            tokio::time::sleep(Duration::from_nanos(wait)).await;
+            tokio::time::sleep(Duration::from_nanos(deadline.since_ns(Monotonic::read()))).await;
         }
         None => std::future::pending().await,
     }

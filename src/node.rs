@@ -3,10 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread;
+use std::time::Duration;
 
 use crossring_io::listener::{self, TcpOptions, UnixOptions};
 use crossring_io::{AnyEngine, Doorbell, Engine, EngineKind, EngineOptions, ProbeReport, affinity};
@@ -26,17 +26,6 @@ mod convert;
 pub const EXIT_OK: u8 = 0;
 /// The node could not start, or had to stop.
 pub const EXIT_FAILURE: u8 = 1;
-
-/// What the command line adds to the configuration.
-#[derive(Clone, Debug, Default)]
-pub struct StartOptions {
-    /// Number of data shards; wins over the configuration.
-    pub shards: Option<u16>,
-    /// The engine; wins over the configuration.
-    pub engine: Option<EngineChoice>,
-    /// Whether data shards stay on the CPUs they are given.
-    pub is_unpinned: bool,
-}
 
 /// Why a node did not start.
 #[derive(Debug)]
@@ -79,9 +68,9 @@ impl From<io::Error> for StartError {
     }
 }
 
-/// Runs a node until it is told to stop. Everything that happens is logged.
-pub fn run(config: &NodeConfig, options: &StartOptions) -> ExitCode {
-    let code = match start(config, options) {
+/// Runs a node until it is told to stop, or for a time; returns the exit code. Everything that happens is logged.
+pub fn run(config: &NodeConfig, stop_after: Option<Duration>) -> u8 {
+    match start(config, stop_after) {
         Ok(NodeEnd::Drained) => {
             tracing::info!("all sessions closed");
             EXIT_OK
@@ -98,14 +87,13 @@ pub fn run(config: &NodeConfig, options: &StartOptions) -> ExitCode {
             tracing::error!("{error}");
             EXIT_FAILURE
         }
-    };
-    ExitCode::from(code)
+    }
 }
 
-fn start(config: &NodeConfig, options: &StartOptions) -> Result<NodeEnd, StartError> {
+fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, StartError> {
     let cpus = affinity::allowed()?;
-    let shards = shard_count(config, options, cpus.len())?;
-    let report = probe(options.engine.unwrap_or(config.engine))?;
+    let shards = shard_count(config, cpus.len())?;
+    let report = probe(config.engine)?;
     let router_config = Arc::new(convert::router_config(config));
     let limits = convert::limits(config);
     let mut listeners = listen(config, shards)?;
@@ -119,7 +107,7 @@ fn start(config: &NodeConfig, options: &StartOptions) -> Result<NodeEnd, StartEr
         let (bell_sender, bell) = std_mpsc::channel();
         let plan = ShardPlan {
             id: ShardId(index as u8),
-            cpu: (!options.is_unpinned && shards <= cpus.len()).then(|| cpus[index]),
+            cpu: (shards <= cpus.len()).then(|| cpus[index]),
             report: report.clone(),
             listeners: listeners.pop().unwrap_or_default(),
             shard: Shard::new(
@@ -144,8 +132,8 @@ fn start(config: &NodeConfig, options: &StartOptions) -> Result<NodeEnd, StartEr
     let registry = Registry::new(shards, router_config, limits, seed);
     let office = connect(starts, &control_bell)?;
     announce(config, shards, &report);
-    let control = Control::new(registry, office, control_bell, shards);
-    Ok(control.run(report.chosen == EngineKind::IoUring, exits)?)
+    let control = Control::new(registry, office, control_bell, shards, config.limits.shutdown_timeout);
+    Ok(control.run(stop_after, report.chosen == EngineKind::IoUring, exits)?)
 }
 
 /// A shard's start: its doorbell comes, its post office goes.
@@ -204,8 +192,8 @@ impl ShardPlan {
     }
 }
 
-fn shard_count(config: &NodeConfig, options: &StartOptions, cpus: usize) -> Result<usize, StartError> {
-    let count = options.shards.or(config.shards).map_or(cpus.min(SHARDS_MAX), usize::from);
+fn shard_count(config: &NodeConfig, cpus: usize) -> Result<usize, StartError> {
+    let count = config.shards.map_or(cpus.min(SHARDS_MAX), usize::from);
     if (1..=SHARDS_MAX).contains(&count) { Ok(count) } else { Err(StartError::ShardCount(count)) }
 }
 

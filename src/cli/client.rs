@@ -1,12 +1,19 @@
-//! Definitions of the WAMP client commands `pub`, `sub`, `call` and `register`: arguments, parsed to types that cannot be wrong.
-//! Carrying them out is not this module's business.
+//! Definitions of the WAMP client commands `pub`, `sub`, `call` and `register`: arguments, parsed to types that cannot be wrong,
+//! and handed to [`crate::client::commands`].
 
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use crossring_codec::message::InvocationPolicy;
+use crossring_codec::serializer::{Serializer as WireSerializer, SerializerId};
+use crossring_codec::uri;
+use crossring_codec::value::Value as WireValue;
 use serde_json::{Map, Value};
+
+use super::{FAILURE, SUCCESS, complain};
+use crate::client::commands::{self, Answer, Arguments, Registering};
+use crate::client::{ClientError, Destination, RouterUrl};
 
 /// Largest number of events or calls that `--count` may ask for.
 const COUNT_MAX: u64 = 1 << 53;
@@ -20,7 +27,7 @@ pub enum ClientCommand {
     Sub(Subscribe),
     /// Call a procedure and print its result.
     Call(Call),
-    /// Register a procedure that answers every call with its own arguments.
+    /// Register a procedure, print its calls and answer them.
     Register(Register),
 }
 
@@ -57,15 +64,85 @@ pub struct Connection {
     /// Ticket; better given in the environment than on the command line, which others can see.
     #[arg(long, env = "CROSSRING_TICKET", hide_env_values = true, required_if_eq("authmethod", "ticket"))]
     pub ticket: Option<Ticket>,
-    /// Seconds that the whole command may take; 0 = no limit.
-    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    /// Seconds to wait for joining and for each answer of the router.
+    #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
 }
 
 impl Connection {
-    /// The time that the whole command may take.
-    pub fn time_limit(&self) -> Option<Duration> {
-        (self.timeout > 0).then(|| Duration::from_secs(self.timeout))
+    fn destination(&self) -> Destination {
+        let ticket = self.authid.clone().zip(self.ticket.as_ref().map(|ticket| ticket.0.clone()));
+        Destination {
+            url: self.url.clone(),
+            realm: self.realm.clone(),
+            serializer: WireSerializer::plain(match self.serializer {
+                Serializer::Json => SerializerId::Json,
+                Serializer::Msgpack => SerializerId::MessagePack,
+                Serializer::Cbor => SerializerId::Cbor,
+            }),
+            ticket: ticket.filter(|_| self.authmethod == AuthMethod::Ticket),
+            timeout: Duration::from_secs(self.timeout),
+        }
+    }
+}
+
+impl Payload {
+    fn arguments(&self) -> Arguments {
+        let keywords = self.kwargs.iter().flat_map(|kwargs| &kwargs.0);
+        Arguments {
+            positional: self.args.iter().map(|argument| wire_value(&argument.0)).collect(),
+            keywords: keywords.map(|(key, value)| (key.clone(), wire_value(value))).collect(),
+        }
+    }
+}
+
+/// Carries out a client command.
+pub(super) fn run(command: &ClientCommand) -> u8 {
+    let to = command.connection().destination();
+    match carry_out(command, &to) {
+        Ok(()) => SUCCESS,
+        Err(error) => {
+            complain!("Error: {error}");
+            FAILURE
+        }
+    }
+}
+
+fn carry_out(command: &ClientCommand, to: &Destination) -> Result<(), ClientError> {
+    match command {
+        ClientCommand::Pub(it) => {
+            commands::publish(to, &it.topic, &it.payload.arguments(), it.acknowledge, it.count)
+        }
+        ClientCommand::Sub(it) => commands::subscribe(to, &it.topic, it.matching.into(), it.count),
+        ClientCommand::Call(it) => {
+            commands::call(to, &it.procedure, &it.payload.arguments(), it.progress, it.count)
+        }
+        ClientCommand::Register(it) => {
+            let answer = match &it.result {
+                Some(JsonArgument(value)) => {
+                    Answer::Fixed(Arguments { positional: vec![wire_value(value)], keywords: Vec::new() })
+                }
+                None => Answer::Echo,
+            };
+            let how = Registering { match_policy: it.matching.into(), invoke: it.invoke.into(), answer };
+            commands::register(to, &it.procedure, &how, it.count)
+        }
+    }
+}
+
+fn wire_value(value: &Value) -> WireValue {
+    match value {
+        Value::Null => WireValue::Null,
+        Value::Bool(flag) => WireValue::Bool(*flag),
+        Value::Number(number) => {
+            let integer = number.as_i64().map(i128::from).or(number.as_u64().map(i128::from));
+            integer.map_or(WireValue::Float(number.as_f64().unwrap_or_default()), WireValue::Integer)
+        }
+        Value::String(text) => WireValue::String(text.clone()),
+        Value::Array(items) => WireValue::List(items.iter().map(wire_value).collect()),
+        Value::Object(entries) => {
+            WireValue::Dict(entries.iter().map(|(key, value)| (key.clone(), wire_value(value))).collect())
+        }
     }
 }
 
@@ -123,6 +200,9 @@ pub struct Call {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub payload: Payload,
+    /// Ask for progressive results, and print each.
+    #[arg(long)]
+    pub progress: bool,
     /// How many times to call, one after the other.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
     pub count: u64,
@@ -139,6 +219,12 @@ pub struct Register {
     /// How the procedure is matched.
     #[arg(long = "match", value_enum, default_value_t = Match::Exact)]
     pub matching: Match,
+    /// How calls are shared with other callees of the same procedure.
+    #[arg(long, value_enum, default_value_t = Invoke::Single)]
+    pub invoke: Invoke,
+    /// What calls are answered with, as JSON; what is no JSON counts as a string [default: their own arguments].
+    #[arg(long, value_name = "VALUE")]
+    pub result: Option<JsonArgument>,
     /// End after so many calls.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
     pub count: Option<u64>,
@@ -176,6 +262,43 @@ pub enum Match {
     Prefix,
     /// Empty components match any component.
     Wildcard,
+}
+
+impl From<Match> for uri::Match {
+    fn from(matching: Match) -> Self {
+        match matching {
+            Match::Exact => uri::Match::Exact,
+            Match::Prefix => uri::Match::Prefix,
+            Match::Wildcard => uri::Match::Wildcard,
+        }
+    }
+}
+
+/// Invocation policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Invoke {
+    /// No other callee.
+    Single,
+    /// The earliest callee.
+    First,
+    /// The latest callee.
+    Last,
+    /// In turn.
+    Roundrobin,
+    /// By chance.
+    Random,
+}
+
+impl From<Invoke> for InvocationPolicy {
+    fn from(invoke: Invoke) -> Self {
+        match invoke {
+            Invoke::Single => InvocationPolicy::Single,
+            Invoke::First => InvocationPolicy::First,
+            Invoke::Last => InvocationPolicy::Last,
+            Invoke::Roundrobin => InvocationPolicy::RoundRobin,
+            Invoke::Random => InvocationPolicy::Random,
+        }
+    }
 }
 
 /// A ticket: `Debug` shows nothing of it.
@@ -227,76 +350,6 @@ impl FromStr for JsonObject {
     }
 }
 
-/// Where a router listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RouterUrl {
-    /// `ws://host[:port][/path]`.
-    WebSocket {
-        /// Host name or address, without brackets.
-        host: String,
-        /// Port; 80 when absent.
-        port: u16,
-        /// Request path, `/` when absent.
-        path: String,
-    },
-    /// `rs://host:port`.
-    RawSocket {
-        /// Host name or address, without brackets.
-        host: String,
-        /// Port; 8081 when absent.
-        port: u16,
-    },
-    /// `rs+unix:/path` or `rs+unix:///path`.
-    RawSocketUnix {
-        /// Path of the socket.
-        path: PathBuf,
-    },
-}
-
-impl FromStr for RouterUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Some(path) = text.strip_prefix("rs+unix:").map(|path| path.strip_prefix("//").unwrap_or(path))
-        {
-            return match path.is_empty() {
-                true => Err("the path of the socket is missing".into()),
-                false => Ok(RouterUrl::RawSocketUnix { path: path.into() }),
-            };
-        }
-        if let Some(rest) = text.strip_prefix("ws://") {
-            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            let (host, port) = host_and_port(authority, 80)?;
-            let path = if path.is_empty() { "/" } else { path };
-            return Ok(RouterUrl::WebSocket { host, port, path: path.into() });
-        }
-        if let Some(rest) = text.strip_prefix("rs://") {
-            let (host, port) = host_and_port(rest.trim_end_matches('/'), 8081)?;
-            return Ok(RouterUrl::RawSocket { host, port });
-        }
-        Err("expected ws://host:port/path, rs://host:port or rs+unix:/path".into())
-    }
-}
-
-/// Splits `host`, `host:port` or `[address]:port`.
-fn host_and_port(authority: &str, default_port: u16) -> Result<(String, u16), String> {
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, rest)) => (host, rest.strip_prefix(':')),
-        None => match authority.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, None),
-        },
-    };
-    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '/') {
-        return Err(format!("no host in {authority:?}"));
-    }
-    let port = match port {
-        Some(port) => port.parse().map_err(|_| format!("no port in {authority:?}"))?,
-        None => default_port,
-    };
-    Ok((host.into(), port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,32 +363,6 @@ mod tests {
 
     fn parse(line: &[&str]) -> Result<ClientCommand, clap::Error> {
         Line::try_parse_from([&["x"], line].concat()).map(|line| line.command)
-    }
-
-    #[test]
-    fn urls_are_told_apart() {
-        let websocket = |host: &str, port, path: &str| RouterUrl::WebSocket {
-            host: host.into(),
-            port,
-            path: path.into(),
-        };
-        let rawsocket = |host: &str, port| RouterUrl::RawSocket { host: host.into(), port };
-        let unix = |path: &str| RouterUrl::RawSocketUnix { path: path.into() };
-        let good = [
-            ("ws://a", websocket("a", 80, "/")),
-            ("ws://[::1]:8080/ws?x", websocket("::1", 8080, "/ws?x")),
-            ("rs://a:1", rawsocket("a", 1)),
-            ("rs://a", rawsocket("a", 8081)),
-            ("rs+unix:/run/s", unix("/run/s")),
-            ("rs+unix:///run/s", unix("/run/s")),
-            ("rs+unix:s", unix("s")),
-        ];
-        for (text, expected) in good {
-            assert_eq!(text.parse(), Ok(expected), "{text}");
-        }
-        for text in ["", "http://a", "ws://", "ws://:1", "rs://a:b", "rs://a:70000", "rs+unix:", "ws://a b"] {
-            assert!(text.parse::<RouterUrl>().is_err(), "{text}");
-        }
     }
 
     #[test]
@@ -368,6 +395,5 @@ mod tests {
         let command = parse(&line).expect("valid");
         assert!(!format!("{command:?}").contains("s3cret"));
         assert_eq!(command.connection().ticket.as_ref().map(Ticket::expose), Some("s3cret"));
-        assert_eq!(command.connection().time_limit(), None);
     }
 }

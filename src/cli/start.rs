@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Data threads; overrides controller.options.shards.
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=64))]
     shards: Option<u16>,
     /// Kernel interface for sockets; overrides controller.options.engine.
     #[arg(long, value_enum)]
@@ -52,17 +52,6 @@ enum Engine {
     Epoll,
 }
 
-/// What the node is told besides its configuration.
-#[derive(Debug, Clone)]
-pub struct StartOptions {
-    /// Absolute node directory; it exists.
-    pub node_directory: PathBuf,
-    /// The configuration file; `None` = the default node.
-    pub configuration_file: Option<PathBuf>,
-    /// Stop by itself after this time.
-    pub shutdown_after: Option<Duration>,
-}
-
 pub(super) fn run(arguments: &Arguments) -> u8 {
     let node_directory = arguments.directory.resolve();
     match start(arguments, &node_directory) {
@@ -92,12 +81,8 @@ fn start(arguments: &Arguments, node_directory: &Path) -> Result<u8, String> {
         log_target(arguments, node_directory)?,
     )?;
     log_remarks(&checked);
-    let options = StartOptions {
-        node_directory: node_directory.to_path_buf(),
-        configuration_file: file,
-        shutdown_after: arguments.shutdownafter.map(Duration::from_secs),
-    };
-    Ok(run_node(overridden(checked.node, arguments, node_directory), options))
+    let stop_after = arguments.shutdownafter.map(Duration::from_secs);
+    Ok(crate::node::run(&overridden(checked.node, arguments, node_directory), stop_after))
 }
 
 /// Names everything that the configuration asks for beyond this version.
@@ -153,10 +138,4 @@ fn described(arguments: &Arguments, node_directory: &Path) -> serde_json::Value 
         "config": arguments.config,
         "shutdownafter": arguments.shutdownafter,
     })
-}
-
-/// Runs the node until it ends; its exit code is that of the process.
-fn run_node(config: NodeConfig, options: StartOptions) -> u8 {
-    tracing::error!(?options, realms = config.realms.len(), "this build holds no router");
-    FAILURE
 }

@@ -1,7 +1,6 @@
 //! `crossring pub`, `sub`, `call` and `register`: one JSON line per thing that arrives.
 
 use std::io::Write;
-use std::time::Duration;
 
 use crossring_codec::message::{
     CallOptions, InvocationPolicy, Message, PublishOptions, RegisterOptions, SubscribeOptions, YieldOptions,
@@ -62,7 +61,6 @@ pub fn subscribe(
     topic: &str,
     match_policy: Match,
     count: Option<u64>,
-    wait: Option<Duration>,
 ) -> Result<(), ClientError> {
     let mut client = Client::join(to)?;
     let options = SubscribeOptions { match_policy, ..SubscribeOptions::default() };
@@ -76,7 +74,7 @@ pub fn subscribe(
     }
     let mut seen = 0;
     while count.is_none_or(|count| seen < count) {
-        if let ClientEvent::Event { publication, details, payload, .. } = client.next(wait)? {
+        if let ClientEvent::Event { publication, details, payload, .. } = client.next(None)? {
             let topic = details.topic.as_deref().unwrap_or(topic);
             let publisher = details.publisher.map_or(Value::Null, |session| session.get().into());
             let mut line = vec![("topic", topic.into()), ("publication", publication.get().into())];
@@ -88,26 +86,33 @@ pub fn subscribe(
     client.leave()
 }
 
-/// Calls and prints every result.
+/// Calls `count` times, one after the other, and prints every result.
 pub fn call(
     to: &Destination,
     procedure: &str,
     arguments: &Arguments,
     receive_progress: bool,
+    count: u64,
 ) -> Result<(), ClientError> {
     let mut client = Client::join(to)?;
     let payload = arguments.payload(client.serializer());
-    let options = CallOptions { receive_progress, ..CallOptions::default() };
-    let request = client.session.call(procedure, options, payload)?;
-    client.send(&request.message)?;
+    for _ in 0..count {
+        let options = CallOptions { receive_progress, ..CallOptions::default() };
+        let request = client.session.call(procedure, options, payload.borrowed())?;
+        client.send(&request.message)?;
+        while print_result(&mut client, to, procedure)? {}
+    }
+    client.leave()
+}
+
+/// Prints a result when it comes; tells whether more follow.
+fn print_result(client: &mut Client, to: &Destination, procedure: &str) -> Result<bool, ClientError> {
     loop {
         match client.next(Some(to.timeout))? {
             ClientEvent::Result { details, payload, .. } => {
                 let line = vec![("procedure", procedure.into()), ("progress", details.progress.into())];
                 print_line(&with_payload(line, &payload)?)?;
-                if !details.progress {
-                    return client.leave();
-                }
+                return Ok(details.progress);
             }
             event => fail_on_error(event)?,
         }
@@ -140,7 +145,6 @@ pub fn register(
     procedure: &str,
     how: &Registering,
     count: Option<u64>,
-    wait: Option<Duration>,
 ) -> Result<(), ClientError> {
     let mut client = Client::join(to)?;
     let options =
@@ -155,7 +159,7 @@ pub fn register(
     }
     let mut seen = 0;
     while count.is_none_or(|count| seen < count) {
-        if let ClientEvent::Invocation { request, details, payload, .. } = client.next(wait)? {
+        if let ClientEvent::Invocation { request, details, payload, .. } = client.next(None)? {
             let called = details.procedure.as_deref().unwrap_or(procedure);
             let caller = details.caller.map_or(Value::Null, |session| session.get().into());
             print_line(&with_payload(vec![("procedure", called.into()), ("caller", caller)], &payload)?)?;
