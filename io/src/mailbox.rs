@@ -34,7 +34,7 @@ impl Lane {
 /// Bounds of each lane.
 #[derive(Copy, Clone, Debug)]
 pub struct MailboxLimits {
-    /// Batches in a lane not yet taken by its receiver. Costs 64 bytes per batch, lane and pair.
+    /// Batches in a lane not yet taken by its receiver. Costs 32 bytes per batch, lane and pair.
     pub batch_count_max: usize,
     /// Letters in a lane, pending ones included, at which its credit is used up.
     pub letter_count_max: usize,
@@ -279,7 +279,7 @@ impl<T> Queue<T> {
     fn new(batch_count_max: usize) -> Queue<T> {
         Queue {
             batches: ArrayQueue::new(batch_count_max),
-            spent: ArrayQueue::new(batch_count_max),
+            spent: ArrayQueue::new(SPENT_COUNT_MAX),
             letter_count: AtomicUsize::new(0),
             sender_waits: AtomicBool::new(false),
         }
@@ -318,7 +318,9 @@ impl<T> Queue<T> {
 
 const LANE_COUNT: usize = Lane::ALL.len();
 /// The mesh is quadratic in its members; more processors than this share shards.
-const MEMBER_COUNT_MAX: usize = 256;
+const MEMBER_COUNT_MAX: usize = 128;
+/// Emptied vectors kept per lane: a sender needs one each turn.
+const SPENT_COUNT_MAX: usize = 4;
 /// A vector that grew larger is freed rather than sent back.
 const RECYCLED_CAPACITY_MAX: usize = 4096;
 

@@ -320,6 +320,50 @@ fn a_flood_of_connections_is_accepted() {
 }
 
 #[test]
+fn engines_share_a_unix_listener() {
+    on_every_engine(EngineOptions::default(), |harness| {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let socket = listener::unix(&path, &listener::UnixOptions::default()).unwrap();
+        let mut other = Harness::open(harness.kind, EngineOptions::default()).unwrap();
+        let shared = listener::share(&socket).unwrap();
+        let ours = harness.engine.listen(socket);
+        other.engine.listen(shared);
+        let clients: Vec<_> = (0..50).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        while harness.engine.counters().accepted + other.engine.counters().accepted < 50 {
+            harness.poll_once();
+            other.poll_once();
+        }
+        // One that stops leaves all to the other.
+        harness.engine.stop_listening(ours);
+        harness.poll_once();
+        let accepted = other.engine.counters().accepted;
+        let _more: Vec<_> = (0..10).map(|_| UnixStream::connect(&path).unwrap()).collect();
+        while other.engine.counters().accepted < accepted + 10 {
+            harness.poll_once();
+            other.poll_once();
+        }
+        drop(clients);
+    });
+}
+
+#[test]
+fn listens_on_ipv6() {
+    let options = listener::TcpOptions { only_v6: true, ..listener::TcpOptions::default() };
+    let socket = match listener::tcp("[::1]:0".parse().unwrap(), &options) {
+        Ok(socket) => socket,
+        Err(error) => return println!("IPv6 is not covered: {error}"),
+    };
+    on_every_engine(EngineOptions::default(), |harness| {
+        let address = listener::tcp_address(&socket).unwrap();
+        let id = harness.engine.listen(listener::share(&socket).unwrap());
+        let mut client = TcpStream::connect(address).unwrap();
+        let connection = harness.accept_from(id);
+        harness.echo(connection, &mut client, 10);
+    });
+}
+
+#[test]
 fn a_full_table_refuses_and_stopped_listeners_accept_nothing() {
     let options = EngineOptions { connections_max: 1, ..EngineOptions::default() };
     on_every_engine(options, |harness| {

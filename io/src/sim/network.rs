@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::SimEngine;
 use crate::buffer::Outgoing;
 use crate::engine::EngineOptions;
-use crate::event::{ConnectionId, ListenerId, Monotonic};
+use crate::event::{ConnectionId, ListenerId, Monotonic, Operation};
 
 /// Names a peer of a [`SimNetwork`]: the other end of one stream.
 #[derive(Copy, Clone, Eq, PartialEq, Hash, Debug, PartialOrd, Ord)]
@@ -164,6 +164,12 @@ impl SimNetwork {
         self.world().peer_mut(peer).reset();
     }
 
+    /// Lets the engine's next operation of this kind, `Receive` or `Send`, fail with `errno`; the stream
+    /// is lost.
+    pub fn fail(&self, peer: SimPeer, operation: Operation, errno: i32) {
+        self.world().peer_mut(peer).failures.push((operation, errno));
+    }
+
     /// Whether the engine's side ended or was lost, and nothing is left to read.
     pub fn has_ended(&self, peer: SimPeer) -> bool {
         let world = self.world();
@@ -208,6 +214,8 @@ struct Peer {
     output: VecDeque<u8>,
     output_end: Option<End>,
     window_size: usize,
+    /// Scripted failures of the engine's operations.
+    failures: Vec<(Operation, i32)>,
     /// In the queue of this listener.
     waits_at: Option<(usize, ListenerId)>,
     /// Whether an engine owns the other end.
@@ -228,6 +236,13 @@ impl Peer {
         self.input_end = Some(End::Reset);
         self.output_end = Some(End::Reset);
     }
+
+    /// The scripted failure of `operation`, if there is one; it loses the stream.
+    fn take_failure(&mut self, operation: Operation) -> Option<i32> {
+        let index = self.failures.iter().position(|(failing, _)| *failing == operation)?;
+        self.reset();
+        Some(self.failures.remove(index).1)
+    }
 }
 
 impl World {
@@ -238,6 +253,7 @@ impl World {
             output: VecDeque::new(),
             output_end: None,
             window_size: WINDOW_SIZE,
+            failures: Vec::new(),
             waits_at: None,
             taken: false,
             engine_close_count: 0,
@@ -283,7 +299,8 @@ impl World {
 
     pub(super) fn has_input(&self, peer: SimPeer) -> bool {
         let peer = &self.peers[peer.0 as usize];
-        !peer.input.is_empty() || peer.input_end.is_some()
+        let fails = peer.failures.iter().any(|(operation, _)| *operation == Operation::Receive);
+        !peer.input.is_empty() || peer.input_end.is_some() || fails
     }
 
     pub(super) fn takes_output(&self, peer: SimPeer) -> bool {
@@ -301,6 +318,9 @@ impl World {
         let state = self.peer_mut(peer);
         if fails {
             state.reset();
+        }
+        if let Some(errno) = state.take_failure(Operation::Receive) {
+            return Err(errno);
         }
         if state.input_end == Some(End::Reset) && state.input.is_empty() {
             return Err(libc::ECONNRESET);
@@ -321,6 +341,9 @@ impl World {
         let state = self.peer_mut(peer);
         if fails {
             state.reset();
+        }
+        if let Some(errno) = state.take_failure(Operation::Send) {
+            return Err(errno);
         }
         if state.output_end.is_some() {
             return Err(libc::EPIPE);

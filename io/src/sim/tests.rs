@@ -208,6 +208,24 @@ fn closing_after_the_send_ends_orderly_or_by_the_clock() {
 }
 
 #[test]
+fn scripted_failures_name_their_operation() {
+    for (operation, errno) in [(Operation::Receive, libc::ETIMEDOUT), (Operation::Send, libc::EPIPE)] {
+        let network = SimNetwork::new(5, SimFaults::default());
+        let mut engine = network.engine(options());
+        let (id, peer) = engine.adopt_simulated().unwrap();
+        engine.send(id, Outgoing::Owned(text(0, 10)));
+        network.fail(peer, operation, errno);
+        let mut events = Vec::new();
+        while engine.has_work() {
+            engine.poll(&mut events, Wait::FOREVER).unwrap();
+        }
+        let expected = CloseReason::Error { operation, errno };
+        assert!(matches!(events.last(), Some(Event::Closed { reason, .. }) if *reason == expected));
+        engine.check_empty();
+    }
+}
+
+#[test]
 fn doorbells_reach_other_engines_of_the_network() {
     let network = SimNetwork::new(4, SimFaults::default());
     let (mut one, mut two) = (network.engine(options()), network.engine(options()));
