@@ -4,9 +4,14 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
+use crossring_codec::serializer::Serializer;
 use crossring_io::EngineKind;
 
-use crate::{scenario::Scenario, target::Target};
+use crate::{
+    protocol::wamp::Wire,
+    scenario::Scenario,
+    target::{REALM_DEFAULT, Target},
+};
 
 /// Longest warm-up and longest window, seconds: no protocol here needs a keep-alive that soon.
 const SECONDS_MAX: f64 = 60.0;
@@ -52,9 +57,16 @@ pub struct Run {
     /// flood-1000x10, churn-20000; append -1024b for another payload than 128 bytes.
     #[arg(required = true)]
     pub scenarios: Vec<Scenario>,
-    /// Server: floor://, nats://, redis:// or mqtt:// HOST:PORT, or unix:PATH instead of HOST:PORT.
+    /// Server: floor://, nats://, redis://, mqtt:// or rs:// (RawSocket) HOST:PORT, or unix:PATH
+    /// instead of HOST:PORT; ws://HOST:PORT/PATH for WebSocket.
     #[arg(long)]
     pub target: Target,
+    /// WAMP serializer: msgpack (default), cbor or json; on WebSocket also with .batched appended.
+    #[arg(long, value_parser = parse_serializer)]
+    pub serializer: Option<Serializer>,
+    /// WAMP realm to join.
+    #[arg(long, default_value = REALM_DEFAULT)]
+    pub realm: String,
     /// Process id of the server, for processor time and memory.
     #[arg(long)]
     pub pid: Option<u32>,
@@ -84,6 +96,10 @@ pub struct Compare {
     /// Only these systems, separated by commas, by the names the report uses.
     #[arg(long, value_delimiter = ',')]
     pub systems: Vec<String>,
+    /// Transport and serializer of the WAMP routers, separated by commas: rs (RawSocket) or ws
+    /// (WebSocket), a dot, and the serializer; e.g. rs.msgpack,ws.json,ws.cbor.batched.
+    #[arg(long, value_delimiter = ',', default_value = "rs.msgpack")]
+    pub wires: Vec<Wire>,
     /// Also crossring on two shards.
     #[arg(long)]
     pub two_shards: bool,
@@ -127,6 +143,10 @@ pub struct Exec {
     /// Program and arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
     pub command: Vec<std::ffi::OsString>,
+}
+
+fn parse_serializer(name: &str) -> Result<Serializer, String> {
+    Serializer::from_name(name).ok_or_else(|| "json, msgpack or cbor, or one of them .batched".to_owned())
 }
 
 fn parse_engine(name: &str) -> Result<EngineKind, String> {

@@ -3,6 +3,7 @@
 
 mod contender;
 mod launch;
+mod node_config;
 
 use std::path::PathBuf;
 
@@ -18,7 +19,7 @@ use crate::{
     runtime::Generator,
     scenario::{CANONICAL, QUICK, Scenario, Shape},
     server_process::ServerProcess,
-    target::{self, Settings},
+    target::{self, REALM_DEFAULT, Settings},
 };
 use contender::{Contender, Lineup};
 use launch::Running;
@@ -144,6 +145,7 @@ impl Contest<'_> {
             server: Some(ServerProcess::new(server.pid())),
             server_processors: contender.processors.clone(),
             progress: Progress::new(self.options.output.progress, label),
+            realm: REALM_DEFAULT.to_owned(),
         };
         target::measure(generator, self.clock, &server.target, scenario, settings)
     }

@@ -123,12 +123,35 @@ impl Reader {
                 self.consume(consumed);
                 return Ok(answer);
             }
-            if self.is_full() {
-                return Err(Fault::malformed(during, self.bytes()));
+            self.fill_more(during).await?;
+        }
+    }
+
+    /// Reads until `take` says that it has what it wants. Whatever `take` counts as consumed is
+    /// dropped each time, so it may keep an unfinished rest itself.
+    pub async fn expect_from(
+        &mut self,
+        during: &'static str,
+        mut take: impl FnMut(&[u8], &mut usize) -> Result<bool, Fault>,
+    ) -> Result<(), Fault> {
+        loop {
+            let mut consumed = 0;
+            let is_done = take(self.bytes(), &mut consumed)?;
+            self.consume(consumed);
+            if is_done {
+                return Ok(());
             }
-            if self.fill().await? == 0 {
-                return Err(Fault::Closed { during });
-            }
+            self.fill_more(during).await?;
+        }
+    }
+
+    async fn fill_more(&mut self, during: &'static str) -> Result<(), Fault> {
+        if self.is_full() {
+            return Err(Fault::malformed(during, self.bytes()));
+        }
+        match self.fill().await? {
+            0 => Err(Fault::Closed { during }),
+            _ => Ok(()),
         }
     }
 }

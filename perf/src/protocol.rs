@@ -8,6 +8,7 @@ pub mod floor;
 pub mod mqtt;
 pub mod nats;
 pub mod redis;
+pub mod wamp;
 
 use crate::{
     clock::{STAMP_BYTES, write_stamp},

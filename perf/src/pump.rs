@@ -316,7 +316,8 @@ mod tests {
             }
         });
         let (address, doorbell) = told.recv().expect("the pump tells");
-        let target = Target { dialect: Dialect::Floor, address: Address::Tcp(address) };
+        let target =
+            Target { dialect: Dialect::Floor, address: Address::Tcp(address), resource: String::new() };
         let mut generator = Generator::new().expect("a runtime");
         let clock = Clock::start();
         let run = |name: &&str| {
@@ -337,6 +338,7 @@ mod tests {
             server: None,
             server_processors: Vec::new(),
             progress: Progress::new(false, String::new()),
+            realm: String::new(),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     runtime::Generator,
     scenario::Scenario,
     server_process::ServerProcess,
-    target::{self, Settings},
+    target::{self, Settings, Target},
 };
 
 /// Runs scenarios against one running server.
@@ -25,12 +25,13 @@ pub fn run(options: &Run) -> Result<(), Fault> {
         pin(&[processor])?;
     }
     let mut generator = Generator::new().map_err(Fault::io("build the runtime"))?;
-    let (clock, name) = (Clock::start(), options.target.to_string());
+    let target = target(options)?;
+    let (clock, name) = (Clock::start(), target.to_string());
     let mut results = Results::default();
     for round in 1..=options.output.rounds {
         for scenario in &options.scenarios {
             let settings = settings(options, scenario, round);
-            let outcome = target::measure(&mut generator, clock, &options.target, scenario, settings);
+            let outcome = target::measure(&mut generator, clock, &target, scenario, settings);
             results.add(*scenario, &name, outcome);
         }
     }
@@ -45,6 +46,12 @@ pub fn run(options: &Run) -> Result<(), Fault> {
     publish(&report, &options.output)
 }
 
+fn target(options: &Run) -> Result<Target, Fault> {
+    let Some(serializer) = options.serializer else { return Ok(options.target.clone()) };
+    let refused = || Fault::Setup(format!("{} does not speak {serializer}", options.target));
+    options.target.clone().with_serializer(serializer).ok_or_else(refused)
+}
+
 fn settings(options: &Run, scenario: &Scenario, round: u32) -> Settings {
     let label = format!("{scenario}  {}  round {round}/{}", options.target, options.output.rounds);
     Settings {
@@ -53,6 +60,7 @@ fn settings(options: &Run, scenario: &Scenario, round: u32) -> Settings {
         server: options.pid.map(ServerProcess::new),
         server_processors: Vec::new(),
         progress: Progress::new(options.output.progress, label),
+        realm: options.realm.clone(),
     }
 }
 

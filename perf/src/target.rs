@@ -3,13 +3,22 @@
 
 use std::{fmt, net::ToSocketAddrs, str::FromStr, time::Duration};
 
+use crossring_codec::serializer::Serializer;
+
 use crate::{
     clock::Clock,
     driver::{self, Bench},
     fault::Fault,
     link::Address,
     progress::Progress,
-    protocol::{Protocol, floor::Floor, mqtt::Mqtt, nats::Nats, redis::Redis},
+    protocol::{
+        Protocol,
+        floor::Floor,
+        mqtt::Mqtt,
+        nats::Nats,
+        redis::Redis,
+        wamp::{Carrier, Wamp, Wire},
+    },
     recorder::Measurement,
     runtime::{Generator, Spin},
     scenario::Scenario,
@@ -27,6 +36,8 @@ pub enum Dialect {
     Redis,
     /// MQTT 3.1.1.
     Mqtt,
+    /// WAMP.
+    Wamp(Wire),
 }
 
 /// A server to be measured.
@@ -36,6 +47,24 @@ pub struct Target {
     pub dialect: Dialect,
     /// Where it listens.
     pub address: Address,
+    /// Request target of the WebSocket handshake, empty for everything else.
+    pub resource: String,
+}
+
+/// WAMP realm that sessions join unless told otherwise.
+pub const REALM_DEFAULT: &str = "realm1";
+
+impl Target {
+    /// The same server by another serializer; `None` if it is not reached by WAMP, or not so.
+    pub fn with_serializer(self, serializer: Serializer) -> Option<Target> {
+        match self.dialect {
+            Dialect::Wamp(Wire { carrier: Carrier::RawSocket, .. }) if serializer.batched => None,
+            Dialect::Wamp(Wire { carrier, .. }) => {
+                Some(Target { dialect: Dialect::Wamp(Wire { carrier, serializer }), ..self })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Dialect {
@@ -52,8 +81,10 @@ impl fmt::Display for Target {
             Dialect::Nats => "nats",
             Dialect::Redis => "redis",
             Dialect::Mqtt => "mqtt",
+            Dialect::Wamp(Wire { carrier: Carrier::RawSocket, .. }) => "rs",
+            Dialect::Wamp(Wire { carrier: Carrier::WebSocket, .. }) => "ws",
         };
-        write!(f, "{scheme}://{}", self.address)
+        write!(f, "{scheme}://{}{}", self.address, self.resource)
     }
 }
 
@@ -67,9 +98,14 @@ impl FromStr for Target {
             "nats" => Dialect::Nats,
             "redis" => Dialect::Redis,
             "mqtt" => Dialect::Mqtt,
-            _ => return Err(format!("no such scheme: {scheme:?} (floor, nats, redis, mqtt)")),
+            "rs" => Dialect::Wamp(Wire::DEFAULT),
+            "ws" => Dialect::Wamp(Wire { carrier: Carrier::WebSocket, serializer: Serializer::MESSAGE_PACK }),
+            _ => return Err(format!("no such scheme: {scheme:?} (floor, nats, redis, mqtt, rs, ws)")),
         };
-        Ok(Target { dialect, address: parse_address(rest)? })
+        let is_path_separate = scheme == "ws" && !rest.starts_with("unix:");
+        let path_at = if is_path_separate { rest.find('/').unwrap_or(rest.len()) } else { rest.len() };
+        let (address, resource) = rest.split_at(path_at);
+        Ok(Target { dialect, address: parse_address(address)?, resource: resource.to_owned() })
     }
 }
 
@@ -94,6 +130,8 @@ pub struct Settings {
     pub server_processors: Vec<usize>,
     /// Shows what happens.
     pub progress: Progress,
+    /// WAMP realm to join.
+    pub realm: String,
 }
 
 /// Runs `scenario` against `target` once, on `generator`.
@@ -110,6 +148,10 @@ pub fn measure(
         Dialect::Nats => measure_as(Nats::new(bytes), generator, clock, target, scenario, settings),
         Dialect::Redis => measure_as(Redis::new(bytes), generator, clock, target, scenario, settings),
         Dialect::Mqtt => measure_as(Mqtt::new(bytes), generator, clock, target, scenario, settings),
+        Dialect::Wamp(wire) => {
+            let wamp = Wamp::new(wire, &settings.realm, &target.resource, bytes)?;
+            measure_as(wamp, generator, clock, target, scenario, settings)
+        }
     }
 }
 
@@ -123,7 +165,7 @@ fn measure_as<P: Protocol>(
 ) -> Result<Measurement, Fault> {
     let laps = generator.laps();
     let address = target.address.clone();
-    let Settings { warm_up, window, server, server_processors, progress } = settings;
+    let Settings { warm_up, window, server, server_processors, progress, .. } = settings;
     generator.block_on(async move {
         let spin = Spin::new(laps).map_err(Fault::io("open /dev/null"))?;
         let bench =
@@ -138,14 +180,20 @@ mod tests {
 
     #[test]
     fn urls_round_trip() {
-        for url in ["floor://127.0.0.1:4000", "nats://127.0.0.1:4222", "mqtt://unix:/run/broker.sock"] {
+        for url in [
+            "floor://127.0.0.1:4000",
+            "nats://127.0.0.1:4222",
+            "mqtt://unix:/run/broker.sock",
+            "ws://127.0.0.1:8080/ws",
+            "rs://unix:/run/r.sock",
+        ] {
             assert_eq!(url.parse::<Target>().map(|target| target.to_string()), Ok(url.to_owned()));
         }
     }
 
     #[test]
     fn other_urls_are_refused() {
-        for url in ["127.0.0.1:4000", "http://127.0.0.1:80", "nats://nowhere"] {
+        for url in ["127.0.0.1:4000", "http://127.0.0.1:80", "nats://nowhere", "rs://127.0.0.1:80/ws"] {
             assert!(url.parse::<Target>().is_err(), "{url}");
         }
     }

@@ -12,17 +12,23 @@ use crossring_io::EngineKind;
 use super::{
     Programs,
     launch::{Launch, free_address},
+    node_config::{self, CrossringOptions},
 };
 use crate::{
     cli::Compare,
     fault::Fault,
     link::Address,
     placement::Placement,
+    protocol::wamp::{Carrier, Wire},
     report::{FLOOR, Missing, NATS},
     scenario::{Scenario, Shape},
     target::{Dialect, Target},
 };
 
+/// Name of our router in reports.
+const CROSSRING: &str = "crossring";
+/// Name of Crossbar.io in reports.
+const CROSSBAR: &str = "crossbar";
 /// Where programs are looked for when they are not in `PATH`.
 const SBIN: &str = "/usr/sbin";
 
@@ -43,6 +49,8 @@ enum Kind {
     Nats { program: PathBuf },
     Redis { program: PathBuf },
     Mosquitto { program: PathBuf },
+    Crossring { program: PathBuf, wire: Wire, shards: usize, engine: EngineKind },
+    Crossbar { program: PathBuf, wire: Wire },
 }
 
 /// Everybody who can take part, and who cannot.
@@ -55,19 +63,67 @@ pub(super) struct Lineup {
 
 impl Lineup {
     /// Looks around.
-    pub(super) fn find(options: &Compare, _programs: &Programs, placement: &Placement) -> Lineup {
+    pub(super) fn find(options: &Compare, programs: &Programs, placement: &Placement) -> Lineup {
         let mut lineup = Lineup { contenders: Vec::new(), missing: Vec::new() };
         let one = &placement.server;
-        let own_version = format!("crossring-perf {}", env!("CARGO_PKG_VERSION"));
-        lineup.add(FLOOR, own_version.clone(), one, Kind::Floor { engine: EngineKind::Auto });
-        if let Some(engine) = options.engine {
-            lineup.add(&format!("{FLOOR}-{engine}"), own_version, one, Kind::Floor { engine });
-        }
+        lineup.add_floors(options, one);
+        lineup.look_for_crossring(options, programs, placement);
         lineup.look_for(NATS, "nats-server", "-v", one, |program| Kind::Nats { program });
         lineup.look_for("redis", "redis-server", "--version", one, |program| Kind::Redis { program });
         lineup.look_for("mosquitto", "mosquitto", "-h", one, |program| Kind::Mosquitto { program });
+        lineup.look_for_crossbar(options, programs, one);
         lineup.keep_only(&options.systems);
         lineup
+    }
+
+    fn add_floors(&mut self, options: &Compare, processors: &[usize]) {
+        let version = format!("crossring-perf {}", env!("CARGO_PKG_VERSION"));
+        self.add(FLOOR, version.clone(), processors, Kind::Floor { engine: EngineKind::Auto });
+        if let Some(engine) = options.engine {
+            self.add(&format!("{FLOOR}-{engine}"), version, processors, Kind::Floor { engine });
+        }
+    }
+
+    fn look_for_crossring(&mut self, options: &Compare, programs: &Programs, placement: &Placement) {
+        let program = programs.crossring.canonicalize().unwrap_or_else(|_| programs.crossring.clone());
+        if !program.is_file() {
+            let reason = format!("{} is missing: build it, or name it with --crossring", program.display());
+            return self.miss(CROSSRING, reason);
+        }
+        let version = version_of(&program, "version");
+        let kind = |wire, shards, engine| Kind::Crossring { program: program.clone(), wire, shards, engine };
+        for &wire in &options.wires {
+            let name = named(CROSSRING, wire);
+            self.add(&name, version.clone(), &placement.server, kind(wire, 1, EngineKind::Auto));
+        }
+        let wire = options.wires.first().copied().unwrap_or(Wire::DEFAULT);
+        if options.two_shards {
+            let kind = kind(wire, 2, EngineKind::Auto);
+            self.add(&format!("{CROSSRING}-2-shards"), version.clone(), &placement.server_pair, kind);
+        }
+        if let Some(engine) = options.engine {
+            let kind = kind(wire, 1, engine);
+            self.add(&format!("{CROSSRING}-{engine}"), version, &placement.server, kind);
+        }
+    }
+
+    fn look_for_crossbar(&mut self, options: &Compare, programs: &Programs, processors: &[usize]) {
+        let program = programs.crossbar_venv.as_ref().map(|venv| venv.join("bin/crossbar"));
+        match program {
+            Some(program) if program.is_file() => {
+                let version = crossbar_version(&program);
+                for &wire in &options.wires {
+                    let kind = Kind::Crossbar { program: program.clone(), wire };
+                    self.add(&named(CROSSBAR, wire), version.clone(), processors, kind);
+                }
+            }
+            Some(program) => self.miss(CROSSBAR, format!("{} is missing", program.display())),
+            None => self.miss(CROSSBAR, "no --crossbar-venv and no CROSSBAR_VENV".to_owned()),
+        }
+    }
+
+    fn miss(&mut self, name: &str, reason: String) {
+        self.missing.push(Missing { name: name.to_owned(), reason });
     }
 
     fn add(&mut self, name: &str, version: String, processors: &[usize], kind: Kind) {
@@ -86,8 +142,7 @@ impl Lineup {
         match find_program(program) {
             Some(path) => self.add(name, version_of(&path, version_option), processors, kind(path)),
             None => {
-                let reason = format!("{program} is neither in PATH nor in {SBIN}");
-                self.missing.push(Missing { name: name.to_owned(), reason });
+                self.miss(name, format!("{program} is neither in PATH nor in {SBIN}"));
             }
         }
     }
@@ -111,11 +166,12 @@ impl Contender {
     }
 
     /// Prepares a start in a directory of its own below `scratch`.
-    pub(super) fn launch(&self, _programs: &Programs, scratch: &Path) -> Result<Launch, Fault> {
+    pub(super) fn launch(&self, programs: &Programs, scratch: &Path) -> Result<Launch, Fault> {
         let directory = tempfile::tempdir_in(scratch).map_err(Fault::io("temporary directory"))?.keep();
         let address = free_address()?;
-        let command = self.kind.command(&directory, address, _programs)?;
-        let target = Target { dialect: self.kind.dialect(), address: Address::Tcp(address) };
+        let command = self.kind.command(&directory, address, programs)?;
+        let resource = self.kind.resource().to_owned();
+        let target = Target { dialect: self.kind.dialect(), address: Address::Tcp(address), resource };
         Ok(Launch { command, directory, processors: self.processors.clone(), target })
     }
 }
@@ -127,6 +183,14 @@ impl Kind {
             Kind::Nats { .. } => Dialect::Nats,
             Kind::Redis { .. } => Dialect::Redis,
             Kind::Mosquitto { .. } => Dialect::Mqtt,
+            Kind::Crossring { wire, .. } | Kind::Crossbar { wire, .. } => Dialect::Wamp(*wire),
+        }
+    }
+
+    fn resource(&self) -> &'static str {
+        match self.dialect() {
+            Dialect::Wamp(Wire { carrier: Carrier::WebSocket, .. }) => "/ws",
+            _ => "",
         }
     }
 
@@ -166,6 +230,15 @@ impl Kind {
                 write(&config, &format!("listener {port} {host}\n{MOSQUITTO_OPTIONS}"))?;
                 words(program, &["-c", &config.to_string_lossy()])
             }
+            Kind::Crossring { program, wire, shards, engine } => {
+                let options = CrossringOptions { shards: *shards, engine: engine.to_string() };
+                let directory = node_directory(directory, &node_config::node(address, *wire, Some(options)))?;
+                words(program, &["start", "--cbdir", &directory, "--loglevel", "warn"])
+            }
+            Kind::Crossbar { program, wire } => {
+                let directory = node_directory(directory, &node_config::node(address, *wire, None))?;
+                words(program, &["start", "--cbdir", &directory, "--loglevel", "warn"])
+            }
         })
     }
 }
@@ -173,6 +246,32 @@ impl Kind {
 /// Anonymous clients, unbounded queues (a closed loop must not lose events), no Nagle delay.
 const MOSQUITTO_OPTIONS: &str =
     "allow_anonymous true\nmax_queued_messages 0\nmax_connections -1\nset_tcp_nodelay true\n";
+
+/// Writes `.crossbar/config.json` and returns its directory.
+fn node_directory(directory: &Path, config: &serde_json::Value) -> Result<String, Fault> {
+    let node = directory.join(".crossbar");
+    fs::create_dir(&node).map_err(Fault::io("node directory"))?;
+    write(&node.join("config.json"), &config.to_string())?;
+    Ok(node.to_string_lossy().into_owned())
+}
+
+/// The plain name for the usual wire, and the wire behind it for any other.
+fn named(system: &str, wire: Wire) -> String {
+    match wire {
+        Wire::DEFAULT => system.to_owned(),
+        wire => format!("{system} {wire}"),
+    }
+}
+
+/// Crossbar.io prints a coloured banner; its Python package says the version in plain words.
+fn crossbar_version(program: &Path) -> String {
+    const ASK: &str =
+        "import crossbar,sys;print('Crossbar.io',crossbar.__version__,'on Python',sys.version.split()[0])";
+    let python = program.with_file_name("python");
+    let asked = Command::new(python).args(["-c", ASK]).output();
+    let said = asked.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    said.ok().filter(|said| !said.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+}
 
 fn write(path: &Path, content: &str) -> Result<(), Fault> {
     fs::write(path, content).map_err(Fault::io("write a configuration"))

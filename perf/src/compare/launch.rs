@@ -147,8 +147,11 @@ mod tests {
 
     #[test]
     fn what_does_not_listen_is_not_ready() {
-        let target =
-            Target { dialect: Dialect::Floor, address: Address::Tcp(free_address().expect("a port")) };
+        let target = Target {
+            dialect: Dialect::Floor,
+            address: Address::Tcp(free_address().expect("a port")),
+            resource: String::new(),
+        };
         assert!(!accepts(&target.address));
         let child = Command::new("true").spawn().expect("true");
         let mut running = Running { child, target };
@@ -158,8 +161,11 @@ mod tests {
     #[test]
     fn dropping_ends_the_process() {
         let child = Command::new("sleep").arg("60").spawn().expect("sleep");
-        let target =
-            Target { dialect: Dialect::Floor, address: Address::Tcp(free_address().expect("a port")) };
+        let target = Target {
+            dialect: Dialect::Floor,
+            address: Address::Tcp(free_address().expect("a port")),
+            resource: String::new(),
+        };
         let process = crate::server_process::ServerProcess::new(child.id());
         drop(Running { child, target });
         assert!(!process.is_alive());

@@ -58,8 +58,9 @@ impl<P: Protocol> Caller<P> {
                 let sent = timeout(watch.patience(), self.writer.send(std::mem::take(&mut self.out))).await;
                 self.out =
                     sent.map_err(|_| Fault::TimedOut { during: "call" })?.map_err(Fault::io("call"))?;
+            } else {
+                bench.spin.lap().await;
             }
-            bench.spin.lap().await;
         }
         settle(bench, tally).await;
         Ok(watch.finish())

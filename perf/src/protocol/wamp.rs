@@ -1,0 +1,408 @@
+//! WAMP over RawSocket or WebSocket, in every serializer.
+//!
+//! Joining goes through the shared client half and the shared codec. The hot loop does not: it
+//! copies frames that the codec encoded once, puts in the next request id, and skims what comes
+//! back by length and message type.
+
+mod dialogue;
+mod skim;
+
+use std::{fmt, rc::Rc, str::FromStr};
+
+use crossring_codec::{
+    id::RequestId,
+    message::{CallOptions, Message, PublishOptions, YieldOptions, encode::encode},
+    payload::Payload,
+    serializer::{Serializer, SerializerId},
+    transport::Framing,
+    value::{Dict, Value},
+};
+
+use super::{Incoming, Protocol, ReplyTo, Role};
+use crate::{clock::write_stamp, fault::Fault, link::Link};
+
+const PROCEDURE: &str = "perf.echo";
+/// Any mask will do on a trusted loopback, but not zero: a server may skip unmasking then.
+const MASK_KEY: u32 = 0x9e37_79b9;
+/// Stands in for request ids while a template is encoded. Takes a full-width integer in every
+/// serializer and occurs nowhere else in the message.
+const MARKER: u64 = 0x0001_f0e1_d2c3_b4a5;
+
+fn topic_uri(topic: u32) -> String {
+    format!("perf.topic.{topic}")
+}
+
+/// Carrier and serializer of a WAMP connection: `rs.msgpack`, `ws.json`, `ws.cbor.batched`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wire {
+    /// RawSocket or WebSocket.
+    pub carrier: Carrier,
+    /// Never batched on RawSocket.
+    pub serializer: Serializer,
+}
+
+/// What carries WAMP messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// RawSocket.
+    RawSocket,
+    /// WebSocket.
+    WebSocket,
+}
+
+impl Wire {
+    /// RawSocket with MessagePack: what comparisons use unless told otherwise.
+    pub const DEFAULT: Wire = Wire { carrier: Carrier::RawSocket, serializer: Serializer::MESSAGE_PACK };
+
+    /// All combinations.
+    pub fn all() -> impl Iterator<Item = Wire> {
+        let carriers = [Carrier::RawSocket, Carrier::WebSocket].into_iter();
+        let wires =
+            carriers.flat_map(|carrier| Serializer::ALL.map(|serializer| Wire { carrier, serializer }));
+        wires.filter(|wire| wire.carrier == Carrier::WebSocket || !wire.serializer.batched)
+    }
+
+    fn framing(self) -> Framing {
+        match self.carrier {
+            Carrier::RawSocket => Framing::rawsocket(self.serializer.id),
+            Carrier::WebSocket => Framing::websocket_client(self.serializer),
+        }
+    }
+}
+
+impl fmt::Display for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let carrier = match self.carrier {
+            Carrier::RawSocket => "rs",
+            Carrier::WebSocket => "ws",
+        };
+        write!(f, "{carrier}.{}", self.serializer)
+    }
+}
+
+impl FromStr for Wire {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Wire, String> {
+        let known = || Wire::all().map(|wire| wire.to_string()).collect::<Vec<_>>().join(", ");
+        Wire::all().find(|wire| wire.to_string() == name).ok_or_else(|| format!("one of {}", known()))
+    }
+}
+
+/// Client side of WAMP.
+#[derive(Clone, Debug)]
+pub struct Wamp {
+    shared: Rc<Shared>,
+    next_request: u64,
+}
+
+/// What all sessions of a measurement have in common.
+#[derive(Debug)]
+struct Shared {
+    wire: Wire,
+    framing: Framing,
+    realm: String,
+    /// Request target of the WebSocket handshake.
+    resource: String,
+    payload_bytes: usize,
+    publish: Request,
+    call: Request,
+    answer: Request,
+}
+
+impl Wamp {
+    /// Sessions on `realm` whose payloads have `payload_bytes`.
+    pub fn new(wire: Wire, realm: &str, resource: &str, payload_bytes: usize) -> Result<Wamp, Fault> {
+        let serializer = wire.serializer.id;
+        let text = Value::String("x".repeat(payload_bytes));
+        let payload = Payload::from_values(serializer, &[text], &Dict::default());
+        let request = RequestId::new(MARKER).ok_or(Fault::Unsupported { operation: "marker" })?;
+        let publish = Message::Publish {
+            request,
+            options: PublishOptions::default(),
+            topic: topic_uri(0).into(),
+            payload: payload.borrowed(),
+        };
+        let call = Message::Call {
+            request,
+            options: CallOptions::default(),
+            procedure: PROCEDURE.into(),
+            payload: payload.borrowed(),
+        };
+        let answer =
+            Message::Yield { request, options: YieldOptions::default(), payload: payload.borrowed() };
+        let template = |message| Request::new(serializer, message, payload_bytes);
+        let shared = Shared {
+            wire,
+            framing: wire.framing(),
+            realm: realm.to_owned(),
+            resource: resource.to_owned(),
+            payload_bytes,
+            publish: template(&publish)?,
+            call: template(&call)?,
+            answer: template(&answer)?,
+        };
+        Ok(Wamp { shared: Rc::new(shared), next_request: 1 })
+    }
+
+    fn take_request(&mut self) -> u64 {
+        self.next_request += 1;
+        self.next_request - 1
+    }
+}
+
+impl Shared {
+    fn put_frame(&self, request: &Request, id: u64, out: &mut Vec<u8>, fill: impl FnOnce(&mut [u8])) {
+        let mark = self.framing.begin(out);
+        let payload_at = request.put(self.wire.serializer.id, id, out);
+        fill(&mut out[payload_at..payload_at + self.payload_bytes]);
+        let framed = self.framing.finish(out, mark, MASK_KEY);
+        assert!(framed.is_ok(), "payloads are at most 64 KiB, far below every framing's limit");
+    }
+}
+
+/// A message encoded once, without its request id.
+#[derive(Debug)]
+struct Request {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    /// Where in `tail` the payload begins.
+    payload_at: usize,
+}
+
+impl Request {
+    fn new(serializer: SerializerId, message: &Message<'_>, payload_bytes: usize) -> Result<Request, Fault> {
+        let failed = |what: String| Fault::Setup(format!("encode {:?}: {what}", message.message_type()));
+        let mut encoded = Vec::new();
+        encode(serializer, message, &mut encoded).map_err(|error| failed(error.to_string()))?;
+        let mut marker = Vec::new();
+        put_integer(serializer, MARKER, &mut marker);
+        let at = encoded.windows(marker.len()).position(|window| window == marker);
+        let at = at.ok_or_else(|| failed("no request id found".to_owned()))?;
+        let tail = encoded[at + marker.len()..].to_vec();
+        let payload_at = tail.len() - payload_bytes - skim::trailer_bytes(serializer);
+        Ok(Request { head: encoded[..at].to_vec(), tail, payload_at })
+    }
+
+    /// Appends the message with `id` and returns where its payload begins.
+    fn put(&self, serializer: SerializerId, id: u64, out: &mut Vec<u8>) -> usize {
+        out.extend_from_slice(&self.head);
+        put_integer(serializer, id, out);
+        let tail_at = out.len();
+        out.extend_from_slice(&self.tail);
+        tail_at + self.payload_at
+    }
+}
+
+/// Appends an integer in the shortest form, as encoders do.
+fn put_integer(serializer: SerializerId, value: u64, out: &mut Vec<u8>) {
+    // Codes of the 1, 2, 4 and 8 octet forms, and the end of the range that needs none.
+    let (codes, direct) = match serializer {
+        SerializerId::Json => return put_decimal(value, out),
+        SerializerId::MessagePack => ([0xcc, 0xcd, 0xce, 0xcf], 128),
+        SerializerId::Cbor => ([0x18, 0x19, 0x1a, 0x1b], 24),
+    };
+    match value {
+        value if value < direct => out.push(value as u8),
+        0..=0xff => out.extend_from_slice(&[codes[0], value as u8]),
+        0x100..=0xffff => {
+            out.push(codes[1]);
+            out.extend_from_slice(&(value as u16).to_be_bytes());
+        }
+        0x1_0000..=0xffff_ffff => {
+            out.push(codes[2]);
+            out.extend_from_slice(&(value as u32).to_be_bytes());
+        }
+        _ => {
+            out.push(codes[3]);
+            out.extend_from_slice(&value.to_be_bytes());
+        }
+    }
+}
+
+fn put_decimal(mut value: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            return out.extend_from_slice(&digits[at..]);
+        }
+    }
+}
+
+impl Protocol for Wamp {
+    async fn join(&mut self, link: &mut Link, role: Role) -> Result<(), Fault> {
+        dialogue::join(&self.shared, link, role).await
+    }
+
+    async fn leave(&mut self, link: &mut Link) -> Result<(), Fault> {
+        dialogue::leave(&self.shared, link).await
+    }
+
+    fn publish(&mut self, stamp_ns: u64, out: &mut Vec<u8>) {
+        let id = self.take_request();
+        self.shared.put_frame(&self.shared.publish, id, out, |payload| write_stamp(payload, stamp_ns));
+    }
+
+    fn call(&mut self, stamp_ns: u64, out: &mut Vec<u8>) {
+        let id = self.take_request();
+        self.shared.put_frame(&self.shared.call, id, out, |payload| write_stamp(payload, stamp_ns));
+    }
+
+    fn answer(&mut self, reply_to: ReplyTo<'_>, payload: &[u8], out: &mut Vec<u8>) {
+        let ReplyTo::Request(id) = reply_to else { return };
+        self.shared.put_frame(&self.shared.answer, id, out, |echo| echo.copy_from_slice(payload));
+    }
+
+    fn skim(&mut self, bytes: &[u8], on: &mut impl FnMut(Incoming<'_>)) -> Result<usize, Fault> {
+        let messages = skim::Messages {
+            serializer: self.shared.wire.serializer,
+            payload_bytes: self.shared.payload_bytes,
+        };
+        match self.shared.wire.carrier {
+            Carrier::RawSocket => skim::rawsocket(bytes, messages, on),
+            Carrier::WebSocket => skim::websocket(bytes, messages, on),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crossring_codec::{
+        id::{PublicationId, RegistrationId, SubscriptionId},
+        message::{EventDetails, InvocationDetails, ResultDetails, decode::decode},
+        transport::{Incoming as Transported, RawSocketServerOptions, Transport, WebSocketServerOptions},
+    };
+
+    use super::*;
+    use crate::protocol::testing::skim_every_cut;
+
+    const PAYLOAD_BYTES: usize = 20;
+
+    fn wamp(wire: Wire) -> Wamp {
+        Wamp::new(wire, "realm1", "/ws", PAYLOAD_BYTES).expect("encodable")
+    }
+
+    /// A server that has shaken hands with `wire`, and how it frames.
+    fn server(wire: Wire) -> (Transport, Framing) {
+        let mut request = Vec::new();
+        let (mut server, framing) = match wire.carrier {
+            Carrier::RawSocket => (
+                Transport::accept_rawsocket(&RawSocketServerOptions::default()),
+                Framing::rawsocket(wire.serializer.id),
+            ),
+            Carrier::WebSocket => (
+                Transport::accept_websocket(&Arc::new(WebSocketServerOptions::default())),
+                Framing::websocket_server(wire.serializer),
+            ),
+        };
+        drop(dialogue::dial(&wamp(wire).shared, &mut request).expect("a client"));
+        let (mut consumed, mut scratch) = (0, Vec::new());
+        while server.next(&request, &mut consumed, &mut scratch).expect("a handshake").is_some() {}
+        assert_eq!(consumed, request.len());
+        (server, framing)
+    }
+
+    fn received(wire: Wire, bytes: &[u8]) -> Vec<Message<'static>> {
+        let (mut server, _) = server(wire);
+        let (mut consumed, mut scratch, mut messages) = (0, Vec::new(), Vec::new());
+        while let Some(incoming) = server.next(bytes, &mut consumed, &mut scratch).expect("valid frames") {
+            if let Transported::Message(octets) = incoming {
+                messages.push(decode(wire.serializer.id, octets).expect("valid messages").into_owned());
+            }
+        }
+        messages
+    }
+
+    #[test]
+    fn publishes_and_calls_are_what_the_codec_reads() {
+        for wire in Wire::all() {
+            let mut wamp = wamp(wire);
+            let mut out = Vec::new();
+            (0..300).for_each(|stamp_ns| wamp.publish(stamp_ns, &mut out));
+            wamp.call(300, &mut out);
+            let messages = received(wire, &out);
+            assert_eq!(messages.len(), 301, "{wire}");
+            for (index, message) in messages.iter().enumerate() {
+                let (Message::Publish { request, payload, .. } | Message::Call { request, payload, .. }) =
+                    message
+                else {
+                    panic!("{wire}: {message:?}");
+                };
+                assert_eq!(request.get(), index as u64 + 1);
+                let text = format!("{index:016x}xxxx");
+                assert_eq!(payload.arguments().expect("a list"), [Value::String(text)], "{wire}");
+            }
+        }
+    }
+
+    #[test]
+    fn answers_carry_id_and_payload_of_the_invocation() {
+        for wire in Wire::all() {
+            let mut out = Vec::new();
+            wamp(wire).answer(ReplyTo::Request(70_000), &[b'e'; PAYLOAD_BYTES], &mut out);
+            let messages = received(wire, &out);
+            let [Message::Yield { request, payload, .. }] = messages.as_slice() else {
+                panic!("{messages:?}")
+            };
+            assert_eq!(request.get(), 70_000);
+            assert_eq!(payload.arguments().expect("a list"), [Value::String("e".repeat(PAYLOAD_BYTES))]);
+        }
+    }
+
+    fn sent_by_a_router(serializer: SerializerId) -> Vec<Message<'static>> {
+        let text = |letter: &str| {
+            let text = Value::String(letter.repeat(PAYLOAD_BYTES));
+            Payload::from_values(serializer, &[text], &Dict::default())
+        };
+        let id = |value| RequestId::new(value).expect("an id");
+        vec![
+            Message::Event {
+                subscription: SubscriptionId::new(7).expect("an id"),
+                publication: PublicationId::new(1 << 52).expect("an id"),
+                details: EventDetails::default(),
+                payload: text("a"),
+            },
+            Message::Published { request: id(3), publication: PublicationId::new(9).expect("an id") },
+            Message::Result { request: id(200), details: ResultDetails::default(), payload: text("b") },
+            Message::Invocation {
+                request: id(65_536),
+                registration: RegistrationId::new(5).expect("an id"),
+                details: InvocationDetails::default(),
+                payload: text("c"),
+            },
+        ]
+    }
+
+    #[test]
+    fn incoming_messages_survive_every_cut() {
+        for wire in Wire::all() {
+            let (_, framing) = server(wire);
+            let mut stream = Vec::new();
+            for message in sent_by_a_router(wire.serializer.id) {
+                let mark = framing.begin(&mut stream);
+                encode(wire.serializer.id, &message, &mut stream).expect("encodable");
+                framing.finish(&mut stream, mark, 0).expect("short");
+            }
+            let found = skim_every_cut(&wamp(wire), &stream);
+            let found: Vec<_> = found.iter().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+            let payload = |letter: &str| letter.repeat(PAYLOAD_BYTES);
+            let request = format!("Request(65536) {}", payload("c"));
+            assert_eq!(found, [payload("a"), payload("b"), request], "{wire}");
+        }
+    }
+
+    #[test]
+    fn wires_round_trip_by_name() {
+        assert_eq!(Wire::all().count(), 9);
+        for wire in Wire::all() {
+            assert_eq!(wire.to_string().parse(), Ok(wire));
+        }
+        assert!("rs.json.batched".parse::<Wire>().is_err());
+    }
+}

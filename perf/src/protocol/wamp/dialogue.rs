@@ -1,0 +1,138 @@
+//! Joining and leaving, through the client half and the transports of the router itself.
+
+use crossring_codec::{
+    message::{
+        ClientRoles, CloseDetails, Features, HelloDetails, Message, RegisterOptions, SubscribeOptions,
+        decode::decode, encode::encode,
+    },
+    transport::{Incoming, RawSocketClientOptions, Transport, TransportError, WebSocketLimits, WebSocketUrl},
+};
+use crossring_router::client::{ClientEvent, ClientSession};
+
+use super::{Carrier, MASK_KEY, PROCEDURE, Role, Shared, topic_uri};
+use crate::{fault::Fault, link::Link, protocol::FRAME_BYTES_MAX};
+
+/// Joins and does what the role needs. Returns as soon as the last answer has come; whatever
+/// follows it stays in the link, to be skimmed.
+pub(super) async fn join(shared: &Shared, link: &mut Link, role: Role) -> Result<(), Fault> {
+    let mut request = Vec::new();
+    let transport = dial(shared, &mut request)?;
+    let mut dialogue =
+        Dialogue { shared, link, transport, session: ClientSession::new(), scratch: Vec::new() };
+    dialogue.link.writer.send(request).await.map_err(Fault::io("handshake"))?;
+    dialogue.wait_until_open().await?;
+    let details = HelloDetails { roles: ClientRoles::all(Features::default()), ..HelloDetails::default() };
+    let hello = dialogue.session.hello(Some(shared.realm.as_str().into()), details);
+    dialogue.send(hello.map_err(refused)?).await?;
+    dialogue.wait_for("HELLO", |event| matches!(event, ClientEvent::Welcome { .. })).await?;
+    match role {
+        Role::Subscriber(topic) => {
+            let request = dialogue.session.subscribe(topic_uri(topic), SubscribeOptions::default());
+            dialogue.send(request.map_err(refused)?.message).await?;
+            dialogue.wait_for("SUBSCRIBE", |event| matches!(event, ClientEvent::Subscribed { .. })).await
+        }
+        Role::Callee => {
+            let request = dialogue.session.register(PROCEDURE, RegisterOptions::default());
+            dialogue.send(request.map_err(refused)?.message).await?;
+            dialogue.wait_for("REGISTER", |event| matches!(event, ClientEvent::Registered { .. })).await
+        }
+        Role::Publisher | Role::Caller | Role::Idle => Ok(()),
+    }
+}
+
+/// Says GOODBYE and waits for the router's.
+pub(super) async fn leave(shared: &Shared, link: &mut Link) -> Result<(), Fault> {
+    let goodbye =
+        Message::Goodbye { details: CloseDetails::default(), reason: "wamp.close.close_realm".into() };
+    let frame = framed(shared, &goodbye)?;
+    // Whatever frame it is that comes, it is the answer: an idle session gets nothing else.
+    link.ask("GOODBYE", frame, |bytes| Ok((!bytes.is_empty()).then_some((bytes.len(), ())))).await
+}
+
+/// Starts the handshake of the wire's carrier.
+pub(super) fn dial(shared: &Shared, out: &mut Vec<u8>) -> Result<Transport, Fault> {
+    let serializer = shared.wire.serializer;
+    match shared.wire.carrier {
+        Carrier::RawSocket => {
+            let options = RawSocketClientOptions { message_size_max: FRAME_BYTES_MAX };
+            Ok(Transport::dial_rawsocket(serializer.id, &options, out))
+        }
+        Carrier::WebSocket => {
+            let url = format!("ws://localhost{}", shared.resource);
+            let url = WebSocketUrl::parse(&url).map_err(|_| Fault::Setup(format!("not a URL: {url}")))?;
+            let limits = WebSocketLimits::default();
+            Ok(Transport::dial_websocket(&url, &[serializer], &limits, u64::from(MASK_KEY), out))
+        }
+    }
+}
+
+fn framed(shared: &Shared, message: &Message<'_>) -> Result<Vec<u8>, Fault> {
+    let mut out = Vec::new();
+    let mark = shared.framing.begin(&mut out);
+    let encoded = encode(shared.wire.serializer.id, message, &mut out);
+    encoded.map_err(|error| Fault::Setup(format!("encode {:?}: {error}", message.message_type())))?;
+    shared.framing.finish(&mut out, mark, MASK_KEY).map_err(|error| Fault::Setup(error.to_string()))?;
+    Ok(out)
+}
+
+fn refused(refusal: crossring_router::client::ClientRefusal) -> Fault {
+    Fault::Setup(refusal.to_string())
+}
+
+struct Dialogue<'a> {
+    shared: &'a Shared,
+    link: &'a mut Link,
+    transport: Transport,
+    session: ClientSession,
+    scratch: Vec<u8>,
+}
+
+impl Dialogue<'_> {
+    async fn send(&mut self, message: Message<'_>) -> Result<(), Fault> {
+        let frame = framed(self.shared, &message)?;
+        self.link.writer.send(frame).await.map(drop).map_err(Fault::io("send"))
+    }
+
+    async fn wait_until_open(&mut self) -> Result<(), Fault> {
+        let Dialogue { link, transport, scratch, .. } = self;
+        link.reader
+            .expect_from("handshake", |bytes, consumed| {
+                while let Some(incoming) = transport.next(bytes, consumed, scratch).map_err(broken)? {
+                    if matches!(incoming, Incoming::Opened { .. }) {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            })
+            .await
+    }
+
+    async fn wait_for(
+        &mut self,
+        during: &'static str,
+        is_wanted: fn(&ClientEvent<'_>) -> bool,
+    ) -> Result<(), Fault> {
+        let serializer = self.shared.wire.serializer.id;
+        let Dialogue { link, transport, session, scratch, .. } = self;
+        link.reader
+            .expect_from(during, |bytes, consumed| {
+                while let Some(incoming) = transport.next(bytes, consumed, scratch).map_err(broken)? {
+                    let Incoming::Message(octets) = incoming else { continue };
+                    let message = decode(serializer, octets).map_err(|_| Fault::malformed("WAMP", octets))?;
+                    let event = session.receive(message).map_err(|_| Fault::malformed("WAMP", octets))?;
+                    if is_wanted(&event) {
+                        return Ok(true);
+                    }
+                    if matches!(event, ClientEvent::Aborted { .. } | ClientEvent::Error { .. }) {
+                        return Err(Fault::refused(during, octets));
+                    }
+                }
+                Ok(false)
+            })
+            .await
+    }
+}
+
+fn broken(error: TransportError) -> Fault {
+    Fault::Setup(format!("transport: {error}"))
+}
