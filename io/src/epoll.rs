@@ -95,7 +95,7 @@ impl Epoll {
             self.try_send(id, events);
         }
         self.sending = sending;
-        if self.lingering.front().is_some_and(|(deadline, _)| *deadline <= self.now) {
+        if !self.lingering.is_empty() {
             self.end_lingering();
         }
         self.tell_finished(events);
@@ -132,9 +132,10 @@ impl Epoll {
         }
     }
 
+    /// Ends what waited long enough and forgets what ended before.
     fn end_lingering(&mut self) {
         while let Some((deadline, id)) = self.lingering.front().copied() {
-            if deadline > self.now {
+            if deadline > self.now && self.connections.get(id).is_some() {
                 return;
             }
             self.lingering.pop_front();

@@ -121,7 +121,7 @@ impl SimEngine {
 
     fn expire(&mut self) {
         while let Some((deadline, id)) = self.lingering.front().copied() {
-            if deadline > self.now {
+            if deadline > self.now && self.links.get(id).is_some() {
                 break;
             }
             self.lingering.pop_front();

@@ -109,7 +109,7 @@ impl Ring {
         if !self.starving.is_empty() {
             self.feed_starving();
         }
-        if self.lingering.front().is_some_and(|(deadline, _)| *deadline <= self.now) {
+        if !self.lingering.is_empty() {
             self.end_lingering();
         }
         if self.accept_again.is_some_and(|again| again <= self.now) {
@@ -150,9 +150,10 @@ impl Ring {
         }
     }
 
+    /// Ends what waited long enough and forgets what ended before.
     fn end_lingering(&mut self) {
         while let Some((deadline, id)) = self.lingering.front().copied() {
-            if deadline > self.now {
+            if deadline > self.now && self.connections.get(id).is_some() {
                 return;
             }
             self.lingering.pop_front();

@@ -68,7 +68,8 @@ fn receives_multishot(mut ring: Ring) -> Result<(), Refusal> {
     let mut events = Vec::new();
     let deadline = ring.now().after_ns(PROBE_TIMEOUT_NS);
     while events.is_empty() && ring.now() < deadline {
-        ring.poll(&mut events, Wait::until(deadline)).map_err(|_| refuse())?;
+        ring.poll(&mut events, Wait::until(deadline))
+            .map_err(|fault| Refusal::of_setup(&std::io::Error::from_raw_os_error(fault.errno)))?;
     }
     match events.pop() {
         Some(Event::Received { buffer, .. }) => {
