@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Data threads; overrides controller.options.shards.
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=SHARDS_MAX))]
     shards: Option<u16>,
     /// Kernel interface for sockets; overrides controller.options.engine.
     #[arg(long, value_enum)]
@@ -42,6 +42,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SECONDS")]
     shutdownafter: Option<u64>,
 }
+
+const SHARDS_MAX: i64 = crossring_router::address::SHARDS_MAX as i64;
 
 /// Spellings of [`EngineChoice`] on the command line.
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -80,6 +82,10 @@ fn start(arguments: &Arguments, node_directory: &Path) -> Result<u8, String> {
         arguments.color,
         log_target(arguments, node_directory)?,
     )?;
+    match &file {
+        Some(file) => tracing::info!("node configuration: {}", file.display()),
+        None => tracing::info!("no configuration in {}: the default node", node_directory.display()),
+    }
     log_remarks(&checked);
     let stop_after = arguments.shutdownafter.map(Duration::from_secs);
     Ok(crate::node::run(&overridden(checked.node, arguments, node_directory), stop_after))

@@ -1,5 +1,6 @@
 //! The commands of the real binary on real node directories: what they print and their exit codes.
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -213,4 +214,54 @@ fn the_guide_holds_the_reference_of_all_commands() {
     for word in all_command_words() {
         assert!(reference_markdown().contains(&word), "{word}");
     }
+}
+
+/// A node with one Unix socket, so that no port of the host is needed.
+const UNIX_NODE: &str = "version: 2\nworkers:\n  - type: router\n    realms: [{name: realm1}]\n    transports:\n      \
+                         - {type: rawsocket, endpoint: {type: unix, path: s}}\n";
+
+#[test]
+fn a_node_starts_once_and_stops_cleanly() {
+    let directory = directory();
+    std::fs::write(directory.path().join("config.yaml"), UNIX_NODE).expect("written");
+    let mut node = Command::new(env!("CARGO_BIN_EXE_crossring"))
+        .args(["start", "--cbdir", ".", "--shards", "1", "--logformat", "none"])
+        .current_dir(directory.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut log = BufReader::new(node.stderr.take().expect("a pipe")).lines();
+    let is_listening = |line: Result<String, _>| line.is_ok_and(|line: String| line.contains("listening on"));
+    assert!(log.any(is_listening), "the node ended early");
+    let pid_file = std::fs::read_to_string(directory.path().join("node.pid")).expect("the file is there");
+    let document: serde_json::Value = serde_json::from_str(&pid_file).expect("JSON");
+    assert_eq!(document["pid"], node.id());
+    assert_eq!(document["options"]["command"], "start");
+    check(directory.path(), &["status", "--cbdir", "."], 0, &["Status is RUNNING"]);
+    check(directory.path(), &["start", "--cbdir", "."], 1, &["already running"]);
+    check(directory.path(), &["stop", "--cbdir", "."], 0, &["exited gracefully"]);
+    assert_eq!(node.wait().expect("it ended").code(), Some(0));
+    assert!(!directory.path().join("node.pid").exists());
+}
+
+#[test]
+fn a_node_stops_by_itself_and_logs_to_a_file() {
+    let directory = directory();
+    std::fs::write(directory.path().join("config.yaml"), UNIX_NODE).expect("written");
+    let start = [
+        "start",
+        "--cbdir",
+        ".",
+        "--shards",
+        "1",
+        "--shutdownafter",
+        "1",
+        "--logtofile",
+        "--logformat",
+        "json",
+    ];
+    check(directory.path(), &start, 0, &[]);
+    let log = std::fs::read_to_string(directory.path().join("node.log")).expect("a log");
+    assert!(log.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{log}");
+    assert!(log.contains("listening on"), "{log}");
 }

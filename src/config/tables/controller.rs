@@ -80,8 +80,8 @@ static OPTIONS: Table = Table {
     rules: &[],
 };
 
-/// Most data threads of one node: the width of a shard number in identifiers.
-const SHARDS_MAX: i64 = 256;
+/// Most data threads of one node.
+const SHARDS_MAX: i64 = crossring_router::address::SHARDS_MAX as i64;
 
 const ENGINES: &[Choice] = &[choice("auto"), choice("io_uring"), choice("epoll")];
 const SLOW_CONSUMER: &[Choice] = &[choice("drop_events"), choice("close_session")];
