@@ -1,0 +1,157 @@
+//! Bugs put in on purpose, outside the router, to see that the checkers find them.
+
+use crossring_router::address::ShardId;
+use crossring_router::letter::{Lane, Letter};
+
+use crate::rng::SeededRng;
+
+/// A bug to put in.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Bug {
+    /// Two publications, or two calls, overtake each other on a lane.
+    ReorderLane,
+    /// The registry takes a shard for informed before it is: SUBSCRIBED and REGISTERED leave too early.
+    EarlyAcknowledgement,
+    /// The acknowledgement of a shard does not reach the registry.
+    LoseAcknowledgement,
+    /// A publication gets lost between shards.
+    LosePublication,
+    /// An answer to a call arrives twice.
+    DuplicateAnswer,
+    /// The registry does not learn that a session has left.
+    ForgetLeave,
+    /// A shard does not learn that a callee has left.
+    StaleCallee,
+    /// An EVENT follows UNSUBSCRIBED.
+    LateEvent,
+    /// An EVENT is sent twice.
+    DuplicateEvent,
+    /// An EVENT reaches another session than it is for.
+    MisdirectedEvent,
+    /// A full queue drops an EVENT without counting it.
+    UncountedDrop,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Bug; 11] = [
+        Bug::ReorderLane,
+        Bug::EarlyAcknowledgement,
+        Bug::LoseAcknowledgement,
+        Bug::LosePublication,
+        Bug::DuplicateAnswer,
+        Bug::ForgetLeave,
+        Bug::StaleCallee,
+        Bug::LateEvent,
+        Bug::DuplicateEvent,
+        Bug::MisdirectedEvent,
+        Bug::UncountedDrop,
+    ];
+
+    /// The name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Bug::ReorderLane => "reorder-lane",
+            Bug::EarlyAcknowledgement => "early-acknowledgement",
+            Bug::LoseAcknowledgement => "lose-interest-ack",
+            Bug::LosePublication => "lose-publication",
+            Bug::DuplicateAnswer => "duplicate-answer",
+            Bug::ForgetLeave => "forget-leave",
+            Bug::StaleCallee => "stale-callee",
+            Bug::LateEvent => "late-event",
+            Bug::DuplicateEvent => "duplicate-event",
+            Bug::MisdirectedEvent => "misdirected-event",
+            Bug::UncountedDrop => "uncounted-drop",
+        }
+    }
+
+    /// Reads the name on the command line.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|bug| bug.name() == name)
+    }
+}
+
+/// What becomes of a letter.
+#[derive(Debug)]
+pub enum Fate {
+    /// It is delivered.
+    Sent(Letter),
+    /// It is delivered, but takes the place of the one before it.
+    Swapped(Letter),
+    /// It is delivered twice.
+    Doubled(Letter),
+    /// It is delivered, and its receiver seems to have acknowledged it at once.
+    Acknowledged(Letter, u64),
+    /// It is lost.
+    Lost,
+}
+
+/// Puts a bug into the mail.
+#[derive(Debug)]
+pub struct Saboteur {
+    bug: Option<Bug>,
+    rng: SeededRng,
+    /// Tickets acknowledged in the name of a shard, whose own acknowledgement is to be swallowed.
+    forged: Vec<(ShardId, u64)>,
+}
+
+impl Saboteur {
+    /// One that puts in `bug`, or none.
+    pub const fn new(bug: Option<Bug>, rng: SeededRng) -> Self {
+        Self { bug, rng, forged: Vec::new() }
+    }
+
+    /// The bug.
+    pub const fn bug(&self) -> Option<Bug> {
+        self.bug
+    }
+
+    /// Whether to strike now, at an opportunity that comes `often`.
+    pub fn strikes(&mut self, bug: Bug, per_mille: u32) -> bool {
+        self.bug == Some(bug) && self.rng.chance(per_mille)
+    }
+
+    /// Decides about a letter.
+    pub fn inspect(&mut self, from: ShardId, to: ShardId, letter: Letter) -> Fate {
+        let Some(bug) = self.bug else { return Fate::Sent(letter) };
+        match (bug, &letter) {
+            (Bug::ReorderLane, Letter::Publication(_) | Letter::Call(_)) if self.rng.chance(300) => {
+                Fate::Swapped(letter)
+            }
+            (
+                Bug::EarlyAcknowledgement,
+                Letter::AddInterest { ticket, .. } | Letter::AddCallee { ticket, .. },
+            ) => {
+                let ticket = *ticket;
+                self.forged.push((to, ticket));
+                Fate::Acknowledged(letter, ticket)
+            }
+            (Bug::EarlyAcknowledgement, Letter::Acknowledge { ticket }) => {
+                match self.forged.iter().position(|forged| *forged == (from, *ticket)) {
+                    Some(index) => {
+                        self.forged.swap_remove(index);
+                        Fate::Lost
+                    }
+                    None => Fate::Sent(letter),
+                }
+            }
+            (Bug::LoseAcknowledgement, Letter::Acknowledge { .. })
+            | (Bug::LosePublication, Letter::Publication(_))
+            | (Bug::StaleCallee, Letter::RemoveCallee { .. })
+            | (Bug::ForgetLeave, Letter::Leave { .. }) => self.lose_some(letter),
+            (Bug::DuplicateAnswer, Letter::Result { .. } | Letter::Error { .. }) if self.rng.chance(200) => {
+                Fate::Doubled(letter)
+            }
+            _ => Fate::Sent(letter),
+        }
+    }
+
+    fn lose_some(&mut self, letter: Letter) -> Fate {
+        if self.rng.chance(100) { Fate::Lost } else { Fate::Sent(letter) }
+    }
+}
+
+/// Whether two neighbours on a lane may be swapped so that a rule is broken: same lane, same kind.
+pub fn may_swap(first: &Letter, second: &Letter) -> bool {
+    first.lane() == Lane::Data && std::mem::discriminant(first) == std::mem::discriminant(second)
+}

@@ -1,0 +1,45 @@
+//! The rules of the specification, each told apart so that a broken one is named.
+
+mod accounting;
+pub mod agreement;
+mod calls;
+mod delivery;
+mod isolation;
+mod ordering;
+mod sessions;
+
+use crate::model::Model;
+use crate::observation::Observation;
+
+/// A broken rule: the checker, and what happened.
+pub type Fault = (&'static str, String);
+
+/// All checkers that watch a run.
+#[derive(Debug, Default)]
+pub struct Checkers {
+    sessions: sessions::Sessions,
+    ordering: ordering::Ordering,
+    isolation: isolation::Isolation,
+    delivery: delivery::Delivery,
+    calls: calls::Calls,
+    accounting: accounting::Accounting,
+}
+
+impl Checkers {
+    /// Shows what happened to every checker. The model does not know of it yet.
+    pub fn check(&mut self, model: &Model, observation: &Observation<'_>) -> Result<(), Fault> {
+        self.ordering.check(model, observation).map_err(|text| ("ordering", text))?;
+        self.sessions.check(model, observation).map_err(|text| ("sessions", text))?;
+        self.isolation.check(model, observation).map_err(|text| ("isolation", text))?;
+        self.delivery.check(model, observation).map_err(|text| ("delivery", text))?;
+        self.calls.check(model, observation).map_err(|text| ("calls", text))?;
+        self.accounting.check(observation).map_err(|text| ("accounting", text))
+    }
+
+    /// Everything has come to rest.
+    pub fn rest(&self, model: &Model) -> Result<(), Fault> {
+        self.delivery.rest(model).map_err(|text| ("delivery", text))?;
+        self.calls.rest(model).map_err(|text| ("calls", text))?;
+        self.sessions.rest(model).map_err(|text| ("sessions", text))
+    }
+}

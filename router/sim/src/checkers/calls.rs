@@ -1,0 +1,223 @@
+//! Calls: one final answer each, parts only before it and only if asked for, the right callee, the answer it gave, and no
+//! error without a reason.
+
+use std::collections::BTreeMap;
+
+use crossring_codec::id::{RegistrationId, RequestId};
+use crossring_codec::message::{ErrorDetails, InvocationPolicy, Message, MessageType, ResultDetails};
+use crossring_codec::payload::Payload;
+use crossring_codec::uri::well_known;
+
+use crate::model::{Call, Expected, Model, PendingKind, Registration, Session, SessionIndex};
+use crate::observation::{Observation, Peer};
+use crate::tag::Tag;
+use crate::workload::answer::CALLEE_ERROR;
+
+/// Counts the parts that callers have seen, by the tag of the call.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    parts_sent: BTreeMap<usize, u32>,
+    /// Callees whose answer was too large, or whose INVOCATION was: the router answers in their place.
+    refused: BTreeMap<usize, ()>,
+}
+
+impl Calls {
+    pub(super) fn check(&mut self, model: &Model, observation: &Observation<'_>) -> Result<(), String> {
+        match observation {
+            Observation::Emitted { peer, message } => self.emitted(model, *peer, message),
+            Observation::Dropped { message, .. } => {
+                self.dropped(message);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// No call of a session that has stayed waits for an answer.
+    #[expect(clippy::unused_self, reason = "all checkers look the same")]
+    pub(super) fn rest(&self, model: &Model) -> Result<(), String> {
+        for session in model.live.iter().map(|index| &model.sessions[*index]).filter(|session| session.honest)
+        {
+            for pending in &session.requests {
+                if let PendingKind::Call(number) = pending.kind {
+                    return Err(format!(
+                        "call #{number} ({}) of p{} is never answered",
+                        pending.request, session.peer.0
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn dropped(&mut self, message: &Message<'_>) {
+        let (Message::Invocation { payload, .. }
+        | Message::Result { payload, .. }
+        | Message::Error { payload, .. }) = message
+        else {
+            return;
+        };
+        if let Some(tag) = Tag::read(payload) {
+            self.refused.insert(tag.number, ());
+        }
+    }
+
+    fn emitted(&mut self, model: &Model, peer: Peer, message: &Message<'_>) -> Result<(), String> {
+        let Some(index) = model.peer(peer).and_then(|record| record.session) else { return Ok(()) };
+        let session = &model.sessions[index];
+        match message {
+            Message::Invocation { registration, payload, .. } => {
+                invocation(model, index, *registration, payload)
+            }
+            Message::Registered { request, .. } => registered(model, index, *request),
+            Message::Result { request, details, payload } if session.honest => {
+                self.result(model, session, *request, details, payload)
+            }
+            Message::Error { request_type: MessageType::Call, request, error, payload, details }
+                if session.honest =>
+            {
+                self.error(model, session, *request, error, payload, details)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn result(
+        &mut self,
+        model: &Model,
+        session: &Session,
+        request: RequestId,
+        details: &ResultDetails<'_>,
+        payload: &Payload<'_>,
+    ) -> Result<(), String> {
+        let Some((number, call)) = pending_call(model, session, request) else { return Ok(()) };
+        let context = || format!("RESULT of call #{number} for p{}", session.peer.0);
+        let Some((callee, _)) = call.invoked else { return Err(format!("{} without INVOCATION", context())) };
+        if !model.sessions[callee].honest {
+            return Ok(());
+        }
+        let tag = Tag::read(payload).filter(|tag| tag.number == number);
+        let Some(tag) = tag else { return Err(format!("{} that the callee did not give", context())) };
+        if details.progress {
+            if !call.receive_progress {
+                return Err(format!("{}: progress that nobody asked for", context()));
+            }
+            let sent = self.parts_sent.entry(number).or_default();
+            if tag.part != *sent || *sent >= call.parts_given {
+                return Err(format!("{}: part {} instead of {sent}", context(), tag.part));
+            }
+            *sent += 1;
+        } else if !call.answered {
+            return Err(format!("{} before the callee answered", context()));
+        }
+        Ok(())
+    }
+
+    fn error(
+        &self,
+        model: &Model,
+        session: &Session,
+        request: RequestId,
+        error: &str,
+        payload: &Payload<'_>,
+        details: &ErrorDetails<'_>,
+    ) -> Result<(), String> {
+        let Some((number, call)) = pending_call(model, session, request) else { return Ok(()) };
+        if model.call(number).is_none() || matches!(expected(session, request), Expected::Error(_)) {
+            return Ok(()); // the right one, says the checker of sessions
+        }
+        let by_callee = call.invoked.is_some_and(|(callee, _)| {
+            call.answered
+                && (!model.sessions[callee].honest || error == CALLEE_ERROR && is_of(payload, number))
+        });
+        let reason = match error {
+            well_known::NO_SUCH_PROCEDURE => call.invoked.is_none() && !has_stayed(model, call),
+            well_known::CANCELED => call.cancelled || call.callee_left,
+            well_known::PAYLOAD_SIZE_EXCEEDED => self.refused.contains_key(&number),
+            well_known::MAX_CONCURRENCY_REACHED => call.invoked.is_none() && has_limits(model, call),
+            _ => false,
+        };
+        if by_callee || reason || (call.returned && call.invoked.is_none()) {
+            return Ok(());
+        }
+        Err(format!(
+            "call #{number} ({}) of p{} gets {error} without a reason ({:?})",
+            call.procedure, session.peer.0, details.message
+        ))
+    }
+}
+
+fn expected(session: &Session, request: RequestId) -> Expected {
+    session.pending(MessageType::Call, request).map_or(Expected::Either, |pending| pending.expected)
+}
+
+fn is_of(payload: &Payload<'_>, number: usize) -> bool {
+    Tag::read(payload).is_some_and(|tag| tag.number == number)
+}
+
+fn pending_call<'a>(model: &'a Model, session: &Session, request: RequestId) -> Option<(usize, &'a Call)> {
+    let PendingKind::Call(number) = session.pending(MessageType::Call, request)?.kind else { return None };
+    Some((number, model.call(number)?))
+}
+
+/// A call goes to one callee, and not to one that has to stand back behind a better registration.
+fn invocation(
+    model: &Model,
+    callee: SessionIndex,
+    registration: RegistrationId,
+    payload: &Payload<'_>,
+) -> Result<(), String> {
+    let Some(number) = Tag::read(payload).map(|tag| tag.number) else { return Ok(()) };
+    let (Some(call), Some(held)) = (model.call(number), model.sessions[callee].registration(registration))
+    else {
+        return Ok(());
+    };
+    let peer = model.sessions[callee].peer.0;
+    if let Some((other, _)) = call.invoked {
+        let other = model.sessions[other].peer.0;
+        return Err(format!("call #{number} reached p{other} and p{peer}"));
+    }
+    let better = staying(model, call).find(|better| better.key.precedence() > held.key.precedence());
+    match better {
+        Some(better) => Err(format!("call #{number} reached {:?} instead of {:?}", held.key, better.key)),
+        None => Ok(()),
+    }
+}
+
+/// A registration that is not shared has one callee, a shared one has one policy.
+fn registered(model: &Model, callee: SessionIndex, request: RequestId) -> Result<(), String> {
+    let session = &model.sessions[callee];
+    let Some(pending) = session.pending(MessageType::Register, request) else { return Ok(()) };
+    let PendingKind::Register(wanted) = &pending.kind else { return Ok(()) };
+    let others = model.live.iter().map(|index| &model.sessions[*index]);
+    for other in others.filter(|other| other.realm == session.realm && other.id != session.id) {
+        let same = other.registrations.iter().find(|held| held.key == wanted.key && !held.leaving);
+        let Some(same) = same else { continue };
+        if same.invoke != wanted.invoke || wanted.invoke == InvocationPolicy::Single {
+            let (peer, other) = (session.peer.0, other.peer.0);
+            return Err(format!("p{peer} shares {:?} with p{other}", wanted.key));
+        }
+    }
+    Ok(())
+}
+
+/// The registrations that were there when the call came and are there still.
+fn staying<'a>(model: &'a Model, call: &'a Call) -> impl Iterator<Item = &'a Registration> {
+    call.candidates.iter().filter_map(|(session, instance)| {
+        let session = &model.sessions[*session];
+        let held = session.registrations.iter().find(|held| held.instance == *instance);
+        held.filter(|held| session.live && !held.leaving)
+    })
+}
+
+fn has_stayed(model: &Model, call: &Call) -> bool {
+    staying(model, call).next().is_some()
+}
+
+fn has_limits(model: &Model, call: &Call) -> bool {
+    call.candidates.iter().any(|(session, instance)| {
+        let registrations = &model.sessions[*session].registrations;
+        let held = registrations.iter().find(|held| held.instance == *instance);
+        held.is_none_or(|held| held.concurrency.is_some())
+    })
+}

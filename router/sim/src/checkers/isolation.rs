@@ -1,0 +1,122 @@
+//! Nobody gets what is not for him: realms, permissions, black- and whitelists, disclosure, payloads.
+
+use crossring_codec::message::{EventDetails, InvocationDetails, Message};
+use crossring_codec::payload::Payload;
+use crossring_codec::uri::Match;
+
+use crate::model::{Call, Expected, Key, Model, Publication, Session};
+use crate::observation::Observation;
+use crate::realm::Action;
+use crate::tag::Tag;
+
+/// Holds nothing: the model knows all.
+#[derive(Debug, Default)]
+pub(super) struct Isolation;
+
+impl Isolation {
+    #[expect(clippy::unused_self, reason = "all checkers look the same")]
+    pub(super) fn check(&self, model: &Model, observation: &Observation<'_>) -> Result<(), String> {
+        let (Observation::Emitted { peer, message } | Observation::Dropped { peer, message }) = observation
+        else {
+            return Ok(());
+        };
+        let Some(session) = model.session_of(*peer) else { return Ok(()) };
+        match message {
+            Message::Event { subscription, details, payload, .. } => {
+                let Some(held) = session.subscription(*subscription) else { return Ok(()) };
+                let publication = published(model, payload)?;
+                if !held.key.matches(&publication.topic) {
+                    return Err(format!("p{} gets {} under {:?}", peer.0, publication.topic, held.key));
+                }
+                if matches!(model.expected(session, Action::Subscribe, &held.key), Expected::Error(_)) {
+                    return Err(format!("p{} gets events of {:?} without permission", peer.0, held.key));
+                }
+                event(model, session, publication, details, held.key.policy, payload)
+                    .map_err(|text| format!("EVENT for p{}: {text}", peer.0))
+            }
+            Message::Invocation { registration, details, payload, .. } => {
+                let Some(held) = session.registration(*registration) else { return Ok(()) };
+                let call = called(model, payload)?;
+                if !held.key.matches(&call.procedure) {
+                    return Err(format!("p{} gets {} under {:?}", peer.0, call.procedure, held.key));
+                }
+                let disclosed = call.disclosed || held.disclose_caller;
+                invocation(model, session, call, details, (held.key.policy, disclosed), payload)
+                    .map_err(|text| format!("INVOCATION for p{}: {text}", peer.0))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn published<'a>(model: &'a Model, payload: &Payload<'_>) -> Result<&'a Publication, String> {
+    let publication = Tag::read(payload).and_then(|tag| model.publication(tag.number));
+    publication.ok_or_else(|| "EVENT that nobody published".into())
+}
+
+fn called<'a>(model: &'a Model, payload: &Payload<'_>) -> Result<&'a Call, String> {
+    let call = Tag::read(payload).and_then(|tag| model.call(tag.number));
+    call.ok_or_else(|| "INVOCATION that nobody called".into())
+}
+
+fn event(
+    model: &Model,
+    session: &Session,
+    publication: &Publication,
+    details: &EventDetails<'_>,
+    policy: Match,
+    payload: &Payload<'_>,
+) -> Result<(), String> {
+    let publisher = &model.sessions[publication.publisher];
+    if publisher.realm != session.realm {
+        return Err("from another realm".into());
+    }
+    if let Expected::Error(error) = publication.expected {
+        return Err(format!("of a publication that gets {error}"));
+    }
+    if !model.is_receiver(publication, session) {
+        return Err("although it is no receiver".into());
+    }
+    if details.publisher != publication.disclosed.then_some(publisher.id) {
+        return Err(format!("publisher {:?}, disclosed: {}", details.publisher, publication.disclosed));
+    }
+    topic(policy, details.topic.as_deref(), &publication.topic)?;
+    size(payload, publication.size)
+}
+
+fn invocation(
+    model: &Model,
+    session: &Session,
+    call: &Call,
+    details: &InvocationDetails<'_>,
+    (policy, disclosed): (Match, bool),
+    payload: &Payload<'_>,
+) -> Result<(), String> {
+    let caller = &model.sessions[call.caller];
+    if caller.realm != session.realm {
+        return Err("from another realm".into());
+    }
+    let key = Key { uri: call.procedure.clone(), policy: Match::Exact };
+    if let Expected::Error(error) = model.expected(caller, Action::Call, &key) {
+        return Err(format!("of a call that gets {error}"));
+    }
+    if details.caller != disclosed.then_some(caller.id) {
+        return Err(format!("caller {:?}, disclosed: {disclosed}", details.caller));
+    }
+    if details.receive_progress && !call.receive_progress {
+        return Err("asks for progress that the caller did not ask for".into());
+    }
+    topic(policy, details.procedure.as_deref(), &call.procedure)?;
+    size(payload, call.size)
+}
+
+/// Patterns are told what matched, others are not.
+fn topic(policy: Match, told: Option<&str>, used: &str) -> Result<(), String> {
+    let wanted = (policy != Match::Exact).then_some(used);
+    if told == wanted { Ok(()) } else { Err(format!("names {told:?} instead of {wanted:?}")) }
+}
+
+fn size(payload: &Payload<'_>, size: usize) -> Result<(), String> {
+    let found = payload.octets.len();
+    if found == size { Ok(()) } else { Err(format!("{found} octets of payload instead of {size}")) }
+}

@@ -1,0 +1,223 @@
+//! The life of a session: who is admitted as what, one answer to each request and the right one, unique ids, nothing
+//! after GOODBYE and ABORT.
+
+use std::collections::BTreeMap;
+
+use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
+use crossring_codec::message::{Message, MessageType, WelcomeDetails};
+use crossring_codec::uri::well_known;
+
+use crate::model::{Expected, Key, Model, PeerRecord, Pending, PendingKind, Session};
+use crate::observation::{Observation, Peer};
+use crate::realm::{PRINCIPALS, TRANSPORT_GUESTS, TRANSPORT_MEMBERS};
+use crate::tag::Tag;
+
+/// Remembers every id there has been.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    sessions: BTreeMap<SessionId, Peer>,
+    /// Subscription → realm and key.
+    subscriptions: BTreeMap<SubscriptionId, (usize, Key)>,
+    registrations: BTreeMap<RegistrationId, (usize, Key)>,
+    /// Publication → tag.
+    publications: BTreeMap<PublicationId, usize>,
+}
+
+impl Sessions {
+    pub(super) fn check(&mut self, model: &Model, observation: &Observation<'_>) -> Result<(), String> {
+        match observation {
+            Observation::Emitted { peer, message } => self.emitted(model, *peer, message),
+            _ => Ok(()),
+        }
+    }
+
+    /// Every request of a living session has been answered.
+    #[expect(clippy::unused_self, reason = "all checkers look the same")]
+    pub(super) fn rest(&self, model: &Model) -> Result<(), String> {
+        for session in model.live.iter().map(|index| &model.sessions[*index]) {
+            if let Some(pending) = session.requests.first() {
+                let (peer, kind) = (session.peer.0, pending.kind.message_type().name());
+                return Err(format!("{kind} {} of p{peer} is never answered", pending.request));
+            }
+        }
+        Ok(())
+    }
+
+    fn emitted(&mut self, model: &Model, peer: Peer, message: &Message<'static>) -> Result<(), String> {
+        let name = message.message_type().name();
+        let Some(record) = model.peer(peer).filter(|record| !record.over) else {
+            return Err(format!("{name} for p{} after its end", peer.0));
+        };
+        match record.session {
+            None => self.outside_session(model, peer, record, message),
+            Some(index) => self.in_session(model, &model.sessions[index], message),
+        }
+    }
+
+    fn outside_session(
+        &mut self,
+        model: &Model,
+        peer: Peer,
+        record: &PeerRecord,
+        message: &Message<'_>,
+    ) -> Result<(), String> {
+        match message {
+            Message::Abort { .. } => Ok(()),
+            Message::Goodbye { .. } if record.owed_goodbye => Ok(()),
+            Message::Challenge { .. } if record.hello.is_some() => Ok(()),
+            Message::Welcome { session, details } => {
+                if let Some(other) = self.sessions.insert(*session, peer) {
+                    return Err(format!("session id of p{} is that of p{}", peer.0, other.0));
+                }
+                admission(model, record, details).map_err(|text| format!("WELCOME for p{}: {text}", peer.0))
+            }
+            other => Err(format!("{} for p{}, which has no session", other.message_type().name(), peer.0)),
+        }
+    }
+
+    fn in_session(&mut self, model: &Model, session: &Session, message: &Message<'_>) -> Result<(), String> {
+        let peer = session.peer.0;
+        match message {
+            Message::Welcome { .. } | Message::Challenge { .. } => {
+                Err(format!("{} for p{peer}, which has joined", message.message_type().name()))
+            }
+            Message::Abort { reason, details } if session.honest => {
+                Err(format!("ABORT {reason} {:?} for p{peer}, which keeps to the protocol", details.message))
+            }
+            Message::Goodbye { reason, .. } if session.honest && !model.shut_down => {
+                Err(format!("GOODBYE {reason} for p{peer}, without a reason"))
+            }
+            Message::Subscribed { request, subscription } => {
+                let pending = answered(session, MessageType::Subscribe, *request, None)?;
+                let PendingKind::Subscribe(key) = &pending.kind else { return Ok(()) };
+                agree(&mut self.subscriptions, *subscription, session.realm, key)?;
+                one_id_for_all(model, session, *subscription, key)
+            }
+            Message::Registered { request, registration } => {
+                let pending = answered(session, MessageType::Register, *request, None)?;
+                let PendingKind::Register(wanted) = &pending.kind else { return Ok(()) };
+                agree(&mut self.registrations, *registration, session.realm, &wanted.key)
+            }
+            Message::Unsubscribed { request: Some(request), .. } => {
+                answered(session, MessageType::Unsubscribe, *request, None).map(drop)
+            }
+            Message::Unregistered { request: Some(request), .. } => {
+                answered(session, MessageType::Unregister, *request, None).map(drop)
+            }
+            Message::Published { request, publication } => {
+                let pending = answered(session, MessageType::Publish, *request, None)?;
+                let PendingKind::Publish(number) = pending.kind else { return Ok(()) };
+                self.publication(model, number, *publication)
+            }
+            Message::Event { payload, publication, .. } => match Tag::read(payload) {
+                Some(tag) => self.publication(model, tag.number, *publication),
+                None => Ok(()),
+            },
+            Message::Error { request_type, request, error, .. } => {
+                answered(session, *request_type, *request, Some(error)).map(drop)
+            }
+            Message::Invocation { request, .. } if request.get() != session.invocations_count + 1 => {
+                Err(format!("INVOCATION {request} for p{peer} follows {}", session.invocations_count))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn publication(&mut self, model: &Model, number: usize, id: PublicationId) -> Result<(), String> {
+        let known = *self.publications.entry(id).or_insert(number);
+        if known != number {
+            return Err(format!("publication id {id} is that of #{known} and of #{number}"));
+        }
+        match model.publication(number).and_then(|publication| publication.id) {
+            Some(other) if other != id => Err(format!("publication #{number} has the ids {other} and {id}")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The request that an answer is for; the answer has to be the expected one.
+fn answered<'a>(
+    session: &'a Session,
+    kind: MessageType,
+    request: RequestId,
+    error: Option<&str>,
+) -> Result<&'a Pending, String> {
+    let peer = session.peer.0;
+    let Some(pending) = session.pending(kind, request) else {
+        return Err(format!("answer to {} {request} of p{peer}, which is not pending", kind.name()));
+    };
+    match (pending.expected, error) {
+        (Expected::Either, _) | (Expected::Success, None) => Ok(pending),
+        (Expected::Error(wanted), Some(given)) if wanted == given => Ok(pending),
+        (Expected::Error(wanted), given) => {
+            Err(format!("{} {request} of p{peer} gets {given:?} instead of {wanted}", kind.name()))
+        }
+        (Expected::Success, Some(given)) if may_fail(kind, given) => Ok(pending),
+        (Expected::Success, Some(given)) => Err(format!("{} {request} of p{peer} gets {given}", kind.name())),
+    }
+}
+
+/// Errors that do not follow from URI and rights alone; calls have a checker of their own.
+fn may_fail(kind: MessageType, error: &str) -> bool {
+    match kind {
+        MessageType::Call => error != well_known::INVALID_URI && error != well_known::NOT_AUTHORIZED,
+        MessageType::Register => error == well_known::PROCEDURE_ALREADY_EXISTS,
+        _ => false,
+    }
+}
+
+/// An id names one thing for ever.
+fn agree<Id: Copy + Ord + std::fmt::Display>(
+    known: &mut BTreeMap<Id, (usize, Key)>,
+    id: Id,
+    realm: usize,
+    key: &Key,
+) -> Result<(), String> {
+    let first = known.entry(id).or_insert_with(|| (realm, key.clone()));
+    if *first == (realm, key.clone()) {
+        Ok(())
+    } else {
+        Err(format!("id {id} stands for {key:?} and {first:?}"))
+    }
+}
+
+/// All subscribers of one thing hold it under one id.
+fn one_id_for_all(model: &Model, session: &Session, id: SubscriptionId, key: &Key) -> Result<(), String> {
+    let others = model.live.iter().map(|index| &model.sessions[*index]);
+    for other in others.filter(|other| other.realm == session.realm) {
+        let held = other.subscriptions.iter().find(|held| held.key == *key && !held.leaving);
+        if let Some(held) = held.filter(|held| held.id != id) {
+            return Err(format!(
+                "{key:?} is {id} for p{} and {} for p{}",
+                session.peer.0, held.id, other.peer.0
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// WELCOME says what the configuration allows, and nothing else was admitted.
+fn admission(model: &Model, record: &PeerRecord, details: &WelcomeDetails<'_>) -> Result<(), String> {
+    let Some(hello) = &record.hello else { return Err("without HELLO".into()) };
+    let realm = details.realm.as_deref();
+    if realm.is_none() || realm != hello.realm.as_deref() || model.realm_index(realm.unwrap_or("")).is_none()
+    {
+        return Err(format!("realm {realm:?} instead of {:?}", hello.realm));
+    }
+    let role = details.authrole.as_deref();
+    let wanted = match record.transport.0 {
+        TRANSPORT_MEMBERS => "member",
+        TRANSPORT_GUESTS => "guest",
+        _ => {
+            let known = PRINCIPALS.iter().find(|known| Some(known.authid) == hello.authid.as_deref());
+            let known = known.filter(|known| Some(known.ticket) == record.ticket.as_deref());
+            let known = known.filter(|known| known.realm.is_none_or(|only| Some(only) == realm));
+            let Some(known) = known else { return Err("without a valid ticket".into()) };
+            if details.authid.as_deref() != Some(known.authid) {
+                return Err(format!("authid {:?} instead of {}", details.authid, known.authid));
+            }
+            known.role
+        }
+    };
+    if role == Some(wanted) { Ok(()) } else { Err(format!("role {role:?} instead of {wanted}")) }
+}

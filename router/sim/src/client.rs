@@ -1,0 +1,208 @@
+//! A simulated client: the real client session, and somebody with habits in front of it.
+
+use std::rc::Rc;
+
+use crossring_codec::id::{RegistrationId, RequestId, SubscriptionId};
+use crossring_codec::message::{CancelMode, Message};
+use crossring_router::address::SessionKey;
+use crossring_router::client::{ClientEvent, ClientSession, ClientState};
+
+use crate::observation::{Observation, Peer};
+use crate::tag::Tag;
+use crate::workload::{self, Phase, Profile, World};
+
+/// A client, with one transport at a time.
+#[derive(Debug)]
+pub struct SimClient {
+    /// Its habits; drawn anew for each transport.
+    pub profile: Profile,
+    /// The session.
+    pub session: ClientSession,
+    /// The transport.
+    pub link: Option<Link>,
+    /// Subscriptions held.
+    pub subscriptions: Vec<SubscriptionId>,
+    /// Registrations held.
+    pub registrations: Vec<RegistrationId>,
+    /// Calls waiting for an answer.
+    pub calls: Vec<RequestId>,
+    /// Invocations waiting for ours.
+    pub invocations: Vec<OpenInvocation>,
+    /// Does not read before this tick.
+    pub stuck_until: u64,
+}
+
+/// Where the transport of a client leads.
+#[derive(Copy, Clone, Debug)]
+pub struct Link {
+    /// Its name.
+    pub peer: Peer,
+    /// Its shard.
+    pub shard: usize,
+    /// Its slot there.
+    pub key: SessionKey,
+}
+
+/// An invocation that a client works on.
+#[derive(Copy, Clone, Debug)]
+pub struct OpenInvocation {
+    /// Its id.
+    pub request: RequestId,
+    /// What it carries.
+    pub tag: Option<Tag>,
+    /// Progressive results given.
+    pub parts: u32,
+    /// Progressive results still to give.
+    pub parts_left: u32,
+    /// Octets that answers are made longer by.
+    pub padding: usize,
+}
+
+impl Default for SimClient {
+    fn default() -> Self {
+        Self {
+            profile: Profile::default(),
+            session: ClientSession::new(),
+            link: None,
+            subscriptions: Vec::new(),
+            registrations: Vec::new(),
+            calls: Vec::new(),
+            invocations: Vec::new(),
+            stuck_until: 0,
+        }
+    }
+}
+
+impl SimClient {
+    /// Does what this client does in one tick.
+    pub fn turn(&mut self, world: &mut World<'_>) {
+        let Some(link) = self.link else { return workload::join::maybe_join(self, world) };
+        self.read(link, world);
+        if world.hosts[link.shard].is_closed(link.key) {
+            self.lose_transport();
+            return;
+        }
+        if self.link.is_some() && world.hosts[link.shard].takes_more(link.key) {
+            workload::act(self, world);
+        }
+    }
+
+    /// Whether nothing is under way for this client.
+    pub fn is_settled(&self) -> bool {
+        match (self.link, self.session.state()) {
+            (None, _) => true,
+            (Some(_), ClientState::Joined) => self.session.pending() == 0 && self.session.invocations() == 0,
+            (Some(_), _) => false,
+        }
+    }
+
+    /// Sends a message.
+    pub fn send(&self, world: &mut World<'_>, message: Message<'static>) {
+        if let Some(link) = self.link {
+            world.hosts[link.shard].send(link.key, message);
+        }
+    }
+
+    /// Goes away without a word.
+    pub fn hang_up(&mut self, world: &mut World<'_>, reset: bool) {
+        if let Some(link) = self.link {
+            world.hosts[link.shard].hang_up(link.key, reset);
+        }
+        self.lose_transport();
+    }
+
+    fn lose_transport(&mut self) {
+        self.link = None;
+        self.session.transport_lost();
+        self.forget_session();
+    }
+
+    fn forget_session(&mut self) {
+        self.subscriptions.clear();
+        self.registrations.clear();
+        self.calls.clear();
+        self.invocations.clear();
+    }
+
+    fn read(&mut self, link: Link, world: &mut World<'_>) {
+        let count = self.profile.reads_per_tick(world, &mut self.stuck_until);
+        for _ in 0..count {
+            let Some(message) = world.hosts[link.shard].read(link.key) else { return };
+            world.judge.observe(world.tick, &Observation::Received { peer: link.peer, message: &message });
+            self.receive(Rc::unwrap_or_clone(message), world);
+            if self.link.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn receive(&mut self, message: Message<'static>, world: &mut World<'_>) {
+        match self.session.receive(message) {
+            Ok(event) => self.take(event, world),
+            Err(violation) if self.profile.honest => {
+                world.judge.fail("sessions", format!("a client takes this for a violation: {violation}"));
+            }
+            Err(violation) => {
+                self.forget_session();
+                if world.rng.chance(200) {
+                    self.send(world, violation.abort());
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: ClientEvent<'static>, world: &mut World<'_>) {
+        match event {
+            ClientEvent::Welcome { session, .. } => world.remember_session(session),
+            ClientEvent::Challenged { .. } => workload::join::answer_challenge(self, world),
+            ClientEvent::Subscribed { subscription, .. } => remember(&mut self.subscriptions, subscription),
+            ClientEvent::Registered { registration, .. } => remember(&mut self.registrations, registration),
+            ClientEvent::SubscriptionRevoked { subscription, .. } => {
+                self.subscriptions.retain(|held| *held != subscription);
+            }
+            ClientEvent::RegistrationRevoked { registration, .. } => {
+                self.registrations.retain(|held| *held != registration);
+            }
+            ClientEvent::Invocation { request, details, payload, .. } => {
+                let parts_left = if details.receive_progress { world.rng.below(4) as u32 } else { 0 };
+                let padding = workload::padding(world);
+                let tag = Tag::read(&payload);
+                self.invocations.push(OpenInvocation { request, tag, parts: 0, parts_left, padding });
+            }
+            ClientEvent::Interrupt { request, mode, .. } if mode != CancelMode::Kill => {
+                self.invocations.retain(|open| open.request != request);
+            }
+            ClientEvent::Result { request, details, .. } if !details.progress => self.call_ended(request),
+            ClientEvent::Error { request, .. } => self.call_ended(request),
+            ClientEvent::Goodbye { reply, .. } => self.session_ended(reply, world),
+            ClientEvent::Aborted { .. } => {
+                self.forget_session();
+                self.hang_up(world, false);
+            }
+            _ => {}
+        }
+    }
+
+    fn call_ended(&mut self, request: RequestId) {
+        self.calls.retain(|call| *call != request);
+    }
+
+    /// Some clients use the transport again, others close it.
+    fn session_ended(&mut self, reply: Option<Message<'static>>, world: &mut World<'_>) {
+        self.forget_session();
+        if let Some(reply) = reply {
+            self.send(world, reply);
+        }
+        if world.phase != Phase::Leave && world.rng.chance(300) {
+            workload::join::say_hello(self, world);
+        } else {
+            self.hang_up(world, false);
+        }
+    }
+}
+
+fn remember<Id: Copy + PartialEq>(held: &mut Vec<Id>, id: Id) {
+    if !held.contains(&id) {
+        held.push(id);
+    }
+}

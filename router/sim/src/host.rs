@@ -1,0 +1,427 @@
+//! The transports of one shard, with the policy of the real worker: one bounded outgoing queue for each session, EVENTs
+//! dropped and counted when it is full, the transport broken when anything else does not fit.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crossring_codec::message::Message;
+use crossring_router::address::{SessionKey, ShardId, TransportId};
+use crossring_router::letter::Letter;
+use crossring_router::outbox::{EndCause, Outbox, Post, Refused};
+
+use crate::bug::Bug;
+use crate::judge::Judge;
+use crate::observation::{Observation, Peer};
+use crate::owned::owned;
+use crate::postbox::Postbox;
+
+/// Messages a queue takes beyond its limit when they are no EVENTs.
+const QUEUE_RESERVE: usize = 64;
+
+/// Ticks that an ended transport is kept for its client to read the rest.
+const LINGER_TICKS: u64 = 200;
+
+/// Messages of a client that wait for the shard before the client is made to wait.
+const INBOUND_MAX: usize = 64;
+
+/// The transports of one shard.
+#[derive(Debug)]
+pub struct Host {
+    slots: Vec<Option<Connection>>,
+    generations: Vec<u32>,
+    queue_length_max: usize,
+    /// EVENTs handed over by the shard, one for each receiver.
+    pub events: u64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    peer: Peer,
+    key: SessionKey,
+    transport: TransportId,
+    honest: bool,
+    stage: Stage,
+    /// The client has gone.
+    abandoned: bool,
+    inbound: VecDeque<Message<'static>>,
+    outbound: VecDeque<Rc<Message<'static>>>,
+    unread: u64,
+    /// Octets of payload that the client takes in one message.
+    size_max: usize,
+    last_event: Option<Rc<Message<'static>>>,
+    late_event: Option<Rc<Message<'static>>>,
+}
+
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+enum Stage {
+    /// The shard has not been told of it.
+    Fresh,
+    Open,
+    /// The shard wants it ended; since when.
+    Ending(u64),
+    /// A queue was over its limit.
+    Broken,
+}
+
+/// What a shard is told next about a transport.
+#[derive(Debug)]
+pub enum Arrival {
+    /// It is there.
+    Opened {
+        /// Its slot.
+        key: SessionKey,
+        /// Its name.
+        peer: Peer,
+        /// Its listener.
+        transport: TransportId,
+        /// Its client keeps to the protocol.
+        honest: bool,
+    },
+    /// A message.
+    Message {
+        /// Its slot.
+        key: SessionKey,
+        /// Its name.
+        peer: Peer,
+        /// The message.
+        message: Message<'static>,
+    },
+    /// It is gone.
+    Closed {
+        /// Its slot.
+        key: SessionKey,
+        /// Its name.
+        peer: Peer,
+        /// Messages that were sent to it and never read.
+        unread: u64,
+    },
+}
+
+/// A transport as its client asks for it.
+#[derive(Copy, Clone, Debug)]
+pub struct Dial {
+    /// Its name.
+    pub peer: Peer,
+    /// Its listener.
+    pub transport: TransportId,
+    /// The client keeps to the protocol.
+    pub honest: bool,
+    /// Octets of payload that the client takes in one message.
+    pub size_max: usize,
+}
+
+impl Host {
+    /// No transport.
+    pub const fn new(queue_length_max: usize) -> Self {
+        Self { slots: Vec::new(), generations: Vec::new(), queue_length_max, events: 0 }
+    }
+
+    /// Opens a transport for a client.
+    pub fn dial(&mut self, dial: Dial) -> SessionKey {
+        let free = self.slots.iter().position(Option::is_none);
+        let slot = free.unwrap_or_else(|| {
+            self.slots.push(None);
+            self.generations.push(0);
+            self.slots.len() - 1
+        });
+        self.generations[slot] += 1;
+        let key = SessionKey { slot: slot as u32, generation: self.generations[slot] };
+        self.slots[slot] = Some(Connection::new(key, dial));
+        key
+    }
+
+    /// A client sends a message.
+    pub fn send(&mut self, key: SessionKey, message: Message<'static>) {
+        if let Some(connection) = self.connection_mut(key) {
+            connection.inbound.push_back(message);
+        }
+    }
+
+    /// Whether a client may send: its transport takes more.
+    pub fn takes_more(&self, key: SessionKey) -> bool {
+        self.connection(key).is_some_and(|connection| connection.inbound.len() < INBOUND_MAX)
+    }
+
+    /// A client reads a message.
+    pub fn read(&mut self, key: SessionKey) -> Option<Rc<Message<'static>>> {
+        let message = self.connection_mut(key)?.outbound.pop_front()?;
+        Some(message)
+    }
+
+    /// Whether a client finds its transport closed, having read all there was.
+    pub fn is_closed(&self, key: SessionKey) -> bool {
+        self.connection(key).is_none_or(|connection| match connection.stage {
+            Stage::Fresh | Stage::Open => false,
+            Stage::Ending(_) => connection.outbound.is_empty(),
+            Stage::Broken => true,
+        })
+    }
+
+    /// A client goes away; with `reset`, what it sent last is lost.
+    pub fn hang_up(&mut self, key: SessionKey, reset: bool) {
+        if let Some(connection) = self.connection_mut(key) {
+            connection.abandoned = true;
+            if reset {
+                let kept = connection.inbound.len() / 2;
+                connection.inbound.truncate(kept);
+            }
+        }
+    }
+
+    /// How many slots there are to ask for arrivals.
+    pub const fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// What the shard is told next about a slot; messages only with `credit`.
+    pub fn arrival(&mut self, slot: usize, tick: u64, credit: bool) -> Option<Arrival> {
+        let connection = self.slots.get_mut(slot)?.as_mut()?;
+        let (key, peer) = (connection.key, connection.peer);
+        match connection.stage {
+            Stage::Fresh => {
+                connection.stage = Stage::Open;
+                let Connection { transport, honest, .. } = *connection;
+                return Some(Arrival::Opened { key, peer, transport, honest });
+            }
+            Stage::Open if !connection.inbound.is_empty() => {
+                let message = credit.then(|| connection.inbound.pop_front()).flatten()?;
+                connection.note_unsubscribe(&message);
+                return Some(Arrival::Message { key, peer, message });
+            }
+            _ => {}
+        }
+        if !connection.is_over(tick) {
+            return None;
+        }
+        let unread = connection.unread + connection.outbound.len() as u64;
+        self.slots[slot] = None;
+        Some(Arrival::Closed { key, peer, unread })
+    }
+
+    /// Nothing waits in any queue.
+    pub fn is_quiet(&self) -> bool {
+        self.slots.iter().flatten().all(|connection| {
+            connection.stage == Stage::Open
+                && !connection.abandoned
+                && connection.inbound.is_empty()
+                && connection.outbound.is_empty()
+        })
+    }
+
+    /// Transports there are.
+    pub fn open(&self) -> usize {
+        self.slots.iter().flatten().count()
+    }
+
+    /// Queues take what the policy of a healthy node does.
+    pub const fn heal(&mut self) {
+        self.queue_length_max = usize::MAX - QUEUE_RESERVE;
+    }
+
+    fn connection(&self, key: SessionKey) -> Option<&Connection> {
+        self.slots.get(key.slot as usize)?.as_ref().filter(|connection| connection.key == key)
+    }
+
+    fn connection_mut(&mut self, key: SessionKey) -> Option<&mut Connection> {
+        self.slots.get_mut(key.slot as usize)?.as_mut().filter(|connection| connection.key == key)
+    }
+}
+
+impl Connection {
+    fn new(key: SessionKey, dial: Dial) -> Self {
+        Self {
+            peer: dial.peer,
+            key,
+            transport: dial.transport,
+            honest: dial.honest,
+            stage: Stage::Fresh,
+            abandoned: false,
+            inbound: VecDeque::new(),
+            outbound: VecDeque::new(),
+            unread: 0,
+            size_max: dial.size_max,
+            last_event: None,
+            late_event: None,
+        }
+    }
+
+    fn is_over(&self, tick: u64) -> bool {
+        match self.stage {
+            Stage::Fresh => false,
+            Stage::Open => self.abandoned,
+            Stage::Broken => true,
+            Stage::Ending(since) => self.abandoned || self.outbound.is_empty() || tick > since + LINGER_TICKS,
+        }
+    }
+
+    /// Keeps the last EVENT of a subscription that is given up, for [`Bug::LateEvent`].
+    fn note_unsubscribe(&mut self, message: &Message<'_>) {
+        let Message::Unsubscribe { subscription: ended, .. } = message else { return };
+        self.late_event = self.last_event.take_if(
+            |event| matches!(&**event, Message::Event { subscription, .. } if subscription == ended),
+        );
+    }
+
+    fn enqueue(&mut self, message: Rc<Message<'static>>) {
+        if self.abandoned {
+            self.unread += 1;
+        } else {
+            self.outbound.push_back(message);
+        }
+    }
+}
+
+/// Takes the letters of a shard or of the registry.
+#[derive(Debug)]
+pub struct Mail<'a> {
+    /// The time.
+    pub tick: u64,
+    /// The sender.
+    pub from: ShardId,
+    /// The lanes.
+    pub postbox: &'a mut Postbox,
+    /// Watches.
+    pub judge: &'a mut Judge,
+}
+
+impl Post for Mail<'_> {
+    fn post(&mut self, to: ShardId, letter: Letter) {
+        self.judge.observe(self.tick, &Observation::Posted { from: self.from, to, letter: &letter });
+        self.postbox.post(self.tick, self.from, to, letter);
+    }
+}
+
+/// Takes everything a shard emits.
+#[derive(Debug)]
+pub struct Emission<'a> {
+    /// Its letters.
+    pub mail: Mail<'a>,
+    /// Its transports.
+    pub host: &'a mut Host,
+}
+
+impl Post for Emission<'_> {
+    fn post(&mut self, to: ShardId, letter: Letter) {
+        self.mail.post(to, letter);
+    }
+}
+
+impl Outbox for Emission<'_> {
+    fn send(&mut self, session: SessionKey, message: &Message<'_>) -> Result<(), Refused> {
+        self.deliver(session, &Rc::new(owned(message)))
+    }
+
+    fn fan_out(&mut self, event: &Message<'_>, receivers: &[SessionKey], except: Option<SessionKey>) {
+        let shared = Rc::new(owned(event));
+        for receiver in receivers.iter().filter(|receiver| Some(**receiver) != except) {
+            _ = self.deliver(*receiver, &shared);
+        }
+    }
+
+    fn end(&mut self, session: SessionKey, cause: EndCause) {
+        let Some(connection) = self.host.connection_mut(session) else {
+            self.mail.judge.fail("sessions", format!("end of {session:?}, which is closed"));
+            return;
+        };
+        let peer = connection.peer;
+        if connection.stage != Stage::Broken {
+            connection.stage = Stage::Ending(self.mail.tick);
+        }
+        self.mail.judge.observe(self.mail.tick, &Observation::Ended { peer, cause });
+    }
+}
+
+impl Emission<'_> {
+    fn deliver(&mut self, session: SessionKey, message: &Rc<Message<'static>>) -> Result<(), Refused> {
+        let is_event = matches!(**message, Message::Event { .. });
+        self.host.events += u64::from(is_event);
+        let limit = self.host.queue_length_max + if is_event { 0 } else { QUEUE_RESERVE };
+        let Some(connection) = self.host.connection_mut(session) else {
+            let name = message.message_type().name();
+            self.mail.judge.fail("sessions", format!("{name} for {session:?}, which is closed"));
+            return Err(Refused::Gone);
+        };
+        let peer = connection.peer;
+        if connection.stage == Stage::Broken {
+            return Err(Refused::Gone);
+        }
+        if payload_size(message) > connection.size_max {
+            self.mail.judge.observe(self.mail.tick, &Observation::Dropped { peer, message });
+            return Err(Refused::TooLarge);
+        }
+        if connection.outbound.len() >= limit {
+            return self.overflow(session, message, is_event);
+        }
+        self.mail.judge.observe(self.mail.tick, &Observation::Emitted { peer, message });
+        self.enqueue(session, message);
+        Ok(())
+    }
+
+    fn overflow(
+        &mut self,
+        session: SessionKey,
+        message: &Rc<Message<'static>>,
+        is_event: bool,
+    ) -> Result<(), Refused> {
+        let Some(connection) = self.host.connection_mut(session) else { return Err(Refused::Gone) };
+        let peer = connection.peer;
+        if is_event {
+            self.mail.judge.observe(self.mail.tick, &Observation::Dropped { peer, message });
+        } else {
+            connection.stage = Stage::Broken;
+            connection.unread += connection.outbound.drain(..).count() as u64;
+            self.mail.judge.observe(self.mail.tick, &Observation::Broken { peer });
+        }
+        Ok(())
+    }
+
+    /// Puts a message into the queue of its reader, or does what the bug of the run demands.
+    fn enqueue(&mut self, session: SessionKey, message: &Rc<Message<'static>>) {
+        let saboteur = self.mail.postbox.saboteur();
+        let is_event = matches!(**message, Message::Event { .. });
+        if is_event && saboteur.strikes(Bug::UncountedDrop, 20) {
+            return;
+        }
+        let twice = is_event && saboteur.strikes(Bug::DuplicateEvent, 20);
+        let astray = is_event && saboteur.strikes(Bug::MisdirectedEvent, 50);
+        let late = saboteur.bug() == Some(Bug::LateEvent);
+        let target = if astray { self.host.neighbour(session) } else { session };
+        let Some(connection) = self.host.connection_mut(target) else { return };
+        connection.enqueue(Rc::clone(message));
+        if twice {
+            self.emit_again(target, message);
+        } else if late && is_event {
+            connection.last_event = Some(Rc::clone(message));
+        } else if let Message::Unsubscribed { request: Some(_), .. } = **message
+            && let Some(event) = connection.late_event.take()
+        {
+            self.emit_again(target, &event);
+        }
+    }
+
+    fn emit_again(&mut self, session: SessionKey, message: &Rc<Message<'static>>) {
+        if let Some(connection) = self.host.connection_mut(session) {
+            let peer = connection.peer;
+            connection.enqueue(Rc::clone(message));
+            self.mail.judge.observe(self.mail.tick, &Observation::Emitted { peer, message });
+        }
+    }
+}
+
+impl Host {
+    /// Another transport, if there is one.
+    fn neighbour(&self, session: SessionKey) -> SessionKey {
+        let mut others = self.slots.iter().flatten().map(|connection| connection.key);
+        others.rfind(|key| *key != session).unwrap_or(session)
+    }
+}
+
+fn payload_size(message: &Message<'_>) -> usize {
+    match message {
+        Message::Event { payload, .. }
+        | Message::Invocation { payload, .. }
+        | Message::Result { payload, .. }
+        | Message::Error { payload, .. } => payload.octets.len(),
+        _ => 0,
+    }
+}

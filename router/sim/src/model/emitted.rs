@@ -1,0 +1,178 @@
+//! What messages of the router change.
+
+use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
+use crossring_codec::message::{CancelMode, Message, MessageType, WelcomeDetails};
+
+use super::{Model, PendingKind, Session, Subscription};
+use crate::observation::Peer;
+use crate::tag::Tag;
+
+impl Model {
+    pub(super) fn emitted(&mut self, peer: Peer, message: &Message<'static>) {
+        match message {
+            Message::Welcome { session, details } => self.welcome(peer, *session, details),
+            Message::Goodbye { .. } => {
+                self.end_session(peer);
+                self.peer_mut(peer, |record| {
+                    record.owed_goodbye = false;
+                    record.hello = None;
+                });
+            }
+            Message::Abort { .. } => {
+                self.end_session(peer);
+                self.peer_mut(peer, |record| record.over = true);
+            }
+            Message::Subscribed { request, subscription } => self.subscribed(peer, *request, *subscription),
+            Message::Registered { request, registration } => self.registered(peer, *request, *registration),
+            Message::Unsubscribed { request: Some(request), .. } => self.unsubscribed(peer, *request),
+            Message::Unregistered { request: Some(request), .. } => self.unregistered(peer, *request),
+            Message::Published { request, publication } => self.published(peer, *request, *publication),
+            Message::Event { payload, publication, .. } => {
+                let number = Tag::read(payload).map(|tag| tag.number);
+                self.note_publication(number, *publication);
+            }
+            Message::Invocation { request, payload, .. } => {
+                self.invoked(peer, *request, Tag::read(payload).map(|tag| tag.number));
+            }
+            Message::Interrupt { request, options } if options.mode != CancelMode::Kill => {
+                self.interrupted(peer, *request);
+            }
+            Message::Result { request, details, .. } if !details.progress => self.call_ended(peer, *request),
+            Message::Error { request_type: MessageType::Call, request, .. } => {
+                self.call_ended(peer, *request)
+            }
+            Message::Error { request_type, request, .. } => self.refused(peer, *request_type, *request),
+            _ => self.revoked(peer, message),
+        }
+    }
+
+    /// The publication has its id, whoever could not take the EVENT; nothing else was lost silently.
+    pub(super) fn dropped(&mut self, _peer: Peer, message: &Message<'static>) {
+        if let Message::Event { payload, publication, .. } = message {
+            let number = Tag::read(payload).map(|tag| tag.number);
+            self.note_publication(number, *publication);
+        }
+    }
+
+    fn welcome(&mut self, peer: Peer, id: SessionId, details: &WelcomeDetails<'_>) {
+        let realm = details.realm.as_deref().and_then(|name| self.realm_index(name));
+        let role = details.authrole.as_deref().and_then(|name| self.role_index(name));
+        let index = self.sessions.len();
+        let Some(record) = self.peers.get_mut(peer.index()).and_then(Option::as_mut) else { return };
+        record.session = Some(index);
+        record.hello = None;
+        record.ticket = None;
+        self.sessions.push(Session {
+            peer,
+            shard: record.shard,
+            realm: realm.unwrap_or_default(),
+            role: role.unwrap_or_default(),
+            authid: details.authid.as_ref().map(ToString::to_string).unwrap_or_default(),
+            id,
+            honest: record.honest,
+            live: true,
+            subscriptions: Vec::new(),
+            registrations: Vec::new(),
+            requests: Vec::new(),
+            invocations: Vec::new(),
+            invocations_count: 0,
+        });
+        self.live.push(index);
+    }
+
+    fn subscribed(&mut self, peer: Peer, request: RequestId, id: SubscriptionId) {
+        let instance = self.next_order();
+        let Some(session) = self.session_mut(peer) else { return };
+        let Some(pending) = session.take_pending(MessageType::Subscribe, request) else { return };
+        let PendingKind::Subscribe(key) = pending.kind else { return };
+        if session.subscription(id).is_none() {
+            session.subscriptions.push(Subscription { id, key, instance, leaving: false });
+        }
+    }
+
+    fn registered(&mut self, peer: Peer, request: RequestId, id: RegistrationId) {
+        let instance = self.next_order();
+        let Some(session) = self.session_mut(peer) else { return };
+        let Some(pending) = session.take_pending(MessageType::Register, request) else { return };
+        let PendingKind::Register(mut registration) = pending.kind else { return };
+        if session.registration(id).is_none() {
+            registration.id = id;
+            registration.instance = instance;
+            session.registrations.push(registration);
+        }
+    }
+
+    fn unsubscribed(&mut self, peer: Peer, request: RequestId) {
+        let Some(session) = self.session_mut(peer) else { return };
+        let Some(pending) = session.take_pending(MessageType::Unsubscribe, request) else { return };
+        let PendingKind::Unsubscribe(id) = pending.kind else { return };
+        session.subscriptions.retain(|held| held.id != id);
+    }
+
+    fn unregistered(&mut self, peer: Peer, request: RequestId) {
+        let Some(session) = self.session_mut(peer) else { return };
+        let Some(pending) = session.take_pending(MessageType::Unregister, request) else { return };
+        let PendingKind::Unregister(id) = pending.kind else { return };
+        session.registrations.retain(|held| held.id != id);
+    }
+
+    fn revoked(&mut self, peer: Peer, message: &Message<'_>) {
+        let Some(session) = self.session_mut(peer) else { return };
+        match message {
+            Message::Unsubscribed { request: None, revocation: Some(revocation) } => {
+                session.subscriptions.retain(|held| Some(held.id) != revocation.id);
+            }
+            Message::Unregistered { request: None, revocation: Some(revocation) } => {
+                session.registrations.retain(|held| Some(held.id) != revocation.id);
+            }
+            _ => {}
+        }
+    }
+
+    fn published(&mut self, peer: Peer, request: RequestId, id: PublicationId) {
+        let Some(session) = self.session_mut(peer) else { return };
+        let Some(pending) = session.take_pending(MessageType::Publish, request) else { return };
+        let PendingKind::Publish(number) = pending.kind else { return };
+        self.note_publication(Some(number), id);
+    }
+
+    fn refused(&mut self, peer: Peer, kind: MessageType, request: RequestId) {
+        if let Some(session) = self.session_mut(peer) {
+            session.take_pending(kind, request);
+        }
+    }
+
+    fn note_publication(&mut self, number: Option<usize>, id: PublicationId) {
+        let publication =
+            number.and_then(|number| self.publications.get_mut(number)).and_then(Option::as_mut);
+        if let Some(publication) = publication {
+            publication.id.get_or_insert(id);
+        }
+    }
+
+    fn invoked(&mut self, peer: Peer, request: RequestId, call: Option<usize>) {
+        let Some(index) = self.peer(peer).and_then(|record| record.session) else { return };
+        let session = &mut self.sessions[index];
+        session.invocations_count += 1;
+        let Some(number) = call else { return };
+        session.invocations.push((request.get(), number));
+        if let Some(call) = self.call_mut(number) {
+            call.invoked = Some((index, request.get()));
+        }
+    }
+
+    fn interrupted(&mut self, peer: Peer, request: RequestId) {
+        if let Some(session) = self.session_mut(peer) {
+            session.invocations.retain(|(id, _)| *id != request.get());
+        }
+    }
+
+    fn call_ended(&mut self, peer: Peer, request: RequestId) {
+        let Some(session) = self.session_mut(peer) else { return };
+        let Some(pending) = session.take_pending(MessageType::Call, request) else { return };
+        let PendingKind::Call(number) = pending.kind else { return };
+        if let Some(call) = self.call_mut(number) {
+            call.done = true;
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What one run does: drawn from its seed, so that each seed leaves some features and faults out ("swarm").
+
+use crossring_router::limits::Limits;
+
+use crate::bug::Bug;
+use crate::rng::SeededRng;
+
+/// Ticks of the safety phase unless asked otherwise.
+pub const STEPS_DEFAULT: u64 = 600;
+
+/// Ticks within which a healed node must come to rest. Covers every timeout of [`limits`] several times.
+pub const REST_TICKS_MAX: u64 = 6_000;
+
+/// What the caller of the simulator decides.
+#[derive(Copy, Clone, Debug)]
+pub struct Request {
+    /// Decides everything else.
+    pub seed: u64,
+    /// Data shards.
+    pub shards: usize,
+    /// Ticks of the safety phase.
+    pub steps: u64,
+    /// A bug to put in, to see whether it is found.
+    pub bug: Option<Bug>,
+    /// Prints one line for every change.
+    pub log: bool,
+}
+
+impl Request {
+    /// A run of the usual length.
+    pub const fn new(seed: u64, shards: usize) -> Self {
+        Self { seed, shards, steps: STEPS_DEFAULT, bug: None, log: false }
+    }
+}
+
+/// How often an idle client does what, as weights.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // the names are those of the operations
+pub struct Weights {
+    pub publish: u32,
+    pub subscribe: u32,
+    pub unsubscribe: u32,
+    pub call: u32,
+    pub cancel: u32,
+    pub register: u32,
+    pub unregister: u32,
+    pub goodbye: u32,
+    pub disconnect: u32,
+}
+
+/// What goes wrong, and how often.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    /// Longest delay of a letter.
+    pub letter_delay_ticks_max: u64,
+    /// Of 1000 letters, how many are delayed.
+    pub letter_delay_per_mille: u32,
+    /// Letters that a Data lane takes before its sender reads its clients no further.
+    pub lane_credit: usize,
+    /// Of 1000 ticks, in how many a shard stalls.
+    pub stall_per_mille: u32,
+    /// Longest stall.
+    pub stall_ticks_max: u64,
+    /// Of 1000 clients, how many read slowly.
+    pub slow_reader_per_mille: u32,
+    /// Of 1000 clients, how many stop reading altogether for a while.
+    pub stuck_reader_per_mille: u32,
+    /// Of 1000 clients, how many leave invocations unanswered.
+    pub silent_callee_per_mille: u32,
+    /// Of 1000 clients, how many send whatever they like.
+    pub hostile_per_mille: u32,
+    /// Of 1000 clients, how many take only short messages.
+    pub short_message_per_mille: u32,
+    /// Messages queued for a session before EVENTs are dropped.
+    pub queue_length_max: usize,
+    /// The tick in which the node is told to shut down.
+    pub shutdown_tick: Option<u64>,
+}
+
+/// Everything that a seed decides.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Clients at any time.
+    pub clients: usize,
+    /// Of 1000 ticks, in how many a joined client does something.
+    pub activity_per_mille: u32,
+    /// Operations.
+    pub weights: Weights,
+    /// Faults.
+    pub faults: Faults,
+    /// Of 1000 SUBSCRIBEs and REGISTERs, how many use patterns.
+    pub pattern_per_mille: u32,
+    /// Of 1000 clients, how many join the second realm.
+    pub second_realm_per_mille: u32,
+    /// Of 1000 clients, how many are not `member`s.
+    pub restricted_per_mille: u32,
+    /// Topics and procedures in use, of those there are.
+    pub names: usize,
+    /// Messages of one client, and letters of one lane, handled in one turn.
+    pub batch_max: usize,
+    /// Bounds given to the router.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// Draws the options of a run.
+    pub fn draw(rng: &mut SeededRng, steps: u64) -> Self {
+        Self {
+            clients: rng.between(2, 12) as usize,
+            activity_per_mille: rng.between(20, 500) as u32,
+            weights: weights(rng),
+            faults: faults(rng, steps),
+            pattern_per_mille: *rng.pick(&[0, 200, 600]),
+            second_realm_per_mille: *rng.pick(&[0, 0, 300]),
+            restricted_per_mille: *rng.pick(&[0, 0, 300]),
+            names: rng.between(1, 10) as usize,
+            batch_max: rng.between(1, 16) as usize,
+            limits: limits(rng),
+        }
+    }
+}
+
+/// Timeouts short enough to happen within a run.
+fn limits(rng: &mut SeededRng) -> Limits {
+    Limits {
+        join_timeout_ms: 60,
+        goodbye_timeout_ms: 30,
+        strict_request_ids: rng.chance(500),
+        ..Limits::default()
+    }
+}
+
+fn weights(rng: &mut SeededRng) -> Weights {
+    let mut weight =
+        |usual: u32| if rng.chance(150) { 0 } else { rng.between(1, u64::from(usual) * 2) as u32 };
+    Weights {
+        publish: weight(40),
+        subscribe: weight(10),
+        unsubscribe: weight(6),
+        call: weight(30),
+        cancel: weight(3),
+        register: weight(8),
+        unregister: weight(4),
+        goodbye: weight(1),
+        disconnect: weight(1),
+    }
+}
+
+fn faults(rng: &mut SeededRng, steps: u64) -> Faults {
+    Faults {
+        letter_delay_ticks_max: rng.between(1, 40),
+        letter_delay_per_mille: often(rng, 600),
+        lane_credit: *rng.pick(&[1, 4, 64, 1024]),
+        stall_per_mille: sometimes(rng, 20),
+        stall_ticks_max: rng.between(1, 80),
+        slow_reader_per_mille: sometimes(rng, 400),
+        stuck_reader_per_mille: sometimes(rng, 200),
+        silent_callee_per_mille: sometimes(rng, 300),
+        hostile_per_mille: sometimes(rng, 250),
+        short_message_per_mille: sometimes(rng, 200),
+        queue_length_max: *rng.pick(&[4, 16, 256, 4096]),
+        shutdown_tick: rng.chance(60).then(|| rng.between(steps / 2, steps)),
+    }
+}
+
+fn sometimes(rng: &mut SeededRng, per_mille_max: u64) -> u32 {
+    if rng.chance(500) { 0 } else { rng.between(1, per_mille_max) as u32 }
+}
+
+fn often(rng: &mut SeededRng, per_mille_max: u64) -> u32 {
+    if rng.chance(200) { 0 } else { rng.between(1, per_mille_max) as u32 }
+}

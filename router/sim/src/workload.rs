@@ -1,0 +1,196 @@
+//! What clients do: one file for each operation.
+
+pub mod answer;
+pub mod call;
+pub mod hostile;
+pub mod join;
+pub mod leave;
+pub mod names;
+pub mod publish;
+pub mod register;
+pub mod subscribe;
+
+use crossring_codec::id::SessionId;
+use crossring_router::client::ClientState;
+
+use crate::client::SimClient;
+use crate::host::Host;
+use crate::judge::Judge;
+use crate::observation::Peer;
+use crate::options::Options;
+use crate::rng::SeededRng;
+
+/// Sessions remembered for black- and whitelists.
+const SESSIONS_MAX: usize = 32;
+
+/// Octets of payload that a client for short messages takes.
+pub const SHORT_MESSAGE: usize = 64;
+
+/// Where the run stands.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Phase {
+    /// Everything may happen.
+    Safety,
+    /// Faults are over, nothing new is begun, everything has to come to rest.
+    Heal,
+    /// All clients leave.
+    Leave,
+}
+
+/// What clients see of the world in their turn.
+#[derive(Debug)]
+pub struct World<'a> {
+    /// The time.
+    pub tick: u64,
+    /// Where the run stands.
+    pub phase: Phase,
+    /// What this run does.
+    pub options: &'a Options,
+    /// Decides what clients do.
+    pub rng: &'a mut SeededRng,
+    /// The other ends of their transports.
+    pub hosts: &'a mut [Host],
+    /// Watches.
+    pub judge: &'a mut Judge,
+    /// What all of them know.
+    pub common: &'a mut Common,
+}
+
+/// What is counted or known over all clients.
+#[derive(Debug, Default)]
+pub struct Common {
+    /// The next publication or call.
+    pub next_tag: usize,
+    /// The next transport.
+    pub next_peer: u32,
+    /// Sessions heard of.
+    pub sessions: Vec<SessionId>,
+}
+
+impl World<'_> {
+    /// The number of a publication or call that begins.
+    pub const fn take_tag(&mut self) -> usize {
+        self.common.next_tag += 1;
+        self.common.next_tag - 1
+    }
+
+    /// The name of a transport that is opened.
+    pub const fn take_peer(&mut self) -> Peer {
+        self.common.next_peer += 1;
+        Peer(self.common.next_peer - 1)
+    }
+
+    /// A session that others may name from now on.
+    pub fn remember_session(&mut self, session: SessionId) {
+        if self.common.sessions.len() < SESSIONS_MAX {
+            self.common.sessions.push(session);
+        } else {
+            let index = self.rng.below(SESSIONS_MAX);
+            self.common.sessions[index] = session;
+        }
+    }
+}
+
+/// The habits of a client.
+#[derive(Clone, Debug, Default)]
+pub struct Profile {
+    /// Keeps to the protocol.
+    pub honest: bool,
+    /// Index of its realm.
+    pub realm: usize,
+    /// The listener it uses.
+    pub transport: u16,
+    /// Index of the principal it claims to be.
+    pub principal: Option<usize>,
+    /// Its ticket is wrong.
+    pub wrong_ticket: bool,
+    /// Reads now and then.
+    pub slow: bool,
+    /// Stops reading for a while.
+    pub stuck: bool,
+    /// Answers no invocation.
+    pub silent: bool,
+    /// Takes short messages only.
+    pub short: bool,
+}
+
+impl Profile {
+    /// How many messages the client reads in this tick.
+    pub fn reads_per_tick(&self, world: &mut World<'_>, stuck_until: &mut u64) -> usize {
+        if world.phase != Phase::Safety {
+            return usize::MAX;
+        }
+        if self.stuck && *stuck_until <= world.tick && world.rng.chance(10) {
+            *stuck_until = world.tick + world.rng.between(20, 300);
+        }
+        if *stuck_until > world.tick || self.slow && world.rng.chance(800) {
+            return 0;
+        }
+        world.rng.between(1, world.options.batch_max as u64) as usize
+    }
+}
+
+/// What a client with a transport does in one tick.
+pub fn act(client: &mut SimClient, world: &mut World<'_>) {
+    if world.phase != Phase::Safety {
+        return act_in_good_health(client, world);
+    }
+    if !client.profile.honest && world.rng.chance(world.options.activity_per_mille) {
+        hostile::send_anything(client, world);
+    }
+    if world.rng.chance(2) {
+        return leave::disconnect(client, world);
+    }
+    if client.session.state() == ClientState::Joined {
+        answer::answer_some(client, world);
+        if world.rng.chance(world.options.activity_per_mille) {
+            begin(client, world);
+        }
+    }
+}
+
+/// After the faults: debts are paid, nothing is begun.
+fn act_in_good_health(client: &mut SimClient, world: &mut World<'_>) {
+    if !client.profile.honest {
+        return leave::disconnect(client, world);
+    }
+    if client.session.state() != ClientState::Joined {
+        return;
+    }
+    answer::answer_all(client, world);
+    if world.phase == Phase::Leave {
+        leave::leave(client, world);
+    }
+}
+
+fn begin(client: &mut SimClient, world: &mut World<'_>) {
+    let weights = &world.options.weights;
+    let weights = [
+        weights.publish,
+        weights.subscribe,
+        weights.unsubscribe,
+        weights.call,
+        weights.cancel,
+        weights.register,
+        weights.unregister,
+        weights.goodbye,
+        weights.disconnect,
+    ];
+    match world.rng.weighted(&weights) {
+        Some(0) => publish::publish(client, world),
+        Some(1) => subscribe::subscribe(client, world),
+        Some(2) => subscribe::unsubscribe(client, world),
+        Some(3) => call::call(client, world),
+        Some(4) => call::cancel(client, world),
+        Some(5) => register::register(client, world),
+        Some(6) => register::unregister(client, world),
+        Some(7) => leave::goodbye(client, world),
+        Some(8) => leave::disconnect(client, world),
+        _ => {}
+    }
+}
+
+/// Octets to make a payload longer by: now and then too many for a client that takes short messages only.
+pub fn padding(world: &mut World<'_>) -> usize {
+    if world.rng.chance(100) { SHORT_MESSAGE } else { world.rng.below(16) }
+}

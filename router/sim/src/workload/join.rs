@@ -1,0 +1,91 @@
+//! Joining: choosing a shard, a realm and an identity.
+
+use std::borrow::Cow;
+
+use crossring_codec::message::{ClientRoles, Feature, Features, HelloDetails};
+use crossring_router::address::TransportId;
+
+use super::{Phase, Profile, SHORT_MESSAGE, World};
+use crate::client::{Link, SimClient};
+use crate::host::Dial;
+use crate::realm::{PRINCIPALS, REALMS, TRANSPORT_GUESTS, TRANSPORT_MEMBERS, TRANSPORT_TICKETS};
+
+const FEATURES: Features = Features::of(&[
+    Feature::ProgressiveCallResults,
+    Feature::CallCanceling,
+    Feature::CallerIdentification,
+    Feature::PublisherIdentification,
+    Feature::PatternBasedRegistration,
+    Feature::PatternBasedSubscription,
+    Feature::SharedRegistration,
+    Feature::RegistrationRevocation,
+    Feature::SubscriptionRevocation,
+]);
+
+/// A client without a transport opens one, sooner or later.
+pub fn maybe_join(client: &mut SimClient, world: &mut World<'_>) {
+    if world.phase != Phase::Safety || !world.rng.chance(100) {
+        return;
+    }
+    client.profile = draw_profile(world);
+    let shard = world.rng.below(world.hosts.len());
+    let peer = world.take_peer();
+    let size_max = if client.profile.short { SHORT_MESSAGE } else { usize::MAX };
+    let transport = TransportId(client.profile.transport);
+    let dial = Dial { peer, transport, honest: client.profile.honest, size_max };
+    let key = world.hosts[shard].dial(dial);
+    client.link = Some(Link { peer, shard, key });
+    client.stuck_until = 0;
+    say_hello(client, world);
+}
+
+/// HELLO on a transport without a session.
+pub fn say_hello(client: &mut SimClient, world: &mut World<'_>) {
+    let realm = if world.rng.chance(20) { "no.such.realm" } else { REALMS[client.profile.realm] };
+    let principal = client.profile.principal.map(|index| PRINCIPALS[index]);
+    let method = if principal.is_some() { "ticket" } else { "anonymous" };
+    let details = HelloDetails {
+        roles: ClientRoles::all(FEATURES),
+        authmethods: vec![Cow::Borrowed(method)],
+        authid: principal.map(|principal| Cow::Borrowed(principal.authid)),
+        ..HelloDetails::default()
+    };
+    if let Ok(hello) = client.session.hello(Some(Cow::Borrowed(realm)), details) {
+        client.send(world, hello);
+    }
+}
+
+/// AUTHENTICATE. Some clients never do.
+pub fn answer_challenge(client: &mut SimClient, world: &mut World<'_>) {
+    if world.phase == Phase::Safety && world.rng.chance(50) {
+        return;
+    }
+    let known = client.profile.principal.map_or("", |index| PRINCIPALS[index].ticket);
+    let ticket = if client.profile.wrong_ticket { "wrong" } else { known };
+    if let Ok(authenticate) = client.session.authenticate(ticket, Vec::new()) {
+        client.send(world, authenticate);
+    }
+}
+
+fn draw_profile(world: &mut World<'_>) -> Profile {
+    let faults = &world.options.faults;
+    let restricted = world.rng.chance(world.options.restricted_per_mille);
+    let transport = match world.rng.below(4) {
+        0 => TRANSPORT_TICKETS,
+        1 if restricted => TRANSPORT_GUESTS,
+        _ if restricted => TRANSPORT_TICKETS,
+        _ => TRANSPORT_MEMBERS,
+    };
+    let principals = if restricted { PRINCIPALS.len() } else { 1 };
+    Profile {
+        honest: !world.rng.chance(faults.hostile_per_mille),
+        realm: usize::from(world.rng.chance(world.options.second_realm_per_mille)),
+        transport,
+        principal: (transport == TRANSPORT_TICKETS).then(|| world.rng.below(principals)),
+        wrong_ticket: world.rng.chance(50),
+        slow: world.rng.chance(faults.slow_reader_per_mille),
+        stuck: world.rng.chance(faults.stuck_reader_per_mille),
+        silent: world.rng.chance(faults.silent_callee_per_mille),
+        short: world.rng.chance(faults.short_message_per_mille),
+    }
+}

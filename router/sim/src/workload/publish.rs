@@ -1,0 +1,64 @@
+//! PUBLISH, with every option that decides who gets the EVENT.
+
+use std::borrow::Cow;
+
+use crossring_codec::id::SessionId;
+use crossring_codec::message::{PublishExtra, PublishOptions};
+
+use super::{World, names, padding};
+use crate::client::SimClient;
+use crate::tag::Tag;
+
+const AUTHIDS: [&str; 3] = ["alice", "bob", "nobody"];
+const ROLES: [&str; 3] = ["member", "guest", "observer"];
+
+/// Publishes.
+pub fn publish(client: &mut SimClient, world: &mut World<'_>) {
+    let topic = names::name(world);
+    let payload = Tag { number: world.take_tag(), part: 0 }.payload(padding(world));
+    let options = options(world);
+    if let Ok(request) = client.session.publish(topic, options, payload) {
+        client.send(world, request.message);
+    }
+}
+
+/// Options, the common ones most often.
+pub fn options(world: &mut World<'_>) -> PublishOptions<'static> {
+    PublishOptions {
+        acknowledge: world.rng.chance(300),
+        exclude_me: !world.rng.chance(300),
+        disclose_me: world.rng.chance(100),
+        retain: false,
+        extra: world.rng.chance(100).then(|| Box::new(receiver_lists(world))),
+    }
+}
+
+fn receiver_lists(world: &mut World<'_>) -> PublishExtra<'static> {
+    let mut extra = PublishExtra::default();
+    match world.rng.below(6) {
+        0 => extra.exclude = Some(sessions(world)),
+        1 => extra.eligible = Some(sessions(world)),
+        2 => extra.exclude_authid = Some(words(world, &AUTHIDS)),
+        3 => extra.eligible_authid = Some(words(world, &AUTHIDS)),
+        4 => extra.exclude_authrole = Some(words(world, &ROLES)),
+        _ => extra.eligible_authrole = Some(words(world, &ROLES)),
+    }
+    if world.rng.chance(200) {
+        extra.exclude = Some(sessions(world));
+    }
+    extra
+}
+
+fn sessions(world: &mut World<'_>) -> Vec<SessionId> {
+    let count = world.rng.below(6);
+    let known = &world.common.sessions;
+    if known.is_empty() {
+        return Vec::new();
+    }
+    (0..count).map(|_| *world.rng.pick(known)).collect()
+}
+
+fn words(world: &mut World<'_>, words: &[&'static str]) -> Vec<Cow<'static, str>> {
+    let count = world.rng.below(3);
+    (0..count).map(|_| Cow::Borrowed(*world.rng.pick(words))).collect()
+}
