@@ -4,6 +4,39 @@
 //! all sends; the next poll hands them to the kernel in one system call. Beside the engines live what
 //! threads need around them: [`mailbox`] between shards, [`listener`] and [`affinity`] helpers.
 //!
+//! ```
+//! use std::io::{Read, Write};
+//! use crossring_io::{EngineKind, EngineOptions, Engine, Event, Outgoing, Wait, open};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (mut engine, report) = open(EngineKind::Auto, EngineOptions::default())?;
+//! println!("{report}");
+//! let (ours, mut theirs) = std::os::unix::net::UnixStream::pair()?;
+//! engine.adopt(ours.into())?;
+//! theirs.write_all(b"echo")?;
+//! let mut events = Vec::new();
+//! let mut sent = false;
+//! while !sent {
+//!     engine.poll(&mut events, Wait::FOREVER)?;
+//!     for event in events.drain(..) {
+//!         match event {
+//!             Event::Received { connection, buffer } => {
+//!                 let answer = engine.bytes(&buffer).to_vec();
+//!                 engine.release(buffer);
+//!                 engine.send(connection, Outgoing::Owned(answer));
+//!             }
+//!             Event::Sent { .. } => sent = true,
+//!             event => panic!("{event:?}"),
+//!         }
+//!     }
+//! }
+//! let mut answer = [0; 4];
+//! theirs.read_exact(&mut answer)?;
+//! assert_eq!(&answer, b"echo");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! This crate knows no WAMP. It is the only one with `unsafe`, confined to `uring/`.
 
 mod any;

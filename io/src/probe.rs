@@ -71,7 +71,7 @@ impl Refusal {
                 cure: "set kernel.io_uring_disabled=0, or 1 and add this user to kernel.io_uring_group",
             },
             Some(libc::EPERM | libc::EACCES) => Refusal {
-                cause: "io_uring_setup is not permitted here (container seccomp profile?)".to_owned(),
+                cause: "io_uring is not permitted here (container seccomp profile?)".to_owned(),
                 cure: "allow io_uring_setup, io_uring_enter and io_uring_register in the seccomp profile",
             },
             Some(libc::ENOSYS) => Refusal {

@@ -297,26 +297,38 @@ fn slots_are_reused_with_new_generations_and_no_descriptor_leaks() {
 
 #[test]
 fn a_flood_of_connections_is_accepted() {
-    on_every_engine(EngineOptions::default(), |harness| {
-        let (address, _) = harness.listen_tcp();
-        let clients =
-            thread::spawn(move || (0..300).map(|_| TcpStream::connect(address).unwrap()).collect::<Vec<_>>());
-        let mut accepted = Vec::new();
-        harness.poll_until(|event| {
-            if let Event::Accepted { connection, .. } = event {
-                accepted.push(connection);
-            }
-            (accepted.len() == 300).then_some(())
-        });
-        let slots: Vec<u32> = accepted.iter().map(|id| id.slot).collect();
-        assert_eq!(slots, (0..300).collect::<Vec<_>>());
-        drop(clients.join().unwrap());
-        let mut open = 300;
-        harness.poll_until(|event| {
-            open -= u32::from(matches!(event, Event::Closed { .. }));
-            (open == 0).then_some(())
-        });
-    });
+    on_every_engine(EngineOptions::default(), accept_flood);
+    // More completions at once than the queue holds.
+    let options = EngineOptions {
+        submission_count: 2,
+        completion_count: 16,
+        receive_buffer_count: 4,
+        ..EngineOptions::default()
+    };
+    on_every_engine(options, accept_flood);
+}
+
+fn accept_flood(harness: &mut Harness) {
+    const COUNT: usize = 300;
+    let (address, _) = harness.listen_tcp();
+    harness.poll_once();
+    let mut clients: Vec<_> = (0..COUNT).map(|_| TcpStream::connect(address).unwrap()).collect();
+    clients.iter_mut().for_each(|client| client.write_all(b"first words").unwrap());
+    let mut accepted = Vec::new();
+    while accepted.len() < COUNT {
+        accepted.push(harness.accept_any());
+    }
+    let slots: Vec<u32> = accepted.iter().map(|id| id.slot).collect();
+    assert_eq!(slots, (0..COUNT as u32).collect::<Vec<_>>());
+    let mut received = vec![0; COUNT];
+    while received.iter().any(|length| *length < b"first words".len()) {
+        let (id, bytes) = harness.next_bytes();
+        received[id.slot as usize] += bytes.len();
+    }
+    drop(clients);
+    for id in accepted {
+        assert_eq!(harness.await_closed(id), CloseReason::EndOfStream);
+    }
 }
 
 #[test]

@@ -96,15 +96,19 @@ impl Harness {
     /// Like `poll_until`, but events which `choose` gives back stay for others.
     fn select<R>(&mut self, mut choose: impl FnMut(&mut AnyEngine, Event) -> Result<R, Event>) -> R {
         let deadline = Monotonic::read().after_ns(10_000_000_000);
+        let mut passed = VecDeque::new();
         loop {
-            for _ in 0..self.events.len() {
-                let Some(event) = self.events.pop_front() else { break };
+            while let Some(event) = self.events.pop_front() {
                 match choose(&mut self.engine, event) {
-                    Ok(result) => return result,
-                    Err(event) => self.events.push_back(event),
+                    Ok(result) => {
+                        passed.append(&mut self.events);
+                        self.events = passed;
+                        return result;
+                    }
+                    Err(event) => passed.push_back(event),
                 }
             }
-            assert!(Monotonic::read() < deadline, "waited in vain; have {:?}", self.events);
+            assert!(Monotonic::read() < deadline, "waited in vain; have {passed:?}");
             let mut events = Vec::new();
             self.engine.poll(&mut events, Wait::until(deadline)).unwrap();
             self.events.extend(events);
@@ -114,6 +118,14 @@ impl Harness {
     pub(crate) fn accept_from(&mut self, wanted: ListenerId) -> ConnectionId {
         self.select(|_, event| match event {
             Event::Accepted { listener, connection } if listener == wanted => Ok(connection),
+            event => Err(event),
+        })
+    }
+
+    /// The next connection of any listener. Bytes that came meanwhile stay for `next_bytes`.
+    pub(crate) fn accept_any(&mut self) -> ConnectionId {
+        self.select(|_, event| match event {
+            Event::Accepted { connection, .. } => Ok(connection),
             event => Err(event),
         })
     }
