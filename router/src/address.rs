@@ -46,6 +46,12 @@ impl ShardSet {
         self.0 &= !(1 << shard.0);
     }
 
+    /// The shards of either set.
+    #[must_use]
+    pub const fn union(self, other: ShardSet) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Whether no shard is in the set.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
@@ -84,6 +90,24 @@ pub struct SessionAddress {
     pub key: SessionKey,
 }
 
+/// A call that waits for its answer, on the shard of its caller.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub struct CallKey {
+    /// Index into that shard's table of calls.
+    pub index: u32,
+    /// Distinguishes successive users of the index.
+    pub generation: u32,
+}
+
+/// A call anywhere on the node. Unlike (caller, request id) it is never used twice, also when a transport joins again.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+pub struct CallAddress {
+    /// The caller's shard.
+    pub shard: ShardId,
+    /// The call there.
+    pub key: CallKey,
+}
+
 /// A realm of the node: index into the list of configured realms.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub struct RealmId(pub u16);
@@ -93,7 +117,7 @@ pub struct RealmId(pub u16);
 pub struct RoleId(pub u16);
 
 /// A configured listening transport: index into the list of transports; decides which authentication applies.
-#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub struct TransportId(pub u16);
 
 /// The time, read once a turn by the host.

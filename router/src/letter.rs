@@ -16,7 +16,9 @@ use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::Match;
 use crossring_codec::value::Dict;
 
-use crate::address::{RealmId, RoleId, SessionAddress, SessionKey, ShardId, TransportId};
+use crate::address::{
+    CallAddress, CallKey, RealmId, RoleId, SessionAddress, SessionKey, ShardId, TransportId,
+};
 
 /// Priority classes of letters, most urgent first.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
@@ -93,12 +95,8 @@ pub struct Publication {
 /// A call on its way to a callee of another shard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
-    /// Realm of caller and callee.
-    pub realm: RealmId,
-    /// The caller.
-    pub caller: SessionAddress,
-    /// `CALL.Request`.
-    pub request: RequestId,
+    /// The call on its caller's shard; answers name it.
+    pub origin: CallAddress,
     /// The registration chosen.
     pub registration: RegistrationId,
     /// The callee chosen.
@@ -113,6 +111,8 @@ pub struct Call {
     pub parcel: Parcel,
     /// Callees that have refused this call already; they are not asked again.
     pub refused_by: Vec<SessionAddress>,
+    /// One of them because it was busy.
+    pub found_busy: bool,
 }
 
 /// A callee of a registration, as every shard knows it.
@@ -157,7 +157,8 @@ pub enum Letter {
     Authenticate { key: SessionKey, signature: Box<str>, extra: Dict },
     /// The session, or the attempt to join, has ended. The registry forgets everything about it. No answer.
     Leave { key: SessionKey },
-    /// A subscriber of (uri, policy) where this shard has none attached. Answer: `Subscribed`, after every shard has acknowledged.
+    /// A subscriber of (uri, policy) where this shard has none attached. Answer: `Subscribed`, after every shard has
+    /// acknowledged, or `SubscribeRefused`.
     Subscribe { realm: RealmId, key: SessionKey, request: RequestId, uri: Box<str>, match_policy: Match },
     /// A further subscriber has been attached beside a local one (whose presence keeps the interest alive). No answer.
     Attach { realm: RealmId, key: SessionKey, subscription: SubscriptionId },
@@ -217,6 +218,8 @@ pub enum Letter {
     Subscribed { key: SessionKey, request: RequestId, subscription: SubscriptionId },
     /// All shards know the callee: REGISTERED may leave.
     Registered { key: SessionKey, request: RequestId, registration: RegistrationId },
+    /// ERROR for the SUBSCRIBE request.
+    SubscribeRefused { key: SessionKey, request: RequestId, error: Box<str> },
     /// ERROR for the REGISTER request.
     RegisterRefused { key: SessionKey, request: RequestId, error: Box<str> },
     /// GOODBYE for `key` with this reason, if it is joined.
@@ -230,22 +233,16 @@ pub enum Letter {
     /// A call. Answer: `Result`, `Error` or `Returned`, unless `Abandon` overtakes it.
     Call(Box<Call>),
     /// CANCEL by the caller, behind its `Call`.
-    Cancel { caller: SessionAddress, request: RequestId, callee: SessionKey, mode: CancelMode },
+    Cancel { call: CallAddress, callee: SessionKey, mode: CancelMode },
     /// The caller has left: interrupt the callee, answer nobody.
-    Abandon { caller: SessionAddress, request: RequestId, callee: SessionKey },
+    Abandon { call: CallAddress, callee: SessionKey },
 
     // ---- Lane::Reply, shard → shard
     /// RESULT for the caller.
-    Result { caller: SessionKey, request: RequestId, details: Box<ResultDetails<'static>>, parcel: Parcel },
+    Result { call: CallKey, details: Box<ResultDetails<'static>>, parcel: Parcel },
     /// ERROR for the caller.
-    Error {
-        caller: SessionKey,
-        request: RequestId,
-        details: Box<ErrorDetails<'static>>,
-        error: Box<str>,
-        parcel: Parcel,
-    },
-    /// The callee could not take the call (gone, or at its limit): the caller's shard tries the next one in its next turn.
+    Error { call: CallKey, details: Box<ErrorDetails<'static>>, error: Box<str>, parcel: Parcel },
+    /// The callee could not take the call (gone, or `busy`): the caller's shard tries the next one in its next turn.
     Returned { call: Box<Call>, busy: bool },
 }
 

@@ -15,7 +15,8 @@ pub struct Limits {
     pub requests_per_session_max: u32,
     /// Longest URI in octets.
     pub uri_size_max: u32,
-    /// Milliseconds from the opening of a transport to WELCOME.
+    /// Milliseconds from the opening of a transport (or GOODBYE on it) to HELLO, and from HELLO to the end of
+    /// authentication.
     pub join_timeout_ms: u32,
     /// Milliseconds from our GOODBYE to the peer's.
     pub goodbye_timeout_ms: u32,
@@ -38,3 +39,6 @@ impl Default for Limits {
         }
     }
 }
+
+/// ERROR of a request that would exceed a limit of its session or of the router.
+pub const LIMIT_EXCEEDED: &str = "crossring.error.limit_exceeded";
