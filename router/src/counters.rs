@@ -13,7 +13,7 @@ pub struct Counters {
     pub aborts: u64,
     /// PUBLISH accepted.
     pub publications: u64,
-    /// EVENTs handed to the host, one for each receiver.
+    /// Receivers of EVENTs handed to the host; a publisher that excludes itself is counted where it is subscribed.
     pub events: u64,
     /// CALL accepted.
     pub calls: u64,

@@ -1,9 +1,15 @@
 //! Read-only views of shards and of the registry, for checkers, meta API and management.
 
+use crossring_codec::id::{RegistrationId, SessionId, SubscriptionId};
+use crossring_codec::message::InvocationPolicy;
+use crossring_codec::uri::Match;
+
+use crate::address::{RealmId, RoleId, SessionAddress, SessionKey, ShardSet};
 use crate::registry::Registry;
+use crate::session::{Session, State};
 use crate::shard::Shard;
 
-/// Sizes of a shard's tables. After the last session has left all of them are zero.
+/// Sizes of a shard's tables. After the last transport has closed all of them are zero.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 pub struct ShardSizes {
     /// Open transports.
@@ -22,7 +28,9 @@ pub struct ShardSizes {
     pub calls: usize,
     /// Invocations of local callees that wait for an answer.
     pub invocations: usize,
-    /// Calls waiting for the next turn.
+    /// Calls that wait until their callee has got REGISTERED.
+    pub calls_waiting: usize,
+    /// What waits for the next turn.
     pub deferred: usize,
     /// SUBSCRIBE and REGISTER requests the registry has not answered.
     pub requests: usize,
@@ -47,36 +55,192 @@ pub struct RegistrySizes {
     pub tickets: usize,
 }
 
+/// A joined session.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct SessionView<'a> {
+    /// Where it lives.
+    pub key: SessionKey,
+    /// Its id.
+    pub session: SessionId,
+    /// Its realm.
+    pub realm: RealmId,
+    /// Its identity.
+    pub authid: &'a str,
+    /// Its role.
+    pub authrole: &'a str,
+    /// Calls that wait for an answer.
+    pub calls: usize,
+    /// Invocations that wait for its answer.
+    pub invocations: usize,
+}
+
+/// A subscription on a shard.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct SubscriptionView<'a> {
+    /// Its id.
+    pub id: SubscriptionId,
+    /// Its realm.
+    pub realm: RealmId,
+    /// The topic or pattern.
+    pub uri: &'a str,
+    /// How `uri` is read.
+    pub match_policy: Match,
+    /// Shards with members.
+    pub interest: ShardSet,
+    /// Members on this shard.
+    pub members: &'a [SessionKey],
+}
+
+/// A registration on a shard.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RegistrationView<'a> {
+    /// Its id.
+    pub id: RegistrationId,
+    /// Its realm.
+    pub realm: RealmId,
+    /// The procedure or pattern.
+    pub uri: &'a str,
+    /// How `uri` is read.
+    pub match_policy: Match,
+    /// How a callee is chosen.
+    pub invoke: InvocationPolicy,
+    /// All callees, in the order of registration.
+    pub callees: Vec<SessionAddress>,
+}
+
+/// A joined session at the registry.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct MemberView<'a> {
+    /// Where it lives.
+    pub address: SessionAddress,
+    /// Its id.
+    pub session: SessionId,
+    /// Its realm.
+    pub realm: RealmId,
+    /// Its role.
+    pub role: RoleId,
+    /// Its identity.
+    pub authid: &'a str,
+    /// How it authenticated.
+    pub authmethod: &'static str,
+}
+
 /// A shard, read-only.
 #[derive(Copy, Clone, Debug)]
 pub struct ShardView<'a> {
-    _shard: &'a Shard,
+    shard: &'a Shard,
 }
 
 impl<'a> ShardView<'a> {
     pub(crate) fn new(shard: &'a Shard) -> Self {
-        Self { _shard: shard }
+        Self { shard }
     }
 
     /// Sizes of all tables.
     pub fn sizes(&self) -> ShardSizes {
-        ShardSizes::default()
+        let shard = self.shard;
+        let sum = |count: fn(&Session) -> usize| joined(shard).map(|(_, session)| count(session)).sum();
+        ShardSizes {
+            transports: shard.sessions.transports,
+            sessions: shard.sessions.joined,
+            subscriptions: shard.broker.subscriptions.len(),
+            subscribers: shard.broker.members,
+            registrations: shard.dealer.registrations.len(),
+            callees: shard.dealer.callees,
+            calls: shard.dealer.calls.len(),
+            invocations: sum(invocations),
+            calls_waiting: sum(|session| session.callee.as_ref().map_or(0, |callee| callee.waiting.len())),
+            deferred: shard.deferred.len(),
+            requests: sum(|session| session.requests_pending as usize),
+        }
     }
+
+    /// The joined sessions, in the order of their slots.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionView<'a>> {
+        let shard = self.shard;
+        joined(shard).map(move |(key, session)| SessionView {
+            key,
+            session: session.id,
+            realm: session.realm,
+            authid: &session.authid,
+            authrole: shard.role_name(session),
+            calls: session.caller.as_ref().map_or(0, |caller| caller.calls.len()),
+            invocations: invocations(session),
+        })
+    }
+}
+
+impl<'a> ShardView<'a> {
+    /// The subscriptions, in the order of their ids' indexes.
+    pub fn subscriptions(&self) -> impl Iterator<Item = SubscriptionView<'a>> {
+        self.shard.broker.subscriptions.values().map(|known| SubscriptionView {
+            id: known.id,
+            realm: known.realm,
+            uri: &known.uri,
+            match_policy: known.match_policy,
+            interest: known.interest,
+            members: &known.members,
+        })
+    }
+
+    /// The registrations, in the order of their ids' indexes.
+    pub fn registrations(&self) -> impl Iterator<Item = RegistrationView<'a>> {
+        self.shard.dealer.registrations.values().map(|known| RegistrationView {
+            id: known.id,
+            realm: known.realm,
+            uri: &known.uri,
+            match_policy: known.match_policy,
+            invoke: known.invoke,
+            callees: known.candidates.iter().map(|candidate| candidate.callee.address).collect(),
+        })
+    }
+}
+
+fn joined(shard: &Shard) -> impl Iterator<Item = (SessionKey, &Session)> {
+    shard.sessions.iter().filter_map(|(key, state)| match state {
+        State::Established(session) => Some((key, &**session)),
+        _ => None,
+    })
+}
+
+fn invocations(session: &Session) -> usize {
+    session.callee.as_ref().map_or(0, |callee| callee.invocations.len())
 }
 
 /// The registry, read-only.
 #[derive(Copy, Clone, Debug)]
 pub struct RegistryView<'a> {
-    _registry: &'a Registry,
+    registry: &'a Registry,
 }
 
 impl<'a> RegistryView<'a> {
     pub(crate) fn new(registry: &'a Registry) -> Self {
-        Self { _registry: registry }
+        Self { registry }
     }
 
     /// Sizes of all tables.
     pub fn sizes(&self) -> RegistrySizes {
-        RegistrySizes::default()
+        let registry = self.registry;
+        RegistrySizes {
+            sessions: registry.members_joined(),
+            pending_authentications: registry.members_pending(),
+            subscriptions: registry.subscriptions.len(),
+            subscribers: registry.subscriptions.values().map(|known| known.members()).sum(),
+            registrations: registry.registrations.len(),
+            callees: registry.registrations.values().map(|known| known.callees()).sum(),
+            tickets: registry.tickets.len(),
+        }
+    }
+
+    /// The joined sessions, by shard and slot.
+    pub fn sessions(&self) -> impl Iterator<Item = MemberView<'a>> {
+        self.registry.sessions().map(|(address, session)| MemberView {
+            address,
+            session: session.id,
+            realm: session.identity.realm,
+            role: session.identity.role,
+            authid: &session.identity.authid,
+            authmethod: session.identity.method.as_str(),
+        })
     }
 }

@@ -6,13 +6,24 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod auth;
+mod authz;
+mod broker;
 pub mod client;
 pub mod config;
 pub mod counters;
+mod dealer;
+mod dense;
 pub mod input;
 pub mod inspect;
 pub mod letter;
+mod lifecycle;
 pub mod limits;
 pub mod outbox;
+mod owned;
+mod pattern;
 pub mod registry;
+mod rng;
+mod session;
 pub mod shard;
+mod table;

@@ -1,40 +1,461 @@
 //! The registry on the control shard: the truth about sessions, subscriptions and registrations.
+//!
+//! Data shards hold replicas. The registry assigns ids, tells every shard what it has to know, and lets an
+//! acknowledgement (SUBSCRIBED, REGISTERED) go only after all shards know it. It posts nothing for a session whose `Leave`
+//! it has seen, so a key may carry a new session at once.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::address::{Now, ShardId};
+use crossring_codec::id::{RegistrationId, RequestId, SessionId, SubscriptionId};
+use crossring_codec::message::{
+    Feature, Features, HelloDetails, InvocationPolicy, RouterRoles, WelcomeDetails,
+};
+use crossring_codec::uri::{Match, well_known};
+
+use crate::address::{Now, RealmId, SessionAddress, SessionKey, ShardId, ShardSet, TransportId};
+use crate::auth::{self, Denial, Identity, Pending, Step};
 use crate::config::RouterConfig;
+use crate::dense::Assigner;
 use crate::inspect::RegistryView;
-use crate::letter::Letter;
+use crate::letter::{self, Admission, Letter};
 use crate::limits::Limits;
 use crate::outbox::Post;
+use crate::pattern::PatternTable;
+use crate::rng::SecretGenerator;
+use crate::table::{IntegerMap, IntegerState};
+
+mod registrations;
+mod subscriptions;
 
 /// The registry of a node: admits sessions, assigns ids, and tells every shard what it has to know.
 #[derive(Debug)]
-pub struct Registry {}
+pub struct Registry {
+    shards: usize,
+    config: Arc<RouterConfig>,
+    limits: Limits,
+    random: SecretGenerator,
+    integers: IntegerState,
+    /// By shard and slot.
+    slots: Vec<Vec<Slot>>,
+    /// Attempts to join, in the order of their deadlines.
+    deadlines: VecDeque<(u64, SessionAddress)>,
+    realms: Vec<Realm>,
+    pub(crate) subscriptions: Assigner<Subscription>,
+    pub(crate) registrations: Assigner<Registration>,
+    /// Letters to all shards that some have not acknowledged.
+    pub(crate) tickets: IntegerMap<u64, Ticket>,
+    ticket_last: u64,
+    is_shutting_down: bool,
+}
+
+/// The patterns of a realm.
+#[derive(Debug)]
+struct Realm {
+    topics: PatternTable<u64>,
+    procedures: PatternTable<u64>,
+}
+
+/// A slot of a shard.
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    member: Member,
+}
+
+#[derive(Debug, Default)]
+enum Member {
+    #[default]
+    Nobody,
+    /// Has to authenticate before the deadline.
+    Pending { deadline_ns: u64, attempt: Box<Pending> },
+    /// Joined.
+    Joined(Box<Session>),
+}
+
+/// A joined session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) identity: Identity,
+    /// Subscriptions held.
+    subscriptions: Option<Box<hashbrown::HashSet<u64, IntegerState>>>,
+    /// Registrations held.
+    registrations: Option<Box<hashbrown::HashSet<u64, IntegerState>>>,
+}
+
+const _: () = assert!(
+    size_of::<Slot>() + size_of::<Session>() + 32 <= 350,
+    "an idle joined session, its authid included, has to stay small"
+);
+
+/// A subscription: (realm, uri, policy).
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    realm: RealmId,
+    uri: Arc<str>,
+    match_policy: Match,
+    /// Shards with members.
+    interests: Vec<Interest>,
+}
+
+/// Members of one shard.
+#[derive(Debug)]
+struct Interest {
+    shard: ShardId,
+    members: u32,
+    /// Not all shards know of the interest yet.
+    ticket: Option<u64>,
+    /// Who waits for that.
+    waiting: Vec<(SessionKey, RequestId)>,
+}
+
+/// A registration: (realm, uri, policy).
+#[derive(Debug)]
+pub(crate) struct Registration {
+    realm: RealmId,
+    uri: Arc<str>,
+    match_policy: Match,
+    invoke: InvocationPolicy,
+    callees: Vec<Callee>,
+}
+
+/// A callee of a registration.
+#[derive(Debug)]
+struct Callee {
+    address: SessionAddress,
+    /// Not all shards know of it yet.
+    ticket: Option<u64>,
+    /// Requests that wait for that.
+    waiting: Vec<RequestId>,
+}
+
+/// What all shards have to acknowledge.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    missing: ShardSet,
+    subject: Subject,
+}
+
+#[derive(Copy, Clone, Debug)]
+enum Subject {
+    Interest(SubscriptionId, ShardId),
+    Callee(RegistrationId, SessionAddress),
+}
 
 impl Registry {
     /// The registry of a node with `shards` data shards. `seed` decides every random choice it makes.
-    pub fn new(_shards: usize, _config: Arc<RouterConfig>, _limits: Limits, _seed: u64) -> Self {
-        Self {}
+    pub fn new(shards: usize, config: Arc<RouterConfig>, limits: Limits, seed: u64) -> Self {
+        let mut random = SecretGenerator::new(seed);
+        let hash_seed = random.next_u64();
+        let integers = IntegerState::new(random.next_u64());
+        let realm =
+            |_| Realm { topics: PatternTable::new(hash_seed), procedures: PatternTable::new(hash_seed) };
+        Self {
+            shards,
+            limits,
+            random,
+            integers,
+            slots: (0..shards).map(|_| Vec::new()).collect(),
+            deadlines: VecDeque::new(),
+            realms: (0..config.realms.len()).map(realm).collect(),
+            config,
+            subscriptions: Assigner::default(),
+            registrations: Assigner::default(),
+            tickets: integers.map(),
+            ticket_last: 0,
+            is_shutting_down: false,
+        }
     }
 
     /// Takes one letter of a data shard.
-    pub fn handle<P: Post>(&mut self, _now: Now, _from: ShardId, _letter: Letter, _out: &mut P) {}
+    pub fn handle<P: Post>(&mut self, now: Now, from: ShardId, letter: Letter, out: &mut P) {
+        let at = |key: SessionKey| SessionAddress { shard: from, key };
+        match letter {
+            Letter::Hello { key, transport, realm, details } => {
+                self.hello(now, at(key), transport, realm.as_deref(), &details, out);
+            }
+            Letter::Authenticate { key, signature, extra: _ } => self.authenticate(at(key), &signature, out),
+            Letter::Leave { key } => self.leave(at(key), out),
+            Letter::Subscribe { realm, key, request, uri, match_policy } => {
+                self.subscribe(at(key), realm, request, &uri, match_policy, out);
+            }
+            Letter::Attach { realm: _, key, subscription } => self.attach(at(key), subscription),
+            Letter::Detach { realm: _, key, subscription } => self.detach(at(key), subscription, out),
+            Letter::Register { realm, callee, request, uri, match_policy, invoke, force_reregister } => {
+                let wish = Wish { realm, request, uri: &uri, match_policy, invoke, force_reregister };
+                self.register(*callee, &wish, out);
+            }
+            Letter::Unregister { realm: _, key, registration } => {
+                self.unregister(at(key), registration, None, out);
+            }
+            Letter::Acknowledge { ticket } => self.acknowledged(from, ticket, out),
+            _ => debug_assert!(false, "a letter for a shard at the registry"),
+        }
+    }
 
     /// Says GOODBYE `wamp.close.system_shutdown` to every session; new ones are refused from now on.
-    pub fn shutdown<P: Post>(&mut self, _now: Now, _out: &mut P) {}
+    pub fn shutdown<P: Post>(&mut self, _now: Now, out: &mut P) {
+        self.is_shutting_down = true;
+        for shard in ShardSet::all(self.shards).iter() {
+            out.post(shard, Letter::Shutdown);
+        }
+    }
 
     /// When [`Registry::expire`] is next due, in monotonic nanoseconds.
     pub fn deadline(&self) -> Option<u64> {
-        None
+        self.deadlines.front().map(|entry| entry.0)
     }
 
     /// Does what is due at `now`.
-    pub fn expire<P: Post>(&mut self, _now: Now, _out: &mut P) {}
+    pub fn expire<P: Post>(&mut self, now: Now, out: &mut P) {
+        self.prune_deadlines();
+        while let Some((_, address)) =
+            self.deadlines.front().copied().filter(|entry| entry.0 <= now.monotonic_ns)
+        {
+            let message = "authentication timeout".to_owned();
+            let denial = Denial { reason: well_known::AUTHENTICATION_FAILED, message };
+            self.refuse(address, &denial, out);
+        }
+    }
 
     /// A read-only view for checkers and the meta API.
     pub fn inspect(&self) -> RegistryView<'_> {
         RegistryView::new(self)
+    }
+
+    fn hello<P: Post>(
+        &mut self,
+        now: Now,
+        address: SessionAddress,
+        transport: TransportId,
+        realm: Option<&str>,
+        details: &HelloDetails<'_>,
+        out: &mut P,
+    ) {
+        let step = if self.is_shutting_down {
+            let message = "the router shuts down".to_owned();
+            Step::Deny(Denial { reason: well_known::SYSTEM_SHUTDOWN, message })
+        } else {
+            auth::begin(&self.config, transport, realm, details, &mut self.random)
+        };
+        let deadline_ns = now.monotonic_ns + u64::from(self.limits.join_timeout_ms) * 1_000_000;
+        self.take_step(address, deadline_ns, step, out);
+    }
+
+    fn authenticate<P: Post>(&mut self, address: SessionAddress, signature: &str, out: &mut P) {
+        let member = std::mem::take(self.member_mut(address));
+        let Member::Pending { deadline_ns, attempt } = member else {
+            *self.member_mut(address) = member;
+            return;
+        };
+        let step = auth::proceed(&self.config, &attempt, signature);
+        self.take_step(address, deadline_ns, step, out);
+    }
+
+    fn take_step<P: Post>(&mut self, address: SessionAddress, deadline_ns: u64, step: Step, out: &mut P) {
+        match step {
+            Step::Accept(identity) => self.admit(address, identity, out),
+            Step::Deny(denial) => self.refuse(address, &denial, out),
+            Step::Challenge(attempt, extra) => {
+                let method = attempt.method().as_str().into();
+                *self.member_mut(address) = Member::Pending { deadline_ns, attempt: Box::new(attempt) };
+                self.deadlines.push_back((deadline_ns, address));
+                out.post(address.shard, Letter::Challenge { key: address.key, method, extra });
+            }
+        }
+    }
+
+    fn refuse<P: Post>(&mut self, address: SessionAddress, denial: &Denial, out: &mut P) {
+        *self.member_mut(address) = Member::Nobody;
+        self.prune_deadlines();
+        let (reason, message) = (denial.reason.into(), denial.message.as_str().into());
+        out.post(address.shard, Letter::Refuse { key: address.key, reason, message });
+    }
+
+    fn admit<P: Post>(&mut self, address: SessionAddress, identity: Identity, out: &mut P) {
+        let session = SessionId::from_random(self.random.next_u64());
+        let admission = Admission {
+            realm: identity.realm,
+            role: identity.role,
+            session,
+            details: welcome(&self.config, &identity),
+        };
+        let joined = Session { id: session, identity, subscriptions: None, registrations: None };
+        *self.member_mut(address) = Member::Joined(Box::new(joined));
+        self.prune_deadlines();
+        out.post(address.shard, Letter::Admit { key: address.key, admission: Box::new(admission) });
+    }
+
+    /// The session, or the attempt, is over: nothing of it stays.
+    fn leave<P: Post>(&mut self, address: SessionAddress, out: &mut P) {
+        let member = std::mem::take(self.member_mut(address));
+        self.prune_deadlines();
+        let Member::Joined(session) = member else { return };
+        for id in sorted(session.registrations.as_deref()).filter_map(RegistrationId::new) {
+            self.remove_callee(address, id, None, out);
+        }
+        for id in sorted(session.subscriptions.as_deref()).filter_map(SubscriptionId::new) {
+            self.remove_member(address, id, out);
+        }
+    }
+
+    /// The place of a session; made if there is none. A new generation starts with nobody.
+    fn member_mut(&mut self, address: SessionAddress) -> &mut Member {
+        let slots = &mut self.slots[address.shard.index()];
+        let index = address.key.slot as usize;
+        if index >= slots.len() {
+            slots.resize_with(index + 1, Slot::default);
+        }
+        let slot = &mut slots[index];
+        if slot.generation != address.key.generation {
+            *slot = Slot { generation: address.key.generation, member: Member::Nobody };
+        }
+        &mut slot.member
+    }
+
+    fn session_mut(&mut self, address: SessionAddress) -> Option<&mut Session> {
+        let slot = self.slots.get_mut(address.shard.index())?.get_mut(address.key.slot as usize)?;
+        match &mut slot.member {
+            Member::Joined(session) if slot.generation == address.key.generation => Some(session),
+            _ => None,
+        }
+    }
+
+    /// Forgets deadlines at the front that have been met.
+    fn prune_deadlines(&mut self) {
+        while let Some(&(deadline, address)) = self.deadlines.front() {
+            match self.member_mut(address) {
+                Member::Pending { deadline_ns, .. } if *deadline_ns == deadline => return,
+                _ => self.deadlines.pop_front(),
+            };
+        }
+    }
+
+    /// Posts what all shards have to acknowledge.
+    fn broadcast<P: Post>(&mut self, subject: Subject, letter: impl Fn(u64) -> Letter, out: &mut P) -> u64 {
+        self.ticket_last += 1;
+        let all = ShardSet::all(self.shards);
+        self.tickets.insert(self.ticket_last, Ticket { missing: all, subject });
+        for shard in all.iter() {
+            out.post(shard, letter(self.ticket_last));
+        }
+        self.ticket_last
+    }
+
+    fn acknowledged<P: Post>(&mut self, from: ShardId, ticket: u64, out: &mut P) {
+        let Some(open) = self.tickets.get_mut(&ticket) else { return };
+        open.missing.remove(from);
+        if !open.missing.is_empty() {
+            return;
+        }
+        let subject = open.subject;
+        self.tickets.remove(&ticket);
+        match subject {
+            Subject::Interest(id, shard) => self.interest_known(id, shard, out),
+            Subject::Callee(id, address) => self.callee_known(id, address, out),
+        }
+    }
+
+    pub(crate) fn members_joined(&self) -> usize {
+        self.sessions().count()
+    }
+
+    pub(crate) fn members_pending(&self) -> usize {
+        self.slots.iter().flatten().filter(|slot| matches!(slot.member, Member::Pending { .. })).count()
+    }
+
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = (SessionAddress, &Session)> {
+        self.slots.iter().enumerate().flat_map(|(shard, slots)| {
+            slots.iter().enumerate().filter_map(move |(index, slot)| match &slot.member {
+                Member::Joined(session) => {
+                    let key = SessionKey { slot: index as u32, generation: slot.generation };
+                    Some((SessionAddress { shard: ShardId(shard as u8), key }, &**session))
+                }
+                Member::Nobody | Member::Pending { .. } => None,
+            })
+        })
+    }
+}
+
+impl Subscription {
+    /// Members on all shards.
+    pub(crate) fn members(&self) -> usize {
+        self.interests.iter().map(|interest| interest.members as usize).sum()
+    }
+}
+
+impl Registration {
+    /// Callees on all shards.
+    pub(crate) fn callees(&self) -> usize {
+        self.callees.len()
+    }
+}
+
+/// The elements of a REGISTER.
+struct Wish<'a> {
+    realm: RealmId,
+    request: RequestId,
+    uri: &'a str,
+    match_policy: Match,
+    invoke: InvocationPolicy,
+    force_reregister: bool,
+}
+
+fn sorted(ids: Option<&hashbrown::HashSet<u64, IntegerState>>) -> impl Iterator<Item = u64> + use<> {
+    let mut ids: Vec<u64> = ids.into_iter().flatten().copied().collect();
+    ids.sort_unstable();
+    ids.into_iter()
+}
+
+/// `WELCOME.Details`: the identity in force, and exactly what this router does.
+fn welcome(config: &RouterConfig, identity: &Identity) -> WelcomeDetails<'static> {
+    let realm = &config.realms[usize::from(identity.realm.0)];
+    let role = &realm.roles[usize::from(identity.role.0)];
+    let own = |text: &str| Some(text.to_owned().into());
+    WelcomeDetails {
+        roles: ROLES,
+        realm: own(&realm.name),
+        authid: own(&identity.authid),
+        authrole: own(&role.name),
+        authmethod: own(identity.method.as_str()),
+        authprovider: own("static"),
+        agent: (!config.agent.is_empty()).then(|| config.agent.to_string().into()),
+        ..WelcomeDetails::default()
+    }
+}
+
+/// The features of this router.
+const ROLES: RouterRoles = RouterRoles {
+    broker: Some(Features::of(&[
+        Feature::PublisherIdentification,
+        Feature::PublisherExclusion,
+        Feature::SubscriberBlackwhiteListing,
+        Feature::PatternBasedSubscription,
+        Feature::PayloadPassthruMode,
+        Feature::PayloadTransparency,
+    ])),
+    dealer: Some(Features::of(&[
+        Feature::ProgressiveCallResults,
+        Feature::CallCanceling,
+        Feature::CallerIdentification,
+        Feature::PatternBasedRegistration,
+        Feature::SharedRegistration,
+        Feature::RegistrationRevocation,
+        Feature::PayloadPassthruMode,
+        Feature::PayloadTransparency,
+    ])),
+};
+
+/// A letter to all shards that needs no acknowledgement.
+fn tell_all<P: Post>(shards: usize, letter: &Letter, out: &mut P) {
+    for shard in ShardSet::all(shards).iter() {
+        out.post(shard, letter.clone());
+    }
+}
+
+impl From<&letter::Callee> for Callee {
+    fn from(callee: &letter::Callee) -> Self {
+        Self { address: callee.address, ticket: None, waiting: Vec::new() }
     }
 }

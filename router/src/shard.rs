@@ -1,26 +1,97 @@
-//! A data shard: sessions, their place in the routing tables, and the replica of the realm's routing tables.
+//! A data shard: sessions, their place in the routing tables, and the replica of the realms' routing tables.
+//!
+//! Dispatch only. What the messages mean is in `lifecycle`, `broker` and `dealer`.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::address::{Now, ShardId};
+use crossring_codec::id::RequestId;
+use crossring_codec::message::{ErrorDetails, Message, MessageType};
+use crossring_codec::payload::Payload;
+use crossring_codec::uri::{Match, is_valid, well_known};
+
+use crate::address::{Now, SessionKey, ShardId};
+use crate::authz::{Authorization, Decision};
+use crate::broker::Broker;
 use crate::config::RouterConfig;
 use crate::counters::Counters;
+use crate::dealer::{AddedCallee, Dealer};
 use crate::input::Input;
 use crate::inspect::ShardView;
+use crate::letter::{self, Letter};
+use crate::lifecycle::Deadlines;
 use crate::limits::Limits;
 use crate::outbox::Outbox;
+use crate::pattern::COMPONENTS_MAX;
+use crate::rng::FastGenerator;
+use crate::session::{Session, Sessions, State};
+use crate::table::IntegerState;
 
 /// One data shard of the router: inputs and the time go in, messages and letters come out.
 #[derive(Debug)]
 pub struct Shard {
-    id: ShardId,
-    counters: Counters,
+    pub(crate) id: ShardId,
+    pub(crate) config: Arc<RouterConfig>,
+    pub(crate) limits: Limits,
+    pub(crate) authorization: Authorization,
+    pub(crate) sessions: Sessions,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) broker: Broker,
+    pub(crate) dealer: Dealer,
+    pub(crate) deferred: VecDeque<Deferred>,
+    pub(crate) random: FastGenerator,
+    pub(crate) integers: IntegerState,
+    pub(crate) hash_seed: u64,
+    pub(crate) is_shutting_down: bool,
+    pub(crate) counters: Counters,
+}
+
+/// What handling a letter leaves for the next turn, because it posts to lanes that letters of its kind must not post to.
+#[derive(Debug)]
+pub(crate) enum Deferred {
+    /// A call came back: try the next callee.
+    Retry { call: Box<letter::Call>, busy: bool },
+    /// A call cannot be taken: give it back.
+    Return { call: Box<letter::Call>, busy: bool },
+    /// REGISTERED has been sent: invoke what waited.
+    Waiting(SessionKey),
+    /// GOODBYE.
+    Kill { key: SessionKey, reason: Box<str>, message: Option<Box<str>> },
+    /// GOODBYE for everybody.
+    Shutdown,
+}
+
+/// The peer broke the protocol: ABORT with this text.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Violation(pub(crate) &'static str);
+
+impl Violation {
+    pub(crate) const NOT_JOINED: Violation = Violation("no session");
+    pub(crate) const REQUEST_ID: Violation = Violation("request id out of order or in use");
 }
 
 impl Shard {
     /// Shard `id` of `shards`. `seed` decides every random choice the shard makes.
-    pub fn new(id: ShardId, _shards: usize, _config: Arc<RouterConfig>, _limits: Limits, _seed: u64) -> Self {
-        Self { id, counters: Counters::default() }
+    pub fn new(id: ShardId, shards: usize, config: Arc<RouterConfig>, limits: Limits, seed: u64) -> Self {
+        assert!(id.index() < shards, "a shard is one of the node's");
+        let mut random = FastGenerator::new(seed ^ u64::from(id.0).rotate_left(56));
+        let hash_seed = random.next_u64();
+        Self {
+            id,
+            limits,
+            authorization: Authorization::new(&config, hash_seed),
+            sessions: Sessions::default(),
+            deadlines: Deadlines::default(),
+            broker: Broker::new(config.realms.len(), hash_seed),
+            dealer: Dealer::new(config.realms.len(), hash_seed),
+            deferred: VecDeque::new(),
+            integers: IntegerState::new(random.next_u64()),
+            random,
+            hash_seed,
+            is_shutting_down: false,
+            counters: Counters::default(),
+            config,
+        }
     }
 
     /// The shard's number.
@@ -29,23 +100,41 @@ impl Shard {
     }
 
     /// Takes one input.
-    pub fn handle<O: Outbox>(&mut self, _now: Now, _input: Input<'_>, _out: &mut O) {}
+    pub fn handle<O: Outbox>(&mut self, now: Now, input: Input<'_>, out: &mut O) {
+        match input {
+            Input::Message { key, message } => self.message(now, key, message, out),
+            Input::Letter { from: _, letter } => self.letter(now, letter, out),
+            Input::Opened { key, transport } => self.opened(now, key, transport),
+            Input::Violation { key, text } => self.violate(key, text, out),
+            Input::Closed { key } => self.closed(key, out),
+        }
+    }
 
     /// When [`Shard::expire`] is next due, in monotonic nanoseconds.
     pub fn deadline(&self) -> Option<u64> {
-        None
+        self.deadlines.next()
     }
-
-    /// Does what is due at `now`.
-    pub fn expire<O: Outbox>(&mut self, _now: Now, _out: &mut O) {}
 
     /// Whether [`Shard::resume`] has anything to do: the host does not sleep while it has.
     pub fn has_deferred(&self) -> bool {
-        false
+        !self.deferred.is_empty()
     }
 
     /// Does what letters of the last turn left for this one; called at the start of a turn.
-    pub fn resume<O: Outbox>(&mut self, _now: Now, _out: &mut O) {}
+    pub fn resume<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        for _ in 0..self.deferred.len() {
+            match self.deferred.pop_front() {
+                Some(Deferred::Retry { call, busy }) => self.retry(&call, busy, out),
+                Some(Deferred::Return { call, busy }) => self.give_back(call, busy, out),
+                Some(Deferred::Waiting(key)) => self.flush_waiting(key, out),
+                Some(Deferred::Kill { key, reason, message }) => {
+                    self.say_goodbye(now, key, &reason, message.as_deref(), out);
+                }
+                Some(Deferred::Shutdown) => self.shut_down(now, out),
+                None => return,
+            }
+        }
+    }
 
     /// What has been counted since the start.
     pub fn counters(&self) -> &Counters {
@@ -56,4 +145,165 @@ impl Shard {
     pub fn inspect(&self) -> ShardView<'_> {
         ShardView::new(self)
     }
+
+    #[inline]
+    fn message<O: Outbox>(&mut self, now: Now, key: SessionKey, message: Message<'_>, out: &mut O) {
+        self.counters.messages += 1;
+        if !matches!(self.sessions.state(key), State::Established(_)) {
+            return self.unjoined_message(now, key, message, out);
+        }
+        if let Err(Violation(text)) = self.joined_message(now, key, message, out) {
+            self.violate(key, text, out);
+        }
+    }
+
+    /// A message of a joined session.
+    fn joined_message<O: Outbox>(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        message: Message<'_>,
+        out: &mut O,
+    ) -> Result<(), Violation> {
+        match message {
+            Message::Publish { request, options, topic, payload } => {
+                self.publish(key, request, &options, &topic, &payload, out)
+            }
+            Message::Call { request, options, procedure, payload } => {
+                self.call(key, request, &options, &procedure, &payload, out)
+            }
+            Message::Yield { request, options, payload } => {
+                self.yielded(key, request, options, &payload, out)
+            }
+            Message::Error { request_type: MessageType::Invocation, request, details, error, payload } => {
+                self.failed(key, request, details, &error, &payload, out)
+            }
+            Message::Subscribe { request, options, topic } => {
+                self.subscribe(key, request, &options, &topic, out)
+            }
+            Message::Unsubscribe { request, subscription } => {
+                self.unsubscribe(key, request, subscription, out)
+            }
+            Message::Register { request, options, procedure } => {
+                self.register(key, request, &options, &procedure, out)
+            }
+            Message::Unregister { request, registration } => self.unregister(key, request, registration, out),
+            Message::Cancel { request, options } => self.cancel(key, request, options.mode, out),
+            Message::EventReceived { .. } => Ok(()),
+            Message::Goodbye { .. } => {
+                self.peer_left(now, key, out);
+                Ok(())
+            }
+            Message::Abort { .. } => {
+                self.peer_aborted(key, out);
+                Ok(())
+            }
+            Message::Error { .. } => Err(Violation("ERROR for something else than INVOCATION")),
+            _ => Err(Violation("message not allowed in a joined session")),
+        }
+    }
+
+    fn letter<O: Outbox>(&mut self, now: Now, letter: Letter, out: &mut O) {
+        self.counters.letters_received += 1;
+        match letter {
+            Letter::Publication(publication) => self.take_publication(&publication, out),
+            Letter::Call(call) => self.take_foreign_call(call, out),
+            Letter::Result { call, details, parcel } => self.result(call, *details, &parcel.payload(), out),
+            Letter::Error { call, details, error, parcel } => {
+                self.error(call, *details, &error, &parcel.payload(), out);
+            }
+            Letter::Returned { call, busy } => self.deferred.push_back(Deferred::Retry { call, busy }),
+            Letter::Cancel { call, callee, mode } => self.cancel_foreign(call, callee, mode, out),
+            Letter::Abandon { call, callee } => {
+                self.cancel_foreign(call, callee, crossring_codec::message::CancelMode::KillNoWait, out);
+            }
+            letter => self.registry_letter(now, letter, out),
+        }
+    }
+
+    /// A letter of the registry.
+    fn registry_letter<O: Outbox>(&mut self, now: Now, letter: Letter, out: &mut O) {
+        match letter {
+            Letter::Challenge { key, method, extra } => self.challenged(key, &method, extra, out),
+            Letter::Admit { key, admission } => self.admitted(key, *admission, out),
+            Letter::Refuse { key, reason, message } => self.refused(key, &reason, &message, out),
+            Letter::AddInterest { realm, subscription, uri, match_policy, shard, ticket } => {
+                self.add_interest(realm, subscription, &uri, match_policy, shard, ticket, out);
+            }
+            Letter::RemoveInterest { realm: _, subscription, shard } => {
+                self.broker.remove_interest(subscription, shard);
+            }
+            Letter::AddCallee { realm, registration, uri, match_policy, invoke, callee, ticket } => {
+                let added =
+                    AddedCallee { realm, registration, uri: &uri, match_policy, invoke, callee: *callee };
+                self.add_callee(added, ticket, out);
+            }
+            Letter::RemoveCallee { realm: _, registration, callee, revoked } => {
+                self.remove_callee(registration, callee, revoked.as_deref(), out);
+            }
+            Letter::Subscribed { key, request: _, subscription } => self.subscribed(key, subscription, out),
+            Letter::SubscribeRefused { key, request, error } => {
+                self.subscribe_refused(key, request, &error, out);
+            }
+            Letter::Registered { key, request, registration } => {
+                self.registered(key, request, registration, out);
+            }
+            Letter::RegisterRefused { key, request, error } => {
+                self.register_refused(key, request, &error, out);
+            }
+            Letter::Kill { key, reason, message } => {
+                self.deferred.push_back(Deferred::Kill { key, reason, message });
+            }
+            Letter::Shutdown => self.deferred.push_back(Deferred::Shutdown),
+            _ => debug_assert!(false, "a letter for the registry at shard {:?}, {now:?}", self.id),
+        }
+    }
+
+    /// Posts a letter, and counts it.
+    #[inline]
+    pub(crate) fn post<O: Outbox>(&mut self, to: ShardId, letter: Letter, out: &mut O) {
+        self.counters.letters_sent += 1;
+        out.post(to, letter);
+    }
+
+    /// The name of a session's role.
+    pub(crate) fn role_name(&self, session: &Session) -> &str {
+        &self.config.realms[usize::from(session.realm.0)].roles[usize::from(session.role.0)].name
+    }
+
+    /// Checks a URI or pattern of SUBSCRIBE or REGISTER; what the session may do to it.
+    pub(crate) fn check_pattern(
+        &self,
+        key: SessionKey,
+        uri: &str,
+        policy: Match,
+    ) -> Result<Decision, &'static str> {
+        let session = self.sessions.get(key).ok_or(well_known::NOT_AUTHORIZED)?;
+        let strictness = self.config.realms[usize::from(session.realm.0)].strictness;
+        let too_deep = policy == Match::Wildcard && uri.split('.').count() > COMPONENTS_MAX;
+        if uri.len() > self.limits.uri_size_max as usize || too_deep || !is_valid(uri, policy, strictness) {
+            return Err(well_known::INVALID_URI);
+        }
+        Ok(self.authorization.decide(session.realm, session.role, uri, policy))
+    }
+}
+
+/// ERROR for a request of a peer.
+pub(crate) fn refuse<O: Outbox>(
+    counters: &mut Counters,
+    key: SessionKey,
+    request_type: MessageType,
+    request: RequestId,
+    error: &str,
+    out: &mut O,
+) {
+    counters.errors += 1;
+    let message = Message::Error {
+        request_type,
+        request,
+        details: ErrorDetails::default(),
+        error: error.into(),
+        payload: Payload::EMPTY,
+    };
+    let _ = out.send(key, &message);
 }

@@ -1,0 +1,308 @@
+//! PUBLISH, and events from other shards.
+
+use std::borrow::Cow;
+
+use crossring_codec::id::{PublicationId, RequestId, SessionId, SubscriptionId};
+use crossring_codec::message::{
+    EventDetails, EventExtra, Feature, Message, MessageType, Passthru, PublishExtra, PublishOptions,
+};
+use crossring_codec::payload::Payload;
+use crossring_codec::uri::{Match, is_reserved, is_valid, well_known};
+
+use super::Broker;
+use super::filter::Filter;
+use crate::address::{SessionKey, ShardSet};
+use crate::config::RouterConfig;
+use crate::counters::Counters;
+use crate::letter::{Disclosure, Letter, Parcel, Publication};
+use crate::outbox::Outbox;
+use crate::owned;
+use crate::session::{Session, Sessions};
+use crate::shard::{Shard, Violation, refuse};
+
+/// Where a session's publications to one topic go. Saves the URI check, the authorization and the match of the next
+/// publication to the same topic.
+#[derive(Debug, Default)]
+pub(crate) struct PublishRoute {
+    topic: String,
+    /// The version of the realm's tables this was made from; 0: never.
+    version: u64,
+    refusal: Option<&'static str>,
+    disclose: bool,
+    subscriptions: Vec<u64>,
+    /// Other shards with members of any of the subscriptions.
+    shards: ShardSet,
+}
+
+/// An event on its way to the members of this shard.
+struct Event<'a> {
+    publication: PublicationId,
+    topic: &'a str,
+    publisher: Option<(SessionId, &'a str, &'a str)>,
+    filter: Option<Filter<'a>>,
+    extra: Option<EventExtra<'a>>,
+    payload: &'a Payload<'a>,
+    except: Option<SessionKey>,
+}
+
+impl Shard {
+    /// PUBLISH (wamp.md 12.3).
+    pub(crate) fn publish<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        request: RequestId,
+        options: &PublishOptions<'_>,
+        topic: &str,
+        payload: &Payload<'_>,
+        out: &mut O,
+    ) -> Result<(), Violation> {
+        let route = self.publish_route(key, request, options, topic)?;
+        let outcome = match route.refusal {
+            None => {
+                self.route_publication(key, request, options, topic, payload, &route, out);
+                None
+            }
+            refusal => refusal.filter(|_| options.acknowledge),
+        };
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.publish_route = Some(route);
+        }
+        if let Some(error) = outcome {
+            refuse(&mut self.counters, key, MessageType::Publish, request, error, out);
+        }
+        Ok(())
+    }
+
+    /// Checks the message; takes the session's route out of it, made anew if it does not fit.
+    fn publish_route(
+        &mut self,
+        key: SessionKey,
+        request: RequestId,
+        options: &PublishOptions<'_>,
+        topic: &str,
+    ) -> Result<Box<PublishRoute>, Violation> {
+        let session = self.sessions.get_mut(key).ok_or(Violation::NOT_JOINED)?;
+        if !session.note_request(request, self.limits.strict_request_ids) {
+            return Err(Violation::REQUEST_ID);
+        }
+        if let Some(extra) = &options.extra {
+            check_passthru(&extra.passthru, session)?;
+        }
+        let mut route = session.publish_route.take().unwrap_or_default();
+        let version = self.broker.realms[usize::from(session.realm.0)].version;
+        if route.version != version || route.topic != topic {
+            let (realm, role) = (session.realm, session.role);
+            let strictness = self.config.realms[usize::from(realm.0)].strictness;
+            let decision = self.authorization.decide(realm, role, topic, Match::Exact);
+            route.topic.clear();
+            route.topic.push_str(topic);
+            route.version = version;
+            route.disclose = decision.disclose_publisher;
+            route.refusal = if topic.len() > self.limits.uri_size_max as usize
+                || !is_valid(topic, Match::Exact, strictness)
+                || is_reserved(topic)
+            {
+                Some(well_known::INVALID_URI)
+            } else {
+                (!decision.allow.publish).then_some(well_known::NOT_AUTHORIZED)
+            };
+            self.broker.match_topic(usize::from(realm.0), topic, &mut route);
+            route.shards.remove(self.id);
+        }
+        Ok(route)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the elements of the message")]
+    fn route_publication<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        request: RequestId,
+        options: &PublishOptions<'_>,
+        topic: &str,
+        payload: &Payload<'_>,
+        route: &PublishRoute,
+        out: &mut O,
+    ) {
+        let publication = PublicationId::from_random(self.random.next_u64());
+        self.counters.publications += 1;
+        if options.acknowledge {
+            let _ = out.send(key, &Message::Published { request, publication });
+        }
+        let Some(publisher) = self.sessions.get(key) else { return };
+        let role = &self.config.realms[usize::from(publisher.realm.0)].roles[usize::from(publisher.role.0)];
+        let disclosed = (options.disclose_me || route.disclose).then_some((
+            publisher.id,
+            &*publisher.authid,
+            &*role.name,
+        ));
+        let extra = options.extra.as_deref();
+        if !route.shards.is_empty() {
+            let letter = Publication {
+                realm: publisher.realm,
+                publication,
+                topic: topic.into(),
+                subscriptions: Vec::new(),
+                publisher: disclosed.map(|(session, authid, authrole)| Disclosure {
+                    session,
+                    authid: authid.into(),
+                    authrole: authrole.into(),
+                }),
+                extra: extra.map(|extra| Box::new(owned::publish_extra(extra.clone()))),
+                parcel: Parcel::pack(payload),
+            };
+            self.broker.post_to_shards(route, letter, &mut self.counters, out);
+        }
+        if route.subscriptions.is_empty() {
+            return;
+        }
+        let event = Event {
+            publication,
+            topic,
+            publisher: disclosed,
+            filter: extra.and_then(Filter::new),
+            extra: extra.and_then(event_extra),
+            payload,
+            except: options.exclude_me.then_some(key),
+        };
+        for &subscription in &route.subscriptions {
+            self.broker.deliver(subscription, &event, &self.sessions, &self.config, &mut self.counters, out);
+        }
+    }
+
+    /// An event published on another shard.
+    pub(crate) fn take_publication<O: Outbox>(&mut self, letter: &Publication, out: &mut O) {
+        let payload = letter.parcel.payload();
+        let event = Event {
+            publication: letter.publication,
+            topic: &letter.topic,
+            publisher: letter
+                .publisher
+                .as_ref()
+                .map(|disclosed| (disclosed.session, &*disclosed.authid, &*disclosed.authrole)),
+            filter: letter.extra.as_deref().and_then(Filter::new),
+            extra: letter.extra.as_deref().and_then(event_extra),
+            payload: &payload,
+            except: None,
+        };
+        let mut is_stale = true;
+        for subscription in &letter.subscriptions {
+            let counters = &mut self.counters;
+            let id = subscription.get();
+            is_stale &= !self.broker.deliver(id, &event, &self.sessions, &self.config, counters, out);
+        }
+        self.counters.publications_stale += u64::from(is_stale);
+    }
+}
+
+impl Broker {
+    /// Fills in where publications to `topic` go.
+    fn match_topic(&self, realm: usize, topic: &str, route: &mut PublishRoute) {
+        route.subscriptions.clear();
+        route.shards = ShardSet::EMPTY;
+        if route.refusal.is_some() {
+            return;
+        }
+        self.realms[realm].patterns.visit(topic, |id| {
+            if let Some(subscription) = self.subscriptions.get(id) {
+                route.subscriptions.push(id);
+                route.shards = route.shards.union(subscription.interest);
+            }
+        });
+    }
+
+    /// One letter for each interested shard, naming its subscriptions.
+    fn post_to_shards<O: Outbox>(
+        &self,
+        route: &PublishRoute,
+        letter: Publication,
+        counters: &mut Counters,
+        out: &mut O,
+    ) {
+        for shard in route.shards.iter() {
+            let interested = |id: &u64| {
+                self.subscriptions
+                    .get(*id)
+                    .filter(|known| known.interest.contains(shard))
+                    .map(|known| known.id)
+            };
+            let subscriptions = route.subscriptions.iter().filter_map(interested).collect();
+            counters.letters_sent += 1;
+            out.post(shard, Letter::Publication(Box::new(Publication { subscriptions, ..letter.clone() })));
+        }
+    }
+
+    /// One EVENT for the members of one subscription on this shard; `false`: there are none.
+    fn deliver<O: Outbox>(
+        &mut self,
+        id: u64,
+        event: &Event<'_>,
+        sessions: &Sessions,
+        config: &RouterConfig,
+        counters: &mut Counters,
+        out: &mut O,
+    ) -> bool {
+        let Some(subscription) = self.subscriptions.get(id).filter(|known| !known.members.is_empty()) else {
+            return false;
+        };
+        let message = event.message(subscription.id, subscription.match_policy);
+        let Some(filter) = &event.filter else {
+            counters.events += subscription.members.len() as u64;
+            out.fan_out(&message, &subscription.members, event.except);
+            return true;
+        };
+        let admitted = |key: &&SessionKey| {
+            sessions.get(**key).is_some_and(|session| {
+                let role = &config.realms[usize::from(session.realm.0)].roles[usize::from(session.role.0)];
+                filter.admits(session.id, &session.authid, &role.name)
+            })
+        };
+        self.receivers.clear();
+        self.receivers.extend(subscription.members.iter().filter(admitted));
+        if !self.receivers.is_empty() {
+            counters.events += self.receivers.len() as u64;
+            out.fan_out(&message, &self.receivers, event.except);
+        }
+        true
+    }
+}
+
+impl Event<'_> {
+    fn message(&self, subscription: SubscriptionId, policy: Match) -> Message<'_> {
+        let (publisher, publisher_authid, publisher_authrole) = match self.publisher {
+            Some((session, authid, authrole)) => (Some(session), Some(authid), Some(authrole)),
+            None => (None, None, None),
+        };
+        Message::Event {
+            subscription,
+            publication: self.publication,
+            details: EventDetails {
+                topic: (policy != Match::Exact).then_some(Cow::Borrowed(self.topic)),
+                publisher,
+                publisher_authid: publisher_authid.map(Cow::Borrowed),
+                publisher_authrole: publisher_authrole.map(Cow::Borrowed),
+                trustlevel: None,
+                retained: false,
+                extra: self.extra.clone().map(Box::new),
+            },
+            payload: self.payload.borrowed(),
+        }
+    }
+}
+
+/// What of the rare options reaches subscribers.
+fn event_extra<'a>(extra: &PublishExtra<'a>) -> Option<EventExtra<'a>> {
+    let copied = EventExtra {
+        passthru: extra.passthru.clone(),
+        transaction_hash: extra.transaction_hash.clone(),
+        ..EventExtra::default()
+    };
+    (copied != EventExtra::default()).then_some(copied)
+}
+
+/// Payload passthru is for those who announced it (wamp.md 1.6).
+pub(crate) fn check_passthru(keys: &Passthru<'_>, session: &Session) -> Result<(), Violation> {
+    if keys.ppt_scheme.is_some() && !session.has(Feature::PayloadPassthruMode) {
+        return Err(Violation("ppt_scheme used without announcing payload_passthru_mode"));
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The dealer half of a shard: the replica of all registrations, the calls of local callers and the invocations of local
+//! callees.
+//!
+//! A call is known to its caller's shard by a [`CallKey`], to its callee's shard by the invocation id of the callee's
+//! session. When both are the same shard no letter is involved.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crossring_codec::id::{RegistrationId, RequestId};
+use crossring_codec::message::InvocationPolicy;
+use crossring_codec::uri::Match;
+
+use crate::address::{CallAddress, CallKey, RealmId, SessionAddress, SessionKey};
+use crate::dense::Replica;
+use crate::letter;
+use crate::pattern::PatternTable;
+use crate::table::{IntegerMap, IntegerState, Slab};
+
+mod answer;
+mod call;
+mod cancel;
+mod choose;
+mod register;
+
+pub(crate) use call::CallRoute;
+pub(crate) use register::AddedCallee;
+
+/// The tables of the dealer.
+#[derive(Debug)]
+pub(crate) struct Dealer {
+    pub(crate) registrations: Replica<Registration>,
+    realms: Vec<Procedures>,
+    /// Calls of local callers.
+    pub(crate) calls: Slab<Call>,
+    /// Invocation ids by calls of other shards, for letters that name the call.
+    foreign: hashbrown::HashMap<CallAddress, RequestId, IntegerState>,
+    /// Callees of all registrations, of any shard.
+    pub(crate) callees: usize,
+}
+
+/// The patterns of one realm.
+#[derive(Debug)]
+struct Procedures {
+    patterns: PatternTable<u64>,
+    /// Changes whenever a call might have to go elsewhere than before. Never 0.
+    version: u64,
+}
+
+/// A registration: (realm, uri, policy), known on all shards.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    pub(crate) id: RegistrationId,
+    pub(crate) realm: RealmId,
+    pub(crate) uri: Arc<str>,
+    pub(crate) match_policy: Match,
+    pub(crate) invoke: InvocationPolicy,
+    /// In the order of registration.
+    pub(crate) candidates: Vec<Candidate>,
+    /// Where `roundrobin` goes on.
+    cursor: usize,
+}
+
+/// A callee that a call may be sent to.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) callee: letter::Callee,
+    /// Outstanding invocations, counted only under a concurrency limit. Exact on the callee's shard; elsewhere
+    /// those of this shard's callers.
+    outstanding: u64,
+}
+
+/// A call of a local caller.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) caller: SessionKey,
+    pub(crate) request: RequestId,
+    registration: RegistrationId,
+    /// Who has it; on another shard, unless `invocation` is known.
+    callee: Option<SessionAddress>,
+    /// The id at a local callee.
+    invocation: Option<RequestId>,
+    /// Counts against the callee's concurrency, as far as this shard knows.
+    is_counted: bool,
+    /// CANCEL `kill` has been received.
+    is_killed: bool,
+}
+
+/// What a session owns as a caller.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    /// Outstanding calls by request id.
+    pub(crate) calls: IntegerMap<u64, CallKey>,
+}
+
+/// What a session owns as a callee.
+#[derive(Debug)]
+pub(crate) struct Callee {
+    /// Outstanding invocations.
+    pub(crate) invocations: IntegerMap<u64, Invocation>,
+    /// Highest invocation id sent; 0 before the first.
+    invocation_last: u64,
+    /// Registrations by id.
+    registrations: IntegerMap<u64, Held>,
+    /// Registrations for which REGISTERED has not been sent.
+    unconfirmed: usize,
+    /// Calls that came before REGISTERED could be sent, and all behind them: the order of invocations is a promise.
+    pub(crate) waiting: VecDeque<Box<letter::Call>>,
+}
+
+/// A registration held by a session.
+#[derive(Copy, Clone, Debug)]
+struct Held {
+    /// REGISTERED has been sent.
+    is_confirmed: bool,
+    /// There is a concurrency limit.
+    is_limited: bool,
+}
+
+/// An invocation that waits for its final answer.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Invocation {
+    origin: CallAddress,
+    registration: RegistrationId,
+    receive_progress: bool,
+    /// Counts against the callee's concurrency.
+    is_counted: bool,
+}
+
+impl Dealer {
+    pub(crate) fn new(realms: usize, seed: u64) -> Self {
+        let procedures = |_| Procedures { patterns: PatternTable::new(seed), version: 1 };
+        Self {
+            registrations: Replica::default(),
+            realms: (0..realms).map(procedures).collect(),
+            calls: Slab::default(),
+            foreign: hashbrown::HashMap::with_hasher(IntegerState::new(seed)),
+            callees: 0,
+        }
+    }
+}
+
+impl Callee {
+    fn new(integers: IntegerState) -> Self {
+        Self {
+            invocations: integers.map(),
+            invocation_last: 0,
+            registrations: integers.map(),
+            unconfirmed: 0,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// Registrations held.
+    pub(crate) fn registrations_held(&self) -> usize {
+        self.registrations.len()
+    }
+}

@@ -1,0 +1,228 @@
+//! YIELD and ERROR of callees, and answers from other shards.
+
+use crossring_codec::id::{RegistrationId, RequestId};
+use crossring_codec::message::{
+    ErrorDetails, Feature, Message, MessageType, Passthru, ResultDetails, YieldOptions,
+};
+use crossring_codec::payload::Payload;
+use crossring_codec::uri::{Match, Strictness, is_valid, well_known};
+
+use super::{Call, Invocation};
+use crate::address::{CallAddress, CallKey, SessionAddress, SessionKey};
+use crate::broker::check_passthru;
+use crate::letter::{Letter, Parcel};
+use crate::outbox::{Outbox, Refused};
+use crate::owned;
+use crate::session::Session;
+use crate::shard::{Shard, Violation, refuse};
+
+impl Shard {
+    /// YIELD (wamp.md 12.6).
+    pub(crate) fn yielded<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        request: RequestId,
+        options: YieldOptions<'_>,
+        payload: &Payload<'_>,
+        out: &mut O,
+    ) -> Result<(), Violation> {
+        let session = self.sessions.get_mut(key).ok_or(Violation::NOT_JOINED)?;
+        check_watermark(session, request)?;
+        if let Some(keys) = &options.passthru {
+            check_passthru(keys, session)?;
+        }
+        let invocations = session.callee.as_mut().map(|callee| &mut callee.invocations);
+        let invocation = match invocations {
+            Some(invocations) if options.progress => invocations.get(&request.get()).copied(),
+            Some(invocations) => invocations.remove(&request.get()),
+            None => None,
+        };
+        let Some(invocation) = invocation else {
+            self.counters.answers_ignored += 1;
+            return Ok(());
+        };
+        if options.progress && !invocation.receive_progress {
+            self.counters.answers_ignored += 1;
+            return Ok(());
+        }
+        if !options.progress {
+            self.invocation_over(key, &invocation);
+        }
+        let details = ResultDetails {
+            progress: options.progress,
+            passthru: options.passthru,
+            ..ResultDetails::default()
+        };
+        if invocation.origin.shard == self.id {
+            self.result(invocation.origin.key, details, payload, out);
+        } else {
+            let letter = Letter::Result {
+                call: invocation.origin.key,
+                details: Box::new(owned::result(details)),
+                parcel: Parcel::pack(payload),
+            };
+            self.post(invocation.origin.shard, letter, out);
+        }
+        Ok(())
+    }
+
+    /// ERROR for an INVOCATION (wamp.md 12.6).
+    pub(crate) fn failed<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        request: RequestId,
+        details: ErrorDetails<'_>,
+        error: &str,
+        payload: &Payload<'_>,
+        out: &mut O,
+    ) -> Result<(), Violation> {
+        let session = self.sessions.get_mut(key).ok_or(Violation::NOT_JOINED)?;
+        check_watermark(session, request)?;
+        if !is_valid(error, Match::Exact, Strictness::Loose) {
+            return Err(Violation("invalid URI in ERROR"));
+        }
+        let callee = session.callee.as_mut();
+        let Some(invocation) = callee.and_then(|callee| callee.invocations.remove(&request.get())) else {
+            self.counters.answers_ignored += 1;
+            return Ok(());
+        };
+        self.invocation_over(key, &invocation);
+        let details = ErrorDetails { passthru: details.passthru, ..ErrorDetails::default() };
+        if invocation.origin.shard == self.id {
+            self.error(invocation.origin.key, details, error, payload, out);
+        } else {
+            let letter = Letter::Error {
+                call: invocation.origin.key,
+                details: Box::new(owned::error(details)),
+                error: error.into(),
+                parcel: Parcel::pack(payload),
+            };
+            self.post(invocation.origin.shard, letter, out);
+        }
+        Ok(())
+    }
+
+    /// RESULT for a local caller.
+    pub(crate) fn result<O: Outbox>(
+        &mut self,
+        key: CallKey,
+        details: ResultDetails<'_>,
+        payload: &Payload<'_>,
+        out: &mut O,
+    ) {
+        let Some(call) = self.dealer.calls.get(key.index, key.generation) else {
+            self.counters.answers_ignored += 1;
+            return;
+        };
+        let (caller, request, progress) = (call.caller, call.request, details.progress);
+        let refused = match self.sessions.get(caller) {
+            Some(session) if passthru_unwanted(details.passthru.as_deref(), session) => {
+                Some(well_known::FEATURE_NOT_SUPPORTED)
+            }
+            Some(_) => {
+                let message = Message::Result { request, details, payload: payload.borrowed() };
+                refusal(out.send(caller, &message))
+            }
+            None => None,
+        };
+        self.counters.results_progressive += u64::from(progress);
+        if let Some(error) = refused {
+            self.take_call(key);
+            refuse(&mut self.counters, caller, MessageType::Call, request, error, out);
+        } else if !progress {
+            self.counters.results += 1;
+            self.take_call(key);
+        }
+    }
+
+    /// ERROR for a local caller.
+    pub(crate) fn error<O: Outbox>(
+        &mut self,
+        key: CallKey,
+        details: ErrorDetails<'_>,
+        error: &str,
+        payload: &Payload<'_>,
+        out: &mut O,
+    ) {
+        let Some(call) = self.take_call(key) else {
+            self.counters.answers_ignored += 1;
+            return;
+        };
+        let message = Message::Error {
+            request_type: MessageType::Call,
+            request: call.request,
+            details,
+            error: error.into(),
+            payload: payload.borrowed(),
+        };
+        self.counters.errors += 1;
+        if let Some(error) = refusal(out.send(call.caller, &message)) {
+            refuse(&mut self.counters, call.caller, MessageType::Call, call.request, error, out);
+        }
+    }
+
+    /// Ends a call with an error of the router's own.
+    pub(crate) fn fail<O: Outbox>(&mut self, call: CallAddress, error: &'static str, out: &mut O) {
+        if call.shard == self.id {
+            if let Some(call) = self.take_call(call.key) {
+                refuse(&mut self.counters, call.caller, MessageType::Call, call.request, error, out);
+            }
+            return;
+        }
+        let letter = Letter::Error {
+            call: call.key,
+            details: Box::default(),
+            error: error.into(),
+            parcel: Parcel::pack(&Payload::EMPTY),
+        };
+        self.post(call.shard, letter, out);
+    }
+
+    /// Forgets a call of a local caller.
+    pub(crate) fn take_call(&mut self, key: CallKey) -> Option<Call> {
+        let call = self.dealer.calls.remove(key.index, key.generation)?;
+        if let Some(caller) = self.sessions.get_mut(call.caller).and_then(|session| session.caller.as_mut()) {
+            caller.calls.remove(&call.request.get());
+        }
+        if let (Some(callee), true) = (call.callee, call.is_counted) {
+            self.dealer.release(call.registration, callee);
+        }
+        Some(call)
+    }
+
+    /// What an invocation that has been taken out of its callee leaves behind.
+    pub(crate) fn invocation_over(&mut self, callee: SessionKey, invocation: &Invocation) {
+        if invocation.origin.shard != self.id {
+            self.dealer.foreign.remove(&invocation.origin);
+        }
+        if invocation.is_counted {
+            self.release(invocation.registration, callee);
+        }
+    }
+
+    fn release(&mut self, registration: RegistrationId, callee: SessionKey) {
+        self.dealer.release(registration, SessionAddress { shard: self.id, key: callee });
+    }
+}
+
+/// An id that was never sent is a violation; one that is not pending any more is not.
+fn check_watermark(session: &Session, request: RequestId) -> Result<(), Violation> {
+    let last = session.callee.as_ref().map_or(0, |callee| callee.invocation_last);
+    if request.get() > last {
+        return Err(Violation("answer to an INVOCATION that was never sent"));
+    }
+    Ok(())
+}
+
+fn passthru_unwanted(keys: Option<&Passthru<'_>>, caller: &Session) -> bool {
+    keys.is_some_and(|keys| keys.ppt_scheme.is_some()) && !caller.has(Feature::PayloadPassthruMode)
+}
+
+/// What the caller is told when its transport refused the answer.
+fn refusal(sent: Result<(), Refused>) -> Option<&'static str> {
+    match sent {
+        Ok(()) | Err(Refused::Gone) => None,
+        Err(Refused::TooLarge) => Some(well_known::PAYLOAD_SIZE_EXCEEDED),
+        Err(Refused::Unrepresentable) => Some(well_known::INVALID_ARGUMENT),
+    }
+}

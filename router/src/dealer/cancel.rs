@@ -1,0 +1,172 @@
+//! The early end of calls: CANCEL, and callers or callees that leave (wamp.md 2.2.4, 2.2.5).
+
+use std::collections::VecDeque;
+
+use crossring_codec::id::RequestId;
+use crossring_codec::message::{CancelMode, Feature, InterruptOptions, Message};
+use crossring_codec::uri::well_known;
+
+use super::{Call, Invocation};
+use crate::address::{CallAddress, CallKey, SessionKey};
+use crate::letter::{self, Letter};
+use crate::outbox::Outbox;
+use crate::session::Session;
+use crate::shard::{Deferred, Shard, Violation};
+
+impl Shard {
+    /// CANCEL (wamp.md 12.7).
+    pub(crate) fn cancel<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        request: RequestId,
+        mode: CancelMode,
+        out: &mut O,
+    ) -> Result<(), Violation> {
+        let session = self.sessions.get(key).ok_or(Violation::NOT_JOINED)?;
+        if request.get() > session.request_last {
+            return Err(Violation("CANCEL of a CALL that was never made"));
+        }
+        let calls = session.caller.as_ref().map(|caller| &caller.calls);
+        let Some(&call_key) = calls.and_then(|calls| calls.get(&request.get())) else { return Ok(()) };
+        let address = CallAddress { shard: self.id, key: call_key };
+        if mode == CancelMode::Kill {
+            self.kill(call_key, out);
+            return Ok(());
+        }
+        if mode == CancelMode::KillNoWait
+            && let Some(call) = self.dealer.calls.get(call_key.index, call_key.generation)
+        {
+            let (callee, invocation) = (call.callee, call.invocation);
+            match (callee, invocation) {
+                (Some(callee), Some(invocation)) => self.drop_invocation(callee.key, invocation, out),
+                (Some(callee), None) if callee.shard != self.id => {
+                    let letter = Letter::Cancel { call: address, callee: callee.key, mode };
+                    self.post(callee.shard, letter, out);
+                }
+                _ => {}
+            }
+        }
+        self.fail(address, well_known::CANCELED, out);
+        Ok(())
+    }
+
+    /// CANCEL `kill`: the callee's answer goes to the caller, unless the callee cannot be interrupted.
+    fn kill<O: Outbox>(&mut self, key: CallKey, out: &mut O) {
+        let Some(call) = self.dealer.calls.get_mut(key.index, key.generation) else { return };
+        if std::mem::replace(&mut call.is_killed, true) {
+            return;
+        }
+        let address = CallAddress { shard: self.id, key };
+        let (callee, invocation) = (call.callee, call.invocation);
+        match (callee, invocation) {
+            (Some(callee), None) if callee.shard != self.id => {
+                let letter = Letter::Cancel { call: address, callee: callee.key, mode: CancelMode::Kill };
+                self.post(callee.shard, letter, out);
+            }
+            (Some(callee), Some(invocation)) => {
+                if !self.interrupt(callee.key, invocation, CancelMode::Kill, out) {
+                    self.fail(address, well_known::CANCELED, out);
+                }
+            }
+            _ => self.fail(address, well_known::CANCELED, out),
+        }
+    }
+
+    /// CANCEL of a caller on another shard.
+    pub(crate) fn cancel_foreign<O: Outbox>(
+        &mut self,
+        call: CallAddress,
+        callee: SessionKey,
+        mode: CancelMode,
+        out: &mut O,
+    ) {
+        if self.take_waiting(callee, call) {
+            if mode == CancelMode::Kill {
+                self.fail(call, well_known::CANCELED, out);
+            }
+            return;
+        }
+        let Some(&invocation) = self.dealer.foreign.get(&call) else { return };
+        match mode {
+            CancelMode::Skip => {}
+            CancelMode::KillNoWait => self.drop_invocation(callee, invocation, out),
+            CancelMode::Kill => {
+                if !self.interrupt(callee, invocation, CancelMode::Kill, out) {
+                    self.fail(call, well_known::CANCELED, out);
+                }
+            }
+        }
+    }
+
+    /// Takes a call out of those that wait for REGISTERED.
+    fn take_waiting(&mut self, callee: SessionKey, call: CallAddress) -> bool {
+        let session = self.sessions.get_mut(callee);
+        let Some(callee) = session.and_then(|session| session.callee.as_mut()) else { return false };
+        let before = callee.waiting.len();
+        callee.waiting.retain(|waiting| waiting.origin != call);
+        callee.waiting.len() < before
+    }
+
+    /// Nobody waits for the answer of an invocation any more: a callee that can be interrupted is, and is rid of it.
+    /// Of another one the answer is still expected, and ignored.
+    fn drop_invocation<O: Outbox>(&mut self, callee: SessionKey, request: RequestId, out: &mut O) {
+        if !self.interrupt(callee, request, CancelMode::KillNoWait, out) {
+            return;
+        }
+        let session = self.sessions.get_mut(callee);
+        let state = session.and_then(|session| session.callee.as_mut());
+        if let Some(invocation) = state.and_then(|state| state.invocations.remove(&request.get())) {
+            self.invocation_over(callee, &invocation);
+        }
+    }
+
+    /// INTERRUPT, to callees that announced `call_canceling`.
+    fn interrupt<O: Outbox>(
+        &mut self,
+        callee: SessionKey,
+        request: RequestId,
+        mode: CancelMode,
+        out: &mut O,
+    ) -> bool {
+        let Some(session) = self.sessions.get(callee) else { return false };
+        if !session.callee_has(Feature::CallCanceling) {
+            return false;
+        }
+        let options = InterruptOptions { mode, ..InterruptOptions::default() };
+        let _ = out.send(callee, &Message::Interrupt { request, options });
+        true
+    }
+
+    /// What a session that has left owes as a callee: each caller gets ERROR `wamp.error.canceled`.
+    pub(crate) fn drop_callee<O: Outbox>(&mut self, key: SessionKey, session: &mut Session, out: &mut O) {
+        let Some(callee) = &mut session.callee else { return };
+        let mut invocations: Vec<(u64, Invocation)> = callee.invocations.drain().collect();
+        let waiting: VecDeque<Box<letter::Call>> = std::mem::take(&mut callee.waiting);
+        invocations.sort_unstable_by_key(|(request, _)| *request);
+        for (_, invocation) in invocations {
+            self.invocation_over(key, &invocation);
+            self.fail(invocation.origin, well_known::CANCELED, out);
+        }
+        for call in waiting {
+            self.deferred.push_back(Deferred::Return { call, busy: false });
+        }
+    }
+
+    /// What a session that has left does not want any more as a caller.
+    pub(crate) fn drop_caller<O: Outbox>(&mut self, session: &mut Session, out: &mut O) {
+        let Some(caller) = &mut session.caller else { return };
+        let mut calls: Vec<(u64, CallKey)> = caller.calls.drain().collect();
+        calls.sort_unstable();
+        for (_, key) in calls {
+            let Some(Call { callee: Some(callee), invocation, .. }) = self.take_call(key) else { continue };
+            match invocation {
+                Some(invocation) => self.drop_invocation(callee.key, invocation, out),
+                None if callee.shard != self.id => {
+                    let call = CallAddress { shard: self.id, key };
+                    self.post(callee.shard, Letter::Abandon { call, callee: callee.key }, out);
+                }
+                None => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Which callee of a registration gets a call (wamp.md 2.2.9, 2.2.10).
+
+use crossring_codec::id::RegistrationId;
+use crossring_codec::message::InvocationPolicy;
+
+use super::{Candidate, Dealer, Registration};
+use crate::address::SessionAddress;
+use crate::rng::FastGenerator;
+
+/// The outcome of a choice.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Choice {
+    /// The candidate at this index.
+    Candidate(usize),
+    /// There are some, but all are at their concurrency limit.
+    Busy,
+    /// There is none (left).
+    Nobody,
+}
+
+impl Candidate {
+    fn is_full(&self) -> bool {
+        self.callee.concurrency.is_some_and(|limit| self.outstanding >= limit)
+    }
+}
+
+impl Registration {
+    /// Chooses among the candidates that have not refused. Only `roundrobin` and `random` pass over busy ones.
+    pub(crate) fn choose(&mut self, refused: &[SessionAddress], random: &mut FastGenerator) -> Choice {
+        let asked = |candidate: &Candidate| !refused.contains(&candidate.callee.address);
+        match self.invoke {
+            InvocationPolicy::Single | InvocationPolicy::First => {
+                self.unless_full(self.candidates.iter().position(asked))
+            }
+            InvocationPolicy::Last => self.unless_full(self.candidates.iter().rposition(asked)),
+            InvocationPolicy::RoundRobin => self.next_in_turn(refused),
+            InvocationPolicy::Random => self.by_chance(refused, random),
+        }
+    }
+
+    fn unless_full(&self, index: Option<usize>) -> Choice {
+        match index {
+            Some(index) if self.candidates[index].is_full() => Choice::Busy,
+            Some(index) => Choice::Candidate(index),
+            None => Choice::Nobody,
+        }
+    }
+
+    fn next_in_turn(&mut self, refused: &[SessionAddress]) -> Choice {
+        let count = self.candidates.len();
+        let mut outcome = Choice::Nobody;
+        for step in 0..count {
+            let index = (self.cursor + step) % count;
+            let candidate = &self.candidates[index];
+            if refused.contains(&candidate.callee.address) {
+                continue;
+            }
+            if !candidate.is_full() {
+                self.cursor = (index + 1) % count;
+                return Choice::Candidate(index);
+            }
+            outcome = Choice::Busy;
+        }
+        outcome
+    }
+
+    fn by_chance(&self, refused: &[SessionAddress], random: &mut FastGenerator) -> Choice {
+        let asked = |candidate: &&Candidate| !refused.contains(&candidate.callee.address);
+        let is_free = |candidate: &Candidate| asked(&candidate) && !candidate.is_full();
+        let free = self.candidates.iter().filter(|candidate| is_free(candidate)).count();
+        if free == 0 {
+            let any = self.candidates.iter().any(|candidate| asked(&candidate));
+            return if any { Choice::Busy } else { Choice::Nobody };
+        }
+        let wanted = random.below(free as u64) as usize;
+        let mut places = (0..self.candidates.len()).filter(|index| is_free(&self.candidates[*index]));
+        places.nth(wanted).map_or(Choice::Nobody, Choice::Candidate)
+    }
+
+    /// Takes a candidate out; the turn of the others stays.
+    pub(crate) fn take_candidate(&mut self, address: SessionAddress) -> Option<Candidate> {
+        let index = self.candidates.iter().position(|candidate| candidate.callee.address == address)?;
+        let candidate = self.candidates.remove(index);
+        if index < self.cursor {
+            self.cursor -= 1;
+        }
+        if self.cursor >= self.candidates.len() {
+            self.cursor = 0;
+        }
+        Some(candidate)
+    }
+}
+
+impl Dealer {
+    /// Counts an invocation against the concurrency of a callee; `false`: it is at its limit.
+    pub(crate) fn acquire(&mut self, registration: RegistrationId, callee: SessionAddress) -> bool {
+        match self.candidate_mut(registration, callee) {
+            Some(candidate) if candidate.is_full() => false,
+            Some(candidate) => {
+                candidate.outstanding += 1;
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// The reverse of [`Dealer::acquire`].
+    pub(crate) fn release(&mut self, registration: RegistrationId, callee: SessionAddress) {
+        if let Some(candidate) = self.candidate_mut(registration, callee) {
+            candidate.outstanding = candidate.outstanding.saturating_sub(1);
+        }
+    }
+
+    fn candidate_mut(
+        &mut self,
+        registration: RegistrationId,
+        callee: SessionAddress,
+    ) -> Option<&mut Candidate> {
+        let registration = self.registrations.get_mut(registration.get())?;
+        registration.candidates.iter_mut().find(|candidate| candidate.callee.address == callee)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crossring_codec::uri::Match;
+
+    use super::*;
+    use crate::address::{RealmId, SessionKey, ShardId};
+    use crate::letter::Callee;
+
+    fn address(slot: u32) -> SessionAddress {
+        SessionAddress { shard: ShardId(0), key: SessionKey { slot, generation: 0 } }
+    }
+
+    fn registration(invoke: InvocationPolicy, count: u32, concurrency: Option<u64>) -> Registration {
+        let candidate = |slot| Candidate {
+            callee: Callee {
+                address: address(slot),
+                disclose_caller: false,
+                forward_timeout: false,
+                concurrency,
+            },
+            outstanding: 0,
+        };
+        Registration {
+            id: RegistrationId::from_random(0),
+            realm: RealmId(0),
+            uri: Arc::from("com.x"),
+            match_policy: Match::Exact,
+            invoke,
+            candidates: (0..count).map(candidate).collect(),
+            cursor: 0,
+        }
+    }
+
+    fn slots(registration: &mut Registration, calls: usize) -> Vec<u32> {
+        let mut random = FastGenerator::new(1);
+        (0..calls)
+            .filter_map(|_| match registration.choose(&[], &mut random) {
+                Choice::Candidate(index) => Some(registration.candidates[index].callee.address.key.slot),
+                Choice::Busy | Choice::Nobody => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_turn_survives_leaving_callees() {
+        let mut registration = registration(InvocationPolicy::RoundRobin, 3, None);
+        assert_eq!(slots(&mut registration, 4), [0, 1, 2, 0]);
+        registration.take_candidate(address(0));
+        assert_eq!(slots(&mut registration, 3), [1, 2, 1]);
+        registration.take_candidate(address(2));
+        assert_eq!(slots(&mut registration, 2), [1, 1]);
+    }
+
+    #[test]
+    fn first_last_and_random() {
+        assert_eq!(slots(&mut registration(InvocationPolicy::First, 3, None), 2), [0, 0]);
+        assert_eq!(slots(&mut registration(InvocationPolicy::Last, 3, None), 2), [2, 2]);
+        let drawn = slots(&mut registration(InvocationPolicy::Random, 3, None), 300);
+        assert!((0..3).all(|slot| drawn.iter().filter(|&&drawn| drawn == slot).count() > 60), "{drawn:?}");
+    }
+
+    #[test]
+    fn busy_callees_are_passed_over_in_turn_only() {
+        let mut random = FastGenerator::new(1);
+        let mut turn = registration(InvocationPolicy::RoundRobin, 2, Some(1));
+        turn.candidates[0].outstanding = 1;
+        assert_eq!(turn.choose(&[], &mut random), Choice::Candidate(1));
+        assert_eq!(turn.choose(&[address(1)], &mut random), Choice::Busy);
+        assert_eq!(turn.choose(&[address(0), address(1)], &mut random), Choice::Nobody);
+        let mut first = registration(InvocationPolicy::First, 2, Some(1));
+        first.candidates[0].outstanding = 1;
+        assert_eq!(first.choose(&[], &mut random), Choice::Busy);
+        let mut chance = registration(InvocationPolicy::Random, 2, Some(1));
+        chance.candidates[0].outstanding = 1;
+        assert_eq!(chance.choose(&[], &mut random), Choice::Candidate(1));
+    }
+}

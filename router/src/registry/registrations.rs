@@ -1,0 +1,189 @@
+//! Who is registered for what: conflicts, policies, and the order of callees.
+
+use std::sync::Arc;
+
+use crossring_codec::id::RegistrationId;
+use crossring_codec::message::InvocationPolicy;
+use crossring_codec::uri::well_known;
+
+use super::{Callee, Registration, Registry, Subject, Wish, tell_all};
+use crate::address::SessionAddress;
+use crate::letter::{self, Letter};
+use crate::limits::LIMIT_EXCEEDED;
+use crate::outbox::Post;
+
+impl Registry {
+    pub(super) fn register<P: Post>(&mut self, callee: letter::Callee, wish: &Wish<'_>, out: &mut P) {
+        let address = callee.address;
+        if self.session_mut(address).is_none() {
+            return;
+        }
+        match self.find_place(address, wish, out) {
+            Err(error) => {
+                let (key, request) = (address.key, wish.request);
+                let letter = Letter::RegisterRefused { key, request, error: error.into() };
+                out.post(address.shard, letter);
+            }
+            Ok(id) => {
+                self.spread_callee(id, &callee, wish, out);
+                self.answer(id, address, wish, out);
+            }
+        }
+    }
+
+    /// The registration that the callee may join (wamp.md 2.2.9, 2.2.11); made if there is none.
+    fn find_place<P: Post>(
+        &mut self,
+        address: SessionAddress,
+        wish: &Wish<'_>,
+        out: &mut P,
+    ) -> Result<RegistrationId, &'static str> {
+        let realm = self.realms.get_mut(usize::from(wish.realm.0)).ok_or(well_known::NO_SUCH_REALM)?;
+        let known = realm.procedures.get(wish.uri, wish.match_policy).and_then(RegistrationId::new);
+        let Some(id) = known else { return self.create(wish) };
+        if wish.force_reregister {
+            self.evict(id, out);
+            return self.create(wish);
+        }
+        let registration = self.registrations.get_mut(id.get()).ok_or(well_known::UNAVAILABLE)?;
+        if registration.invoke == InvocationPolicy::Single || registration.invoke != wish.invoke {
+            return Err(well_known::PROCEDURE_ALREADY_EXISTS);
+        }
+        debug_assert!(!registration.callees.is_empty(), "{address:?} found a registration of nobody");
+        Ok(id)
+    }
+
+    fn create(&mut self, wish: &Wish<'_>) -> Result<RegistrationId, &'static str> {
+        let id = self.registrations.next_id().and_then(RegistrationId::new).ok_or(LIMIT_EXCEEDED)?;
+        let uri: Arc<str> = wish.uri.into();
+        let procedures = &mut self.realms[usize::from(wish.realm.0)].procedures;
+        procedures.insert(&uri, wish.match_policy, id.get());
+        self.registrations.insert(Registration {
+            realm: wish.realm,
+            uri,
+            match_policy: wish.match_policy,
+            invoke: wish.invoke,
+            callees: Vec::new(),
+        });
+        Ok(id)
+    }
+
+    /// Removes all callees, who are told.
+    fn evict<P: Post>(&mut self, id: RegistrationId, out: &mut P) {
+        let Some(registration) = self.registrations.get_mut(id.get()) else { return };
+        let callees: Vec<SessionAddress> = registration.callees.iter().map(|callee| callee.address).collect();
+        for address in callees {
+            self.unregister(address, id, Some(well_known::UNREGISTERED), out);
+        }
+    }
+
+    /// Tells all shards of the callee, unless they were told.
+    fn spread_callee<P: Post>(
+        &mut self,
+        id: RegistrationId,
+        callee: &letter::Callee,
+        wish: &Wish<'_>,
+        out: &mut P,
+    ) {
+        let Some(registration) = self.registrations.get_mut(id.get()) else { return };
+        if registration.callees.iter().any(|known| known.address == callee.address) {
+            return;
+        }
+        registration.callees.push(Callee::from(callee));
+        let letter = |ticket| Letter::AddCallee {
+            realm: wish.realm,
+            registration: id,
+            uri: wish.uri.into(),
+            match_policy: wish.match_policy,
+            invoke: wish.invoke,
+            callee: Box::new(callee.clone()),
+            ticket,
+        };
+        let ticket = self.broadcast(Subject::Callee(id, callee.address), letter, out);
+        if let Some(known) = self.callee_mut(id, callee.address) {
+            known.ticket = Some(ticket);
+        }
+        let integers = self.integers;
+        if let Some(session) = self.session_mut(callee.address) {
+            let held = session
+                .registrations
+                .get_or_insert_with(|| Box::new(hashbrown::HashSet::with_hasher(integers)));
+            held.insert(id.get());
+        }
+    }
+
+    /// REGISTERED, now or when all shards know the callee.
+    fn answer<P: Post>(&mut self, id: RegistrationId, address: SessionAddress, wish: &Wish<'_>, out: &mut P) {
+        let Some(callee) = self.callee_mut(id, address) else { return };
+        if callee.ticket.is_some() {
+            callee.waiting.push(wish.request);
+        } else {
+            let (key, request) = (address.key, wish.request);
+            out.post(address.shard, Letter::Registered { key, request, registration: id });
+        }
+    }
+
+    /// All shards know the callee.
+    pub(super) fn callee_known<P: Post>(&mut self, id: RegistrationId, address: SessionAddress, out: &mut P) {
+        let Some(callee) = self.callee_mut(id, address) else { return };
+        callee.ticket = None;
+        for request in std::mem::take(&mut callee.waiting) {
+            out.post(address.shard, Letter::Registered { key: address.key, request, registration: id });
+        }
+    }
+
+    pub(super) fn unregister<P: Post>(
+        &mut self,
+        address: SessionAddress,
+        id: RegistrationId,
+        revoked: Option<&str>,
+        out: &mut P,
+    ) {
+        let Some(session) = self.session_mut(address) else { return };
+        let Some(held) = &mut session.registrations else { return };
+        if !held.remove(&id.get()) {
+            return;
+        }
+        if held.is_empty() {
+            session.registrations = None;
+        }
+        self.remove_callee(address, id, revoked, out);
+    }
+
+    /// Takes a callee out of a registration; one without callees is forgotten.
+    pub(super) fn remove_callee<P: Post>(
+        &mut self,
+        address: SessionAddress,
+        id: RegistrationId,
+        revoked: Option<&str>,
+        out: &mut P,
+    ) {
+        let Some(registration) = self.registrations.get_mut(id.get()) else { return };
+        let Some(index) = registration.callees.iter().position(|callee| callee.address == address) else {
+            return;
+        };
+        let callee = registration.callees.remove(index);
+        if let Some(ticket) = callee.ticket {
+            self.tickets.remove(&ticket);
+        }
+        let realm = registration.realm;
+        if registration.callees.is_empty() {
+            let procedures = &mut self.realms[usize::from(realm.0)].procedures;
+            procedures.remove(&registration.uri, registration.match_policy);
+            self.registrations.remove(id.get());
+        }
+        let waiting = if revoked.is_some() { callee.waiting } else { Vec::new() };
+        let revoked = revoked.map(Box::from);
+        let letter = Letter::RemoveCallee { realm, registration: id, callee: address, revoked };
+        tell_all(self.shards, &letter, out);
+        for request in waiting {
+            let error = well_known::UNREGISTERED.into();
+            out.post(address.shard, Letter::RegisterRefused { key: address.key, request, error });
+        }
+    }
+
+    fn callee_mut(&mut self, id: RegistrationId, address: SessionAddress) -> Option<&mut Callee> {
+        let registration = self.registrations.get_mut(id.get())?;
+        registration.callees.iter_mut().find(|callee| callee.address == address)
+    }
+}

@@ -1,0 +1,169 @@
+//! Sessions of a shard: the slots the host gives to transports, and what a joined session owns.
+
+use std::sync::Arc;
+
+use crossring_codec::id::{RequestId, SessionId};
+use crossring_codec::message::{ClientRoles, Feature, Features};
+use crossring_codec::uri::Match;
+use foldhash::fast::FixedState;
+
+use crate::address::{RealmId, RoleId, SessionKey, TransportId};
+use crate::broker::PublishRoute;
+use crate::dealer::{CallRoute, Callee, Caller};
+use crate::table::IntegerMap;
+
+/// What a transport is in the middle of (wamp.md 7.1).
+#[derive(Debug, Default)]
+pub(crate) enum State {
+    /// No transport.
+    #[default]
+    Vacant,
+    /// HELLO must come before the deadline; `again`: a session has already been here and left.
+    Opened { deadline_ns: u64, again: bool },
+    /// The registry has the HELLO or the AUTHENTICATE.
+    Joining(Box<ClientRoles>),
+    /// AUTHENTICATE must come.
+    Challenged(Box<ClientRoles>),
+    /// Joined.
+    Established(Box<Session>),
+    /// Our GOODBYE is out: nothing else is sent, nothing but GOODBYE is minded.
+    Closing { deadline_ns: u64 },
+    /// The host was told to end the transport.
+    Ended,
+}
+
+/// The place of a transport.
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    pub(crate) generation: u32,
+    pub(crate) transport: TransportId,
+    pub(crate) state: State,
+}
+
+/// All slots of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    slots: Vec<Slot>,
+    /// Open transports.
+    pub(crate) transports: usize,
+    /// Joined sessions.
+    pub(crate) joined: usize,
+}
+
+impl Sessions {
+    /// Gives a slot to a transport.
+    pub(crate) fn open(&mut self, key: SessionKey, transport: TransportId, state: State) {
+        let index = key.slot as usize;
+        if index >= self.slots.len() {
+            self.slots.resize_with(index + 1, Slot::default);
+        }
+        self.slots[index] = Slot { generation: key.generation, transport, state };
+        self.transports += 1;
+    }
+
+    /// The slot, if its transport is still this one.
+    #[inline]
+    pub(crate) fn slot_mut(&mut self, key: SessionKey) -> Option<&mut Slot> {
+        self.slots.get_mut(key.slot as usize).filter(|slot| slot.generation == key.generation)
+    }
+
+    /// The state of a transport.
+    #[inline]
+    pub(crate) fn state(&self, key: SessionKey) -> &State {
+        match self.slots.get(key.slot as usize) {
+            Some(slot) if slot.generation == key.generation => &slot.state,
+            _ => &State::Vacant,
+        }
+    }
+
+    /// The joined session of a transport.
+    #[inline]
+    pub(crate) fn get(&self, key: SessionKey) -> Option<&Session> {
+        match self.state(key) {
+            State::Established(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// The joined session of a transport.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, key: SessionKey) -> Option<&mut Session> {
+        match &mut self.slot_mut(key)?.state {
+            State::Established(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// Keys and states of all open transports, in the order of the slots.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SessionKey, &State)> {
+        self.slots.iter().enumerate().filter(|(_, slot)| !matches!(slot.state, State::Vacant)).map(
+            |(index, slot)| (SessionKey { slot: index as u32, generation: slot.generation }, &slot.state),
+        )
+    }
+}
+
+/// A joined session. An idle one owns its `authid` and nothing else on the heap.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) authid: Box<str>,
+    pub(crate) realm: RealmId,
+    pub(crate) role: RoleId,
+    /// SUBSCRIBE and REGISTER requests that the registry has not answered.
+    pub(crate) requests_pending: u32,
+    pub(crate) roles: ClientRoles,
+    /// Highest request id received; 0 before the first.
+    pub(crate) request_last: u64,
+    /// Subscriptions (by id) and the session's place among their local members.
+    pub(crate) subscriptions: Option<Box<IntegerMap<u64, u32>>>,
+    /// SUBSCRIBE requests under way, by pattern.
+    pub(crate) subscribing: Option<Box<Subscribing>>,
+    pub(crate) caller: Option<Box<Caller>>,
+    pub(crate) callee: Option<Box<Callee>>,
+    /// Where the last publication went.
+    pub(crate) publish_route: Option<Box<PublishRoute>>,
+    /// Where the last call went.
+    pub(crate) call_route: Option<Box<CallRoute>>,
+}
+
+/// Requests that wait for the same subscription.
+pub(crate) type Subscribing = hashbrown::HashMap<(Match, Arc<str>), Vec<RequestId>, FixedState>;
+
+impl Session {
+    /// Features announced as callee.
+    pub(crate) fn callee_has(&self, feature: Feature) -> bool {
+        self.roles.callee.is_some_and(|features| features.contains(feature))
+    }
+
+    /// Whether any role announced the feature.
+    pub(crate) fn has(&self, feature: Feature) -> bool {
+        let roles = [self.roles.publisher, self.roles.subscriber, self.roles.caller, self.roles.callee];
+        roles.into_iter().flatten().any(|features: Features| features.contains(feature))
+    }
+
+    /// Subscriptions held.
+    pub(crate) fn subscriptions_held(&self) -> usize {
+        self.subscriptions.as_ref().map_or(0, |held| held.len())
+    }
+
+    /// Takes note of a request id; `false`: the peer broke the rules.
+    ///
+    /// Strict: one more than the last. Otherwise any id will do (old clients use random ones), and the highest is kept
+    /// so that a CANCEL of a call that was never made is noticed.
+    #[inline]
+    pub(crate) fn note_request(&mut self, request: RequestId, strict: bool) -> bool {
+        let expected = RequestId::new(self.request_last).map_or(1, |last| last.next().get());
+        if strict {
+            self.request_last = request.get();
+            return request.get() == expected;
+        }
+        self.request_last = self.request_last.max(request.get());
+        true
+    }
+}
+
+const _: () = assert!(size_of::<Slot>() <= 32, "one for each transport");
+const _: () = assert!(
+    size_of::<Slot>() + size_of::<Session>() + 32 <= 350,
+    "an idle joined session, its authid included, has to stay small"
+);
