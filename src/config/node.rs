@@ -213,34 +213,22 @@ pub struct WebSocketOptions {
     pub open_handshake_timeout: Option<Duration>,
     /// Time for the closing handshake.
     pub close_handshake_timeout: Option<Duration>,
-    /// Answer a plain GET with a status page instead of 426.
-    pub enable_webstatus: bool,
     /// Check text messages for valid UTF-8.
     pub validate_utf8: bool,
-    /// Refuse unmasked frames.
-    pub require_masked_client_frames: bool,
     /// Largest frame taken, in bytes; `None` = bounded by `max_message_size` only.
     pub max_frame_size: Option<usize>,
     /// Largest message taken, in bytes.
     pub max_message_size: usize,
     /// Drop the connection at a violation, without a closing handshake.
     pub fail_by_drop: bool,
-    /// Answer a close frame with its own code and reason.
-    pub echo_close_codereason: bool,
-    /// Set TCP_NODELAY.
-    pub tcp_nodelay: bool,
     /// Time between pings.
     pub auto_ping_interval: Option<Duration>,
     /// Time to answer a ping.
     pub auto_ping_timeout: Option<Duration>,
     /// Bytes in a ping, 12..=125.
     pub auto_ping_size: u8,
-    /// Whether any received data counts as an answer to a ping.
-    pub auto_ping_restart_on_any_traffic: bool,
     /// Refuse clients that name no WAMP subprotocol; otherwise they speak JSON.
     pub require_websocket_subprotocol: bool,
-    /// Send the version in the `Server` header.
-    pub show_server_version: bool,
 }
 
 /// Largest message of any transport, in bytes: 64 MiB.
@@ -262,20 +250,14 @@ impl Default for WebSocketOptions {
             allow_null_origin: true,
             open_handshake_timeout: None,
             close_handshake_timeout: None,
-            enable_webstatus: true,
             validate_utf8: true,
-            require_masked_client_frames: true,
             max_frame_size: None,
             max_message_size: MESSAGE_BYTES_DEFAULT,
             fail_by_drop: false,
-            echo_close_codereason: false,
-            tcp_nodelay: true,
             auto_ping_interval: None,
             auto_ping_timeout: None,
             auto_ping_size: 12,
-            auto_ping_restart_on_any_traffic: true,
             require_websocket_subprotocol: true,
-            show_server_version: false,
         }
     }
 }
@@ -311,8 +293,6 @@ pub struct TcpEndpoint {
     pub port: u16,
     /// Connections the kernel holds until they are accepted.
     pub backlog: u16,
-    /// TCP_USER_TIMEOUT of accepted connections.
-    pub user_timeout: Option<Duration>,
 }
 
 /// A listening Unix socket.
@@ -465,12 +445,7 @@ impl TransportConfig {
         TransportConfig {
             id: id.into(),
             kind,
-            endpoint: Endpoint::Tcp(TcpEndpoint {
-                address,
-                port,
-                backlog: BACKLOG_DEFAULT,
-                user_timeout: None,
-            }),
+            endpoint: Endpoint::Tcp(TcpEndpoint { address, port, backlog: BACKLOG_DEFAULT }),
             serializers: None,
             auth: None,
             max_connections: CONNECTIONS_DEFAULT,

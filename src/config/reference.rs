@@ -98,7 +98,7 @@ fn type_text(kind: &Kind) -> String {
 fn status_text(key: &Key) -> String {
     match key.status {
         Status::Works => "works".into(),
-        Status::NoEffect(why) => format!("no effect: {why}"),
+        Status::NoEffect(why) | Status::Fixed(_, why) => format!("no effect: {why}"),
         Status::Later(off) => match off_text(off) {
             Some(off) => format!("refused unless {off}"),
             None => "refused".into(),

@@ -18,9 +18,11 @@ pub(crate) enum Status {
     Later(Off),
     /// Accepted, without effect by design; the text says why.
     NoEffect(&'static str),
+    /// The router always behaves as if this value were given; any other is accepted without effect, for the reason.
+    Fixed(Off, &'static str),
 }
 
-/// The values of a refused key that ask for nothing, so that start need not refuse them.
+/// The value of a key that asks for nothing beyond what is built, so that start need neither refuse nor mention it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Off {
     Never,
@@ -128,6 +130,10 @@ impl Key {
 
     pub(crate) const fn later_unless(self, off: Off) -> Key {
         Key { status: Status::Later(off), ..self }
+    }
+
+    pub(crate) const fn fixed(self, value: Off, why: &'static str) -> Key {
+        Key { status: Status::Fixed(value, why), ..self }
     }
 
     pub(crate) const fn no_effect(self, why: &'static str) -> Key {
@@ -471,9 +477,11 @@ fn survey_object(table: &Table, object: &Map<String, Value>, path: &Path<'_>, su
 fn admit(status: Status, value: &Value, place: &str, support: &mut Support) -> bool {
     match status {
         Status::Works => return true,
-        Status::Later(off) if off.is(value) => {}
+        Status::Later(built_in) | Status::Fixed(built_in, _) if built_in.is(value) => {}
         Status::Later(_) => support.refused.push(place.to_string()),
-        Status::NoEffect(why) => support.without_effect.push((place.to_string(), why)),
+        Status::NoEffect(why) | Status::Fixed(_, why) => {
+            support.without_effect.push((place.to_string(), why))
+        }
     }
     false
 }

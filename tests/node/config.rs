@@ -240,6 +240,25 @@ fn unfit_files_are_told_from_faults() {
     assert!(format_of("config.toml".as_ref()).is_err());
 }
 
+#[test]
+fn the_example_of_the_guide_works() {
+    let guide = include_str!("../../docs/guide/configuration.md");
+    let example =
+        guide.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let environment = |name: &str| Some(if name == "PORT" { "8080" } else { "t1cket" }.to_string());
+    let checked = load_text(example, Format::Yaml, &environment).expect("a valid example");
+    assert!(checked.support.refused.is_empty() && checked.support.without_effect.is_empty());
+    assert_eq!((checked.node.realms.len(), checked.node.transports.len()), (1, 2));
+}
+
+#[test]
+fn equal_keys_count_once_in_json_and_never_in_yaml() {
+    let json = "{\"version\": 1, \"version\": 2}";
+    assert!(load_text(json, Format::Json, &environment).is_ok());
+    let error = load_text("version: 1\nversion: 2\n", Format::Yaml, &environment).expect_err("no document");
+    assert!(error.to_string().contains("proper YAML"), "{error}");
+}
+
 /// Run with `UPDATE_DOCS=1` after changing a table.
 #[test]
 fn the_guide_holds_the_reference_of_all_keys() {

@@ -51,7 +51,7 @@ fn transports_get_their_settings() {
     assert_eq!(options.allowed_origins, ["http://localhost:*"]);
     assert_eq!(options.max_message_size, 1 << 20);
     assert_eq!(options.open_handshake_timeout, Some(Duration::from_millis(2500)));
-    assert_eq!((options.auto_ping_size, options.fail_by_drop, options.enable_webstatus), (16, true, false));
+    assert_eq!((options.auto_ping_size, options.fail_by_drop), (16, true));
     assert_eq!(websocket.max_connections, 10);
     let expected = [SerializerName::Cbor, SerializerName::MsgPack, SerializerName::Json];
     assert_eq!(websocket.serializers.as_deref(), Some(&expected[..]));

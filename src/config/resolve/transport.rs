@@ -73,32 +73,20 @@ fn websocket(written: &Cursor<'_>, url: Option<String>) -> WebSocketOptions {
         allow_null_origin: flag("allow_null_origin", default.allow_null_origin),
         open_handshake_timeout: time("open_handshake_timeout"),
         close_handshake_timeout: time("close_handshake_timeout"),
-        enable_webstatus: flag("enable_webstatus", default.enable_webstatus),
         validate_utf8: flag("validate_utf8", default.validate_utf8),
-        require_masked_client_frames: flag(
-            "require_masked_client_frames",
-            default.require_masked_client_frames,
-        ),
         max_frame_size: written.key("max_frame_size").nonzero(),
         max_message_size: match written.key("max_message_size").is_present() {
             true => written.key("max_message_size").nonzero().unwrap_or(MESSAGE_BYTES_MAX),
             false => default.max_message_size,
         },
         fail_by_drop: flag("fail_by_drop", default.fail_by_drop),
-        echo_close_codereason: flag("echo_close_codereason", default.echo_close_codereason),
-        tcp_nodelay: flag("tcp_nodelay", default.tcp_nodelay),
         auto_ping_interval: time("auto_ping_interval"),
         auto_ping_timeout: time("auto_ping_timeout"),
         auto_ping_size: written.key("auto_ping_size").integer().unwrap_or(default.auto_ping_size),
-        auto_ping_restart_on_any_traffic: flag(
-            "auto_ping_restart_on_any_traffic",
-            default.auto_ping_restart_on_any_traffic,
-        ),
         require_websocket_subprotocol: flag(
             "require_websocket_subprotocol",
             default.require_websocket_subprotocol,
         ),
-        show_server_version: flag("show_server_version", default.show_server_version),
     }
 }
 
@@ -117,7 +105,6 @@ fn tcp(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<TcpEndpoint>
         address: address?,
         port: port?,
         backlog: written.key("backlog").integer().unwrap_or(BACKLOG_DEFAULT),
-        user_timeout: written.key("user_timeout").milliseconds(),
     })
 }
 

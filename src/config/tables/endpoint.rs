@@ -38,7 +38,8 @@ static LISTENING_TCP: Table = Table {
             .default("false")
             .later_unless(Off::False),
         key("user_timeout", &Kind::Integer(0, 65_535), "TCP_USER_TIMEOUT in milliseconds; 0 = off.")
-            .default("0"),
+            .default("0")
+            .later_unless(Off::Zero),
         key("tls", &Kind::Object(&LISTENING_TLS), "Encryption.").later(),
     ],
     rules: &[Rule::OneOf(&["port", "portrange"])],

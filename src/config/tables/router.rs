@@ -105,7 +105,7 @@ static PERMISSION: Table = Table {
         key("allow", &Kind::Object(&ALLOW), "Permitted actions.").default("none"),
         key("disclose", &Kind::Object(&DISCLOSE), "Whose identity is shown to the other side.")
             .default("nobody's"),
-        key("cache", &Kind::Flag, "Whether a decision may be remembered for the session.").default("false"),
+        key("cache", &Kind::Flag, "Whether a decision may be remembered. Decisions of rules never change, so both values do the same.").default("false"),
         key("validate", &Kind::Object(&VALIDATE), "Payload types from the inventory.")
             .later_unless(Off::Empty),
     ],

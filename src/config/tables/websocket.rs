@@ -29,12 +29,15 @@ static OPTIONS_TABLE: Table = Table {
         key("close_handshake_timeout", &Kind::Milliseconds, "Time for the closing handshake; 0 = off.")
             .default("0"),
         key("enable_webstatus", &Kind::Flag, "Answer a plain GET with a status page instead of 426.")
-            .default("true"),
+            .default("false")
+            .later_unless(Off::False),
         key("validate_utf8", &Kind::Flag, "Check text messages for valid UTF-8.").default("true"),
         key("mask_server_frames", &Kind::Flag, "Mask frames sent by the router.")
             .default("false")
             .later_unless(Off::False),
-        key("require_masked_client_frames", &Kind::Flag, "Refuse unmasked frames.").default("true"),
+        key("require_masked_client_frames", &Kind::Flag, "Refuse unmasked frames.")
+            .default("true")
+            .fixed(Off::True, "they are always refused"),
         key("apply_mask", &Kind::Flag, "Undo the masking of frames.").default("true").later_unless(Off::True),
         key(
             "max_frame_size",
@@ -62,13 +65,17 @@ static OPTIONS_TABLE: Table = Table {
         )
         .default("false"),
         key("echo_close_codereason", &Kind::Flag, "Answer a close frame with its own code and reason.")
-            .default("false"),
-        key("tcp_nodelay", &Kind::Flag, "Send small segments at once.").default("true"),
+            .default("true")
+            .fixed(Off::True, "they are always echoed"),
+        key("tcp_nodelay", &Kind::Flag, "Send small segments at once.")
+            .default("true")
+            .fixed(Off::True, "it is always set"),
         key("auto_ping_interval", &Kind::Milliseconds, "Time between pings; 0 = off.").default("0"),
         key("auto_ping_timeout", &Kind::Milliseconds, "Time to answer a ping; 0 = off.").default("0"),
         key("auto_ping_size", &Kind::Integer(12, 125), "Bytes in a ping.").default("12"),
         key("auto_ping_restart_on_any_traffic", &Kind::Flag, "Any received data counts as an answer.")
-            .default("true"),
+            .default("true")
+            .fixed(Off::True, "it always does"),
         key("enable_flash_policy", &Kind::Flag, "Flash socket policy.").no_effect("Flash is gone"),
         key("flash_policy", &Kind::Any, "Flash socket policy file.").no_effect("Flash is gone"),
         key("compression", &Kind::Object(&COMPRESSION), "Compression of messages.").later_unless(Off::Empty),
@@ -78,7 +85,9 @@ static OPTIONS_TABLE: Table = Table {
             "Refuse clients that name no WAMP subprotocol; false = they speak JSON.",
         )
         .default("true"),
-        key("show_server_version", &Kind::Flag, "Send the version in the `Server` header.").default("false"),
+        key("show_server_version", &Kind::Flag, "Send the version in the `Server` header.")
+            .default("false")
+            .fixed(Off::False, "no `Server` header is sent"),
     ],
     rules: &[],
 };
