@@ -19,6 +19,9 @@ use super::mail::PostOffice;
 /// A chunk of a turn is followed by another one above this size, in octets.
 const CHUNK_SIZE: usize = 64 * 1024;
 
+/// Room for ranges that a connection keeps from turn to turn; more is given back.
+const RANGES_KEPT_MAX: usize = 64;
+
 /// Ranges of fewer octets on average are copied together instead of being gathered by the kernel.
 const GATHER_SIZE_MIN: usize = 2 * 1024;
 
@@ -35,9 +38,10 @@ pub enum SlowConsumer {
 /// Bounds of the outgoing queues.
 #[derive(Copy, Clone, Debug)]
 pub struct OutboundLimits {
-    /// Octets that may wait for one connection. Protects the router's memory from slow readers.
+    /// Octets that may wait for one connection; a connection that has nothing waiting takes one message of any size.
+    /// Protects the router's memory from slow readers.
     pub queue_size_max: u32,
-    /// What happens to events beyond that. Anything else beyond it ends the session.
+    /// What happens to events beyond that. Anything else beyond it, pongs included, ends the session.
     pub slow_consumer: SlowConsumer,
 }
 
@@ -154,6 +158,13 @@ impl Lane {
         self.latest = range;
     }
 
+    /// Whether `size` more octets may wait. A message longer than the whole queue is taken when nothing else waits: else no
+    /// retry could ever succeed.
+    #[inline]
+    fn has_room(&self, size: u32, queue_size_max: u32) -> bool {
+        self.queued == 0 || self.queued + size <= queue_size_max
+    }
+
     fn ranges(&mut self) -> impl Iterator<Item = Range> {
         let latest = std::mem::replace(&mut self.latest, Range::NONE);
         self.earlier.drain(..).chain((latest.chunk != NO_CHUNK).then_some(latest))
@@ -245,8 +256,13 @@ impl Outbound {
 
     /// Queues octets that are no message: handshakes, pongs, close frames.
     pub(super) fn raw(&mut self, key: SessionKey, octets: &[u8]) {
-        if octets.is_empty() || self.lane(key).is_none() {
+        let queue_size_max = self.limits.queue_size_max;
+        let Some(lane) = self.lane(key) else { return };
+        if octets.is_empty() {
             return;
+        }
+        if !lane.has_room(octets.len() as u32, queue_size_max) {
+            return self.overflow(key);
         }
         let chunk = self.turn.common(&mut self.pool, octets.len());
         let out = self.turn.chunks[chunk as usize].bytes_mut();
@@ -319,6 +335,9 @@ impl Outbound {
             lane.state = LaneState::Doomed;
             engine.close(connection, Close::AfterSend);
         }
+        if lane.earlier.capacity() > RANGES_KEPT_MAX {
+            lane.earlier = Vec::new();
+        }
     }
 
     fn lane(&mut self, key: SessionKey) -> Option<&mut Lane> {
@@ -372,7 +391,7 @@ impl Outbound {
             self.counters.events_refused += 1;
             return;
         }
-        if lane.queued + encoded.range.len() > self.limits.queue_size_max {
+        if !lane.has_room(encoded.range.len(), self.limits.queue_size_max) {
             return self.event_overflows(receiver);
         }
         lane.push(encoded.range);
@@ -389,6 +408,18 @@ impl Outbound {
         let encoded = Encoded { fan_out: self.fan_out, range, message_size };
         self.encoded[framing.index()] = encoded;
         encoded
+    }
+
+    /// Nobody took the event: its octets leave the chunks, so that a turn holds no more than its receivers may have waiting.
+    #[cold]
+    fn withdraw_event(&mut self) {
+        let fan_out = self.fan_out;
+        for encoded in self.encoded.iter().filter(|encoded| encoded.fan_out == fan_out) {
+            if encoded.range.chunk != NO_CHUNK {
+                let chunk = &mut self.turn.chunks[encoded.range.chunk as usize];
+                chunk.bytes_mut().truncate(encoded.range.start as usize);
+            }
+        }
     }
 
     #[cold]
@@ -500,7 +531,7 @@ impl Outbox for Outbound {
             self.turn.chunks[chunk as usize].bytes_mut().truncate(range.start as usize);
             return Err(Refused::TooLarge);
         }
-        if lane.queued + range.len() > self.limits.queue_size_max {
+        if !lane.has_room(range.len(), self.limits.queue_size_max) {
             self.turn.chunks[chunk as usize].bytes_mut().truncate(range.start as usize);
             match message.message_type() {
                 MessageType::Event => self.event_overflows(session),
@@ -515,10 +546,14 @@ impl Outbox for Outbound {
 
     fn fan_out(&mut self, event: &Message<'_>, receivers: &[SessionKey], except: Option<SessionKey>) {
         self.fan_out += 1;
+        let delivered = self.counters.events;
         for receiver in receivers {
             if Some(*receiver) != except {
                 self.deliver_event(event, *receiver);
             }
+        }
+        if self.counters.events == delivered {
+            self.withdraw_event();
         }
     }
 
