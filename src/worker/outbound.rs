@@ -561,3 +561,6 @@ impl Outbox for Outbound {
         self.endings.push((session, Ending::Core(cause)));
     }
 }
+
+#[cfg(test)]
+mod tests;
