@@ -197,8 +197,11 @@ impl Table {
 /// Adds every fault of `value` against `kind` to `faults`.
 pub(crate) fn check(kind: &Kind, value: &Value, path: &Path<'_>, faults: &mut Faults) {
     if !fits(kind, value) {
+        // A secret may stand where an object belongs: `"joe": "ticket"` instead of `"joe": {"ticket": ...}`.
         let got = match kind {
-            Kind::Secret => describe_type(value).to_string(),
+            Kind::Secret | Kind::Object(_) | Kind::Map(..) | Kind::Tagged(_) | Kind::List(_) => {
+                describe_type(value).to_string()
+            }
             _ => describe(value),
         };
         return faults.add(path, format!("expected {}, got {got}", expectation(kind)));

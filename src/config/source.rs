@@ -98,6 +98,11 @@ pub(super) fn read(path: &Path) -> Result<String, SourceError> {
 pub fn parse(text: &str, format: Format) -> Result<Value, SourceError> {
     match format {
         Format::Json => serde_json::from_str(text).map_err(|error| SourceError::NotJson(error.to_string())),
-        Format::Yaml => serde_saphyr::from_str(text).map_err(|error| SourceError::NotYaml(error.to_string())),
+        Format::Yaml => {
+            // The parser would quote the lines around a fault, and with them any secret that stands there.
+            let options = serde_saphyr::options! { with_snippet: false };
+            serde_saphyr::from_str_with_options(text, options)
+                .map_err(|error| SourceError::NotYaml(error.to_string()))
+        }
     }
 }

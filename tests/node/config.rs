@@ -219,6 +219,26 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
+fn faults_do_not_show_secrets_in_the_wrong_place() {
+    let principals = [json!({"joe": "s3cret"}), json!({"joe": {"ticket": ["s3cret"]}}), json!("s3cret")];
+    for principals in principals {
+        let auth = json!({"ticket": {"type": "static", "principals": principals}});
+        let faults = load_json(&with_transport("auth", auth)).expect_err("a fault");
+        assert!(faults.iter().all(|fault| !fault.to_string().contains("s3cret")), "{faults:?}");
+    }
+}
+
+#[test]
+fn unreadable_files_do_not_show_their_secrets() {
+    for (text, format) in
+        [("ticket: s3cret\n  x: [\n", Format::Yaml), ("{\"ticket\": \"s3cret\",,}", Format::Json)]
+    {
+        let error = load_text(text, format, &environment).expect_err("no document");
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+}
+
+#[test]
 fn the_default_node_listens_on_loopback_only() {
     let text = format!("{:?}", NodeConfig::default_node());
     assert!(text.contains("127.0.0.1") && !text.contains("0.0.0.0"), "{text}");
