@@ -1,4 +1,4 @@
-//! JSON (RFC 8259). Binary values are text `"\0"` followed by base64.
+//! JSON (RFC 8259). Binary values are text `"\0"` followed by base64; numbers beyond the range of a double read as infinite.
 
 mod reader;
 pub(crate) mod scan;

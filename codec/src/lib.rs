@@ -6,6 +6,7 @@
 
 mod cbor;
 pub mod error;
+pub mod fuzzing;
 pub mod id;
 mod json;
 pub mod limits;

@@ -101,7 +101,7 @@ pub(crate) trait Reader<'a>: Sized + Clone {
     /// Reads an integer of at least 0; an integral float up to 2^53 counts as one.
     fn unsigned(&mut self) -> Result<u64, Fault>;
 
-    /// Reads text.
+    /// Reads text of the protocol, which must not start with U+0000: in JSON that would be binary.
     fn text(&mut self) -> Result<Cow<'a, str>, Fault>;
 
     /// Reads a value, or enters a list or dict.

@@ -209,6 +209,19 @@ impl<'a> CborReader<'a> {
         }
         Ok(())
     }
+
+    #[inline(always)]
+    fn any_text(&mut self) -> Result<Cow<'a, str>, Fault> {
+        let initial = self.peek()?;
+        if initial >> 5 != major::TEXT {
+            return Err(Fault::Expected(Expected::Text));
+        }
+        if initial & 0x1f < 24 {
+            self.position += 1;
+            return self.text_of((initial & 0x1f).into()).map(Cow::Borrowed);
+        }
+        self.text_value(initial)
+    }
 }
 
 impl<'a> Reader<'a> for CborReader<'a> {
@@ -266,7 +279,7 @@ impl<'a> Reader<'a> for CborReader<'a> {
 
     #[inline(always)]
     fn key(&mut self, items: &mut Items) -> Result<Option<Cow<'a, str>>, Fault> {
-        if self.next(items)? { self.text().map(Some) } else { Ok(None) }
+        if self.next(items)? { self.any_text().map(Some) } else { Ok(None) }
     }
 
     fn next_entry(&mut self, items: &mut Items) -> Result<bool, Fault> {
@@ -345,15 +358,13 @@ impl<'a> Reader<'a> for CborReader<'a> {
 
     #[inline(always)]
     fn text(&mut self) -> Result<Cow<'a, str>, Fault> {
-        let initial = self.peek()?;
-        if initial >> 5 != major::TEXT {
+        let start = self.position;
+        let text = self.any_text()?;
+        if text.as_bytes().first() == Some(&0) {
+            self.position = start;
             return Err(Fault::Expected(Expected::Text));
         }
-        if initial & 0x1f < 24 {
-            self.position += 1;
-            return self.text_of((initial & 0x1f).into()).map(Cow::Borrowed);
-        }
-        self.text_value(initial)
+        Ok(text)
     }
 
     fn token(&mut self) -> Result<Token<'a>, Fault> {

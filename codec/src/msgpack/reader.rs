@@ -180,6 +180,12 @@ impl<'a> MessagePackReader<'a> {
         let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
         (0..count).try_for_each(|_| self.skip_value(levels))
     }
+
+    #[inline(always)]
+    fn any_text(&mut self) -> Result<Cow<'a, str>, Fault> {
+        let size = self.head(Expected::Text, Self::text_size)?;
+        self.text_of(size).map(Cow::Borrowed)
+    }
 }
 
 impl<'a> Reader<'a> for MessagePackReader<'a> {
@@ -224,7 +230,7 @@ impl<'a> Reader<'a> for MessagePackReader<'a> {
 
     #[inline(always)]
     fn key(&mut self, items: &mut Items) -> Result<Option<Cow<'a, str>>, Fault> {
-        if self.next(items)? { self.text().map(Some) } else { Ok(None) }
+        if self.next(items)? { self.any_text().map(Some) } else { Ok(None) }
     }
 
     fn next_entry(&mut self, items: &mut Items) -> Result<bool, Fault> {
@@ -305,8 +311,13 @@ impl<'a> Reader<'a> for MessagePackReader<'a> {
 
     #[inline(always)]
     fn text(&mut self) -> Result<Cow<'a, str>, Fault> {
-        let size = self.head(Expected::Text, Self::text_size)?;
-        self.text_of(size).map(Cow::Borrowed)
+        let start = self.position;
+        let text = self.any_text()?;
+        if text.as_bytes().first() == Some(&0) {
+            self.position = start;
+            return Err(Fault::Expected(Expected::Text));
+        }
+        Ok(text)
     }
 
     fn token(&mut self) -> Result<Token<'a>, Fault> {

@@ -14,9 +14,9 @@ pub(crate) fn read_dict_without_nulls<'a>(reader: &mut impl Reader<'a>) -> Resul
     let mut dict = Dict::new();
     let mut items = reader.dict()?;
     while let Some(key) = reader.key(&mut items)? {
-        if !reader.null()? {
-            let value = read_levels(reader, LEVELS_MAX - 1)?;
-            dict.push((key.into_owned(), value));
+        match read_levels(reader, LEVELS_MAX - 1)? {
+            Value::Null => {}
+            value => dict.push((key.into_owned(), value)),
         }
     }
     Ok(dict)
