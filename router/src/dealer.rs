@@ -65,6 +65,8 @@ pub(crate) struct Registration {
 #[derive(Debug)]
 pub(crate) struct Candidate {
     pub(crate) callee: letter::Callee,
+    /// Of the letter that added it: tells it from an earlier or later entry of the same session.
+    ticket: u64,
     /// Outstanding invocations, counted only under a concurrency limit. Exact on the callee's shard; elsewhere
     /// those of this shard's callers.
     outstanding: u64,

@@ -101,6 +101,8 @@ pub struct Call {
     pub registration: RegistrationId,
     /// The callee chosen.
     pub callee: SessionKey,
+    /// The ticket under which that callee was added to the registration.
+    pub ticket: u64,
     /// The procedure called.
     pub procedure: Box<str>,
     /// Options of the CALL.

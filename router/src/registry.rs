@@ -325,10 +325,15 @@ impl Registry {
     /// Forgets deadlines at the front that have been met.
     fn prune_deadlines(&mut self) {
         while let Some(&(deadline, address)) = self.deadlines.front() {
-            match self.member_mut(address) {
-                Member::Pending { deadline_ns, .. } if *deadline_ns == deadline => return,
-                _ => self.deadlines.pop_front(),
+            let slot = self.slots[address.shard.index()].get(address.key.slot as usize);
+            let is_due = |slot: &Slot| {
+                slot.generation == address.key.generation
+                    && matches!(slot.member, Member::Pending { deadline_ns, .. } if deadline_ns == deadline)
             };
+            if slot.is_some_and(is_due) {
+                return;
+            }
+            self.deadlines.pop_front();
         }
     }
 

@@ -234,9 +234,9 @@ impl Shard {
                 self.broker.remove_interest(subscription, shard);
             }
             Letter::AddCallee { realm, registration, uri, match_policy, invoke, callee, ticket } => {
-                let added =
-                    AddedCallee { realm, registration, uri: &uri, match_policy, invoke, callee: *callee };
-                self.add_callee(added, ticket, out);
+                let (uri, callee) = (&*uri, *callee);
+                let added = AddedCallee { realm, registration, uri, match_policy, invoke, callee, ticket };
+                self.add_callee(added, out);
             }
             Letter::RemoveCallee { realm: _, registration, callee, revoked } => {
                 self.remove_callee(registration, callee, revoked.as_deref(), out);

@@ -164,7 +164,10 @@ impl Shard {
     /// Ends a call with an error of the router's own.
     pub(crate) fn fail<O: Outbox>(&mut self, call: CallAddress, error: &'static str, out: &mut O) {
         if call.shard == self.id {
-            if let Some(call) = self.take_call(call.key) {
+            // A session that calls itself and leaves is not told.
+            if let Some(call) = self.take_call(call.key)
+                && self.sessions.get(call.caller).is_some()
+            {
                 refuse(&mut self.counters, call.caller, MessageType::Call, call.request, error, out);
             }
             return;

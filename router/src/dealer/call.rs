@@ -183,10 +183,13 @@ impl Shard {
         out: &mut O,
     ) -> Result<(), &'static str> {
         let call = self.dealer.calls.get(key.index, key.generation).ok_or(well_known::CANCELED)?;
-        let (id, caller) = (call.registration, call.caller);
+        let (mut id, caller) = (call.registration, call.caller);
         loop {
             let Some(registration) = self.dealer.registrations.get_mut(id.get()) else {
-                return Err(well_known::NO_SUCH_PROCEDURE);
+                id = self.match_again(key, question.procedure)?;
+                refused.clear();
+                found_busy = false;
+                continue;
             };
             let candidate = match registration.choose(&refused, &mut self.random) {
                 Choice::Candidate(index) => &mut registration.candidates[index],
@@ -194,7 +197,7 @@ impl Shard {
                 Choice::Nobody | Choice::Busy => return Err(well_known::MAX_CONCURRENCY_REACHED),
             };
             let is_counted = candidate.callee.concurrency.is_some();
-            let address = candidate.callee.address;
+            let (address, ticket) = (candidate.callee.address, candidate.ticket);
             let must_wait = address.shard == self.id && must_wait(&self.sessions, address.key, id);
             candidate.outstanding += u64::from(is_counted && !must_wait);
             let disclose = question.disclose || candidate.callee.disclose_caller;
@@ -205,12 +208,14 @@ impl Shard {
             }
             let origin = CallAddress { shard: self.id, key };
             if address.shard != self.id {
-                let letter = question.letter(origin, id, address.key, disclosure, refused, found_busy);
+                let asked = (id, address.key, ticket);
+                let letter = question.letter(origin, asked, disclosure, refused, found_busy);
                 self.post(address.shard, Letter::Call(letter), out);
                 return Ok(());
             }
             if must_wait {
-                let letter = question.letter(origin, id, address.key, disclosure, refused, found_busy);
+                let asked = (id, address.key, ticket);
+                let letter = question.letter(origin, asked, disclosure, refused, found_busy);
                 self.let_wait(address.key, letter);
                 return Ok(());
             }
@@ -236,6 +241,16 @@ impl Shard {
                 }
             }
         }
+    }
+
+    /// The registration has vanished under the call: the next best one gets it.
+    fn match_again(&mut self, key: CallKey, procedure: &str) -> Result<RegistrationId, &'static str> {
+        let call = self.dealer.calls.get_mut(key.index, key.generation).ok_or(well_known::CANCELED)?;
+        let session = self.sessions.get(call.caller).ok_or(well_known::CANCELED)?;
+        let patterns = &self.dealer.realms[usize::from(session.realm.0)].patterns;
+        let best = patterns.best(procedure).and_then(RegistrationId::new);
+        call.registration = best.ok_or(well_known::NO_SUCH_PROCEDURE)?;
+        Ok(call.registration)
     }
 
     /// Who the caller is, for the callee.
@@ -423,6 +438,9 @@ impl Shard {
         if let (Some(tried), true) = (tried, counted) {
             self.dealer.release(registration, tried);
         }
+        if let (Some(tried), false) = (tried, busy) {
+            self.dealer.forget_callee(registration, tried, call.ticket);
+        }
         if is_killed {
             return self.fail(call.origin, well_known::CANCELED, out);
         }
@@ -446,8 +464,7 @@ impl Question<'_> {
     fn letter(
         &self,
         origin: CallAddress,
-        registration: RegistrationId,
-        callee: SessionKey,
+        (registration, callee, ticket): (RegistrationId, SessionKey, u64),
         disclosure: Option<Disclosure>,
         refused_by: Vec<SessionAddress>,
         found_busy: bool,
@@ -456,6 +473,7 @@ impl Question<'_> {
             origin,
             registration,
             callee,
+            ticket,
             procedure: self.procedure.into(),
             options: owned::call_options(self.options.clone()),
             disclosure,

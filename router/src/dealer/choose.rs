@@ -143,6 +143,7 @@ mod tests {
                 forward_timeout: false,
                 concurrency,
             },
+            ticket: 0,
             outstanding: 0,
         };
         Registration {

@@ -134,19 +134,27 @@ impl Shard {
     }
 
     /// The registry: a callee joins a registration.
-    pub(crate) fn add_callee<O: Outbox>(&mut self, added: AddedCallee<'_>, ticket: u64, out: &mut O) {
-        let address = added.callee.address;
-        if address.shard == self.id
-            && let Some(session) = self.sessions.get_mut(address.key)
-        {
-            let callee = session.callee.get_or_insert_with(|| Box::new(Callee::new(self.integers)));
-            let held = Held { is_confirmed: false, is_limited: added.callee.concurrency.is_some() };
-            if callee.registrations.insert(added.registration.get(), held).is_none() {
-                callee.unconfirmed += 1;
-            }
+    pub(crate) fn add_callee<O: Outbox>(&mut self, added: AddedCallee<'_>, out: &mut O) {
+        let ticket = added.ticket;
+        if self.hold_registration(&added) {
+            self.dealer.add_callee(added);
         }
-        self.dealer.add_callee(added);
         self.post(ShardId::CONTROL, Letter::Acknowledge { ticket }, out);
+    }
+
+    /// Notes a registration at the session that asked for it; `false`: that session was of this shard, and has left.
+    fn hold_registration(&mut self, added: &AddedCallee<'_>) -> bool {
+        let address = added.callee.address;
+        if address.shard != self.id {
+            return true;
+        }
+        let Some(session) = self.sessions.get_mut(address.key) else { return false };
+        let callee = session.callee.get_or_insert_with(|| Box::new(Callee::new(self.integers)));
+        let held = Held { is_confirmed: false, is_limited: added.callee.concurrency.is_some() };
+        if callee.registrations.insert(added.registration.get(), held).is_none() {
+            callee.unconfirmed += 1;
+        }
+        true
     }
 
     /// The registry: a callee leaves a registration.
@@ -213,6 +221,7 @@ pub(crate) struct AddedCallee<'a> {
     pub(crate) match_policy: Match,
     pub(crate) invoke: InvocationPolicy,
     pub(crate) callee: letter::Callee,
+    pub(crate) ticket: u64,
 }
 
 impl Dealer {
@@ -235,8 +244,21 @@ impl Dealer {
             self.registrations.insert(id.get(), registration);
         }
         if let Some(registration) = self.registrations.get_mut(id.get()) {
-            registration.candidates.push(Candidate { callee: added.callee, outstanding: 0 });
+            registration.candidates.push(Candidate {
+                callee: added.callee,
+                ticket: added.ticket,
+                outstanding: 0,
+            });
             self.callees += 1;
+        }
+    }
+
+    /// Takes out a callee that has proved to be gone, before the registry says so: the next call must not find it.
+    pub(crate) fn forget_callee(&mut self, id: RegistrationId, callee: SessionAddress, ticket: u64) {
+        let known = self.registrations.get(id.get());
+        let mut candidates = known.into_iter().flat_map(|known| &known.candidates);
+        if candidates.any(|candidate| candidate.callee.address == callee && candidate.ticket == ticket) {
+            self.remove_callee(id, callee);
         }
     }
 
