@@ -1,0 +1,79 @@
+//! Looking up a URI among many patterns, as PUBLISH and CALL do it: authorization and everything else included.
+//!
+//! Per kind of pattern: `hit` finds one pattern among many of its kind, `miss` none. The patterns belong to other shards, the
+//! one found is ours, so that a hit delivers one EVENT to a host that does nothing.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use crossring_benches::payload::{Content, payload};
+use crossring_benches::router::Router;
+use crossring_benches::{criterion, inputs};
+use crossring_codec::serializer::SerializerId;
+use crossring_codec::uri::Match;
+
+const COUNTS: [u64; 3] = [10, 10_000, 1_000_000];
+/// Patterns that one round of `insert` enters.
+const INSERTED: u64 = 1000;
+const POLICIES: [Match; 3] = [Match::Exact, Match::Prefix, Match::Wildcard];
+
+/// Pattern number `number`: four components, of which the third is unlike in each.
+fn pattern(number: u64, policy: Match) -> String {
+    let (site, device) = (number % 97, number);
+    match policy {
+        Match::Exact => format!("com.site{site}.device{device}.state"),
+        Match::Prefix => format!("com.site{site}.device{device}."),
+        Match::Wildcard => format!("com.site{site}.device{device}."),
+    }
+}
+
+/// What pattern `number` matches, whatever its policy.
+fn uri(number: u64) -> String {
+    pattern(number, Match::Exact)
+}
+
+fn publish(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pattern/publish");
+    let payload = payload(SerializerId::MessagePack, Content::Text, 16);
+    for &count in inputs(&COUNTS) {
+        for policy in POLICIES {
+            let mut router = Router::new();
+            let (publisher, subscriber) = (router.join(), router.join());
+            router.subscribe(subscriber, &pattern(count / 2, policy), policy);
+            let others = (0..count).filter(|number| *number != count / 2);
+            others.for_each(|number| router.add_interest_elsewhere(number, &pattern(number, policy), policy));
+            let (hit, miss) = (uri(count / 2), uri(count + 1));
+            for (name, topic, events) in [("hit", hit, 1), ("miss", miss, 0)] {
+                assert_eq!(router.publish(publisher, &topic, &payload), events, "{name} {policy:?}");
+                group.bench_function(format!("{}/{name}/{count}", policy.as_str()), |bencher| {
+                    bencher.iter(|| router.publish(publisher, black_box(&topic), &payload));
+                });
+            }
+        }
+    }
+}
+
+/// Entering patterns, from the first on.
+fn insert(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pattern/insert");
+    for policy in POLICIES {
+        let patterns: Vec<String> = (0..INSERTED).map(|number| pattern(number, policy)).collect();
+        group.throughput(Throughput::Elements(INSERTED));
+        group.bench_function(policy.as_str(), |bencher| {
+            let fill = |mut router: Router| {
+                for (number, pattern) in (0..).zip(&patterns) {
+                    router.add_interest_elsewhere(number, pattern, policy);
+                }
+                router
+            };
+            bencher.iter_batched(Router::new, fill, BatchSize::PerIteration);
+        });
+    }
+}
+
+criterion_group! {
+    name = patterns;
+    config = criterion();
+    targets = publish, insert
+}
+criterion_main!(patterns);
