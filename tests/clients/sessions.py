@@ -66,6 +66,7 @@ async def unknown_realm_is_refused(stage):
 
 
 FAILED_AUTHENTICATION = {
+    "wamp.error.authentication_denied",  # the specification
     "wamp.error.authentication_failed",
     "wamp.error.not_authorized",
     "wamp.error.no_such_principal",
