@@ -141,13 +141,15 @@ fn check_ticket(
     let (Some(principal), true) = (principal, bool::from(same) && ticket.is_some()) else {
         return deny(well_known::AUTHENTICATION_DENIED, "ticket authentication failed".to_owned());
     };
-    let realm = match &principal.realm {
-        Some(name) => match find_realm(config, name) {
-            Ok(realm) => Some(realm),
-            Err(denial) => return Step::Deny(denial),
-        },
-        None => realm,
+    let only = match principal.realm.as_deref().map(|name| find_realm(config, name)).transpose() {
+        Ok(only) => only,
+        Err(denial) => return Step::Deny(denial),
     };
+    if only.is_some() && realm.is_some() && only != realm {
+        let message = format!("\"{}\" may join another realm only", principal.authid);
+        return deny(well_known::NOT_AUTHORIZED, message);
+    }
+    let realm = realm.or(only);
     accept(config, realm, &principal.role, principal.authid.clone(), Method::Ticket)
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct Candidate {
     pub(crate) callee: letter::Callee,
     /// Of the letter that added it: tells it from an earlier or later entry of the same session.
     ticket: u64,
+    /// It lives on this shard, which so decides about its concurrency limit. Elsewhere the count is a hint.
+    is_local: bool,
     /// Outstanding invocations, counted only under a concurrency limit. Exact on the callee's shard; elsewhere
     /// those of this shard's callers.
     outstanding: u64,

@@ -39,6 +39,8 @@ pub struct Shard {
     pub(crate) broker: Broker,
     pub(crate) dealer: Dealer,
     pub(crate) deferred: VecDeque<Deferred>,
+    /// The last ticket of the registry: tickets count up, and every shard gets all of them in that order.
+    pub(crate) ticket_seen: u64,
     pub(crate) random: FastGenerator,
     pub(crate) integers: IntegerState,
     pub(crate) hash_seed: u64,
@@ -85,6 +87,7 @@ impl Shard {
             broker: Broker::new(config.realms.len(), hash_seed),
             dealer: Dealer::new(config.realms.len(), hash_seed),
             deferred: VecDeque::new(),
+            ticket_seen: 0,
             integers: IntegerState::new(random.next_u64()),
             random,
             hash_seed,

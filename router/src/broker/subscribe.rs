@@ -182,6 +182,7 @@ impl Shard {
         ticket: u64,
         out: &mut O,
     ) {
+        self.ticket_seen = ticket;
         self.broker.add_interest(realm, id, uri, match_policy, shard);
         self.post(ShardId::CONTROL, Letter::Acknowledge { ticket }, out);
     }

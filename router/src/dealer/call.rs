@@ -10,14 +10,13 @@ use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_valid, well_known};
 
 use super::choose::Choice;
-use super::{Call, Caller, Invocation};
+use super::{Call, Callee, Caller, Invocation};
 use crate::address::{CallAddress, CallKey, SessionAddress, SessionKey};
 use crate::broker::check_passthru;
 use crate::letter::{self, Disclosure, Letter, Parcel};
 use crate::limits::LIMIT_EXCEEDED;
 use crate::outbox::{Outbox, Refused};
 use crate::owned;
-use crate::session::Sessions;
 use crate::shard::{Deferred, Shard, Violation, refuse};
 
 /// Where a session's calls of one procedure go. Saves the URI check, the authorization and the match of the next call of
@@ -46,6 +45,35 @@ pub(crate) struct Question<'a> {
     /// The caller wants to be, or has to be, disclosed.
     pub(crate) disclose: bool,
     pub(crate) payload: &'a Payload<'a>,
+}
+
+/// What has been tried for a call.
+#[derive(Debug, Default)]
+pub(crate) struct Attempt {
+    /// Callees that are not asked again.
+    refused: Vec<SessionAddress>,
+    /// One of them because it was busy.
+    found_busy: bool,
+}
+
+/// A callee chosen for a call.
+#[derive(Debug)]
+struct Pick {
+    registration: RegistrationId,
+    address: SessionAddress,
+    ticket: u64,
+    disclose_caller: bool,
+    /// Counted against its concurrency.
+    is_counted: bool,
+}
+
+/// A local callee about to be invoked.
+#[derive(Debug)]
+struct Asked {
+    callee: SessionKey,
+    registration: RegistrationId,
+    origin: CallAddress,
+    is_counted: bool,
 }
 
 /// Why a callee was not invoked.
@@ -166,80 +194,89 @@ impl Shard {
         let key = CallKey { index, generation };
         state.calls.insert(request.get(), key);
         self.counters.calls += 1;
-        let placed = self.place_call(key, question, Vec::new(), false, out);
+        let placed = self.place_call(key, question, Attempt::default(), out);
         if placed.is_err() {
             self.take_call(key);
         }
         placed
     }
 
-    /// Finds a callee for a call. `refused`: callees that are not asked (again).
+    /// Finds a callee for a call, and asks it.
     pub(crate) fn place_call<O: Outbox>(
         &mut self,
         key: CallKey,
         question: &Question<'_>,
-        mut refused: Vec<SessionAddress>,
-        mut found_busy: bool,
+        mut attempt: Attempt,
         out: &mut O,
     ) -> Result<(), &'static str> {
-        let call = self.dealer.calls.get(key.index, key.generation).ok_or(well_known::CANCELED)?;
-        let (mut id, caller) = (call.registration, call.caller);
+        let origin = CallAddress { shard: self.id, key };
         loop {
-            let Some(registration) = self.dealer.registrations.get_mut(id.get()) else {
-                id = self.match_again(key, question.procedure)?;
-                refused.clear();
-                found_busy = false;
-                continue;
-            };
-            let candidate = match registration.choose(&refused, &mut self.random) {
-                Choice::Candidate(index) => &mut registration.candidates[index],
-                Choice::Nobody if !found_busy => return Err(well_known::NO_SUCH_PROCEDURE),
-                Choice::Nobody | Choice::Busy => return Err(well_known::MAX_CONCURRENCY_REACHED),
-            };
-            let is_counted = candidate.callee.concurrency.is_some();
-            let (address, ticket) = (candidate.callee.address, candidate.ticket);
-            let must_wait = address.shard == self.id && must_wait(&self.sessions, address.key, id);
-            candidate.outstanding += u64::from(is_counted && !must_wait);
-            let disclose = question.disclose || candidate.callee.disclose_caller;
-            let disclosure = if disclose { self.disclosure(caller) } else { None };
-            if let Some(call) = self.dealer.calls.get_mut(key.index, key.generation) {
-                call.callee = Some(address);
-                call.is_counted = is_counted && address.shard != self.id;
-            }
-            let origin = CallAddress { shard: self.id, key };
+            let pick = self.pick(key, question.procedure, &mut attempt)?;
+            let Pick { registration, address, is_counted, .. } = pick;
+            let disclosure =
+                if question.disclose || pick.disclose_caller { self.disclosure(key) } else { None };
             if address.shard != self.id {
-                let asked = (id, address.key, ticket);
-                let letter = question.letter(origin, asked, disclosure, refused, found_busy);
+                let letter = question.letter(origin, &pick, disclosure, attempt);
                 self.post(address.shard, Letter::Call(letter), out);
                 return Ok(());
             }
-            if must_wait {
-                let asked = (id, address.key, ticket);
-                let letter = question.letter(origin, asked, disclosure, refused, found_busy);
-                self.let_wait(address.key, letter);
+            if self.must_wait(address.key, registration, pick.ticket) {
+                self.release_if(is_counted, registration, address);
+                self.let_wait(address.key, question.letter(origin, &pick, disclosure, attempt));
                 return Ok(());
             }
-            match self.invoke(address.key, id, origin, is_counted, disclosure.as_ref(), question, out) {
+            let asked = Asked { callee: address.key, registration, origin, is_counted };
+            match self.invoke(&asked, disclosure.as_ref(), question, out) {
                 Ok(invocation) => {
-                    if let Some(call) = self.dealer.calls.get_mut(key.index, key.generation) {
-                        call.invocation = Some(invocation);
-                    }
+                    self.note_invocation(origin, invocation);
                     return Ok(());
                 }
                 Err(obstacle) => {
-                    if is_counted {
-                        self.dealer.release(id, address);
+                    self.release_if(is_counted, registration, address);
+                    if let Obstacle::Error(error) = obstacle {
+                        return Err(error);
                     }
-                    match obstacle {
-                        Obstacle::Error(error) => return Err(error),
-                        Obstacle::Gone => refused.push(address),
-                        Obstacle::Busy => {
-                            found_busy = true;
-                            refused.push(address);
-                        }
-                    }
+                    attempt.found_busy |= matches!(obstacle, Obstacle::Busy);
+                    attempt.refused.push(address);
                 }
             }
+        }
+    }
+
+    /// Chooses a callee and counts the call against its concurrency.
+    fn pick(&mut self, key: CallKey, procedure: &str, attempt: &mut Attempt) -> Result<Pick, &'static str> {
+        let call = self.dealer.calls.get(key.index, key.generation).ok_or(well_known::CANCELED)?;
+        let mut id = call.registration;
+        if self.dealer.registrations.get(id.get()).is_none() {
+            id = self.match_again(key, procedure)?;
+            *attempt = Attempt::default();
+        }
+        let registration =
+            self.dealer.registrations.get_mut(id.get()).ok_or(well_known::NO_SUCH_PROCEDURE)?;
+        let candidate = match registration.choose(&attempt.refused, &mut self.random) {
+            Choice::Candidate(index) => &mut registration.candidates[index],
+            Choice::Nobody if !attempt.found_busy => return Err(well_known::NO_SUCH_PROCEDURE),
+            Choice::Nobody | Choice::Busy => return Err(well_known::MAX_CONCURRENCY_REACHED),
+        };
+        let is_counted = candidate.callee.concurrency.is_some();
+        candidate.outstanding += u64::from(is_counted);
+        let pick = Pick {
+            registration: id,
+            address: candidate.callee.address,
+            ticket: candidate.ticket,
+            disclose_caller: candidate.callee.disclose_caller,
+            is_counted,
+        };
+        if let Some(call) = self.dealer.calls.get_mut(key.index, key.generation) {
+            call.callee = Some(pick.address);
+            call.is_counted = is_counted && pick.address.shard != self.id;
+        }
+        Ok(pick)
+    }
+
+    fn release_if(&mut self, is_counted: bool, registration: RegistrationId, callee: SessionAddress) {
+        if is_counted {
+            self.dealer.release(registration, callee);
         }
     }
 
@@ -254,8 +291,9 @@ impl Shard {
     }
 
     /// Who the caller is, for the callee.
-    fn disclosure(&self, caller: SessionKey) -> Option<Disclosure> {
-        let session = self.sessions.get(caller)?;
+    fn disclosure(&self, key: CallKey) -> Option<Disclosure> {
+        let call = self.dealer.calls.get(key.index, key.generation)?;
+        let session = self.sessions.get(call.caller)?;
         Some(Disclosure {
             session: session.id,
             authid: session.authid.clone(),
@@ -280,7 +318,7 @@ impl Shard {
         out: &mut O,
     ) -> Option<(Box<letter::Call>, bool)> {
         let address = SessionAddress { shard: self.id, key: call.callee };
-        if !is_first && must_wait(&self.sessions, address.key, call.registration) {
+        if !is_first && self.must_wait(address.key, call.registration, call.ticket) {
             self.let_wait(address.key, call);
             return None;
         }
@@ -299,16 +337,13 @@ impl Shard {
             disclose: false,
             payload: &payload,
         };
-        let disclosure = call.disclosure.as_ref();
-        let invoked = self.invoke(
-            address.key,
-            call.registration,
-            call.origin,
-            held.is_limited,
-            disclosure,
-            &question,
-            out,
-        );
+        let asked = Asked {
+            callee: address.key,
+            registration: call.registration,
+            origin: call.origin,
+            is_counted: held.is_limited,
+        };
+        let invoked = self.invoke(&asked, call.disclosure.as_ref(), &question, out);
         let obstacle = match invoked {
             Ok(invocation) => {
                 self.note_invocation(call.origin, invocation);
@@ -316,15 +351,24 @@ impl Shard {
             }
             Err(obstacle) => obstacle,
         };
-        if held.is_limited {
-            self.dealer.release(call.registration, address);
-        }
+        self.release_if(held.is_limited, call.registration, address);
         match obstacle {
             Obstacle::Gone => return Some((call, false)),
             Obstacle::Busy => return Some((call, true)),
             Obstacle::Error(error) => self.fail(call.origin, error, out),
         }
         None
+    }
+
+    /// Whether a call has to queue: because this shard has not been told of the callee although the caller's was, because
+    /// the callee has not got its REGISTERED, or because others queue already.
+    fn must_wait(&self, callee: SessionKey, registration: RegistrationId, ticket: u64) -> bool {
+        let Some(session) = self.sessions.get(callee) else { return false };
+        let Some(callee) = &session.callee else { return ticket > self.ticket_seen };
+        let held = || callee.registrations.get(&registration.get());
+        !callee.waiting.is_empty()
+            || ticket > self.ticket_seen
+            || callee.unconfirmed > 0 && held().is_some_and(|held| !held.is_confirmed)
     }
 
     /// Remembers under which invocation id a call is at its callee.
@@ -337,17 +381,14 @@ impl Shard {
     }
 
     /// INVOCATION.
-    #[expect(clippy::too_many_arguments, reason = "a plain record would be built for every call")]
     fn invoke<O: Outbox>(
         &mut self,
-        key: SessionKey,
-        registration: RegistrationId,
-        origin: CallAddress,
-        is_counted: bool,
+        asked: &Asked,
         disclosure: Option<&Disclosure>,
         question: &Question<'_>,
         out: &mut O,
     ) -> Result<RequestId, Obstacle> {
+        let Asked { callee: key, registration, origin, is_counted } = *asked;
         let Some(session) = self.sessions.get_mut(key) else { return Err(Obstacle::Gone) };
         let progress_announced = session.callee_has(Feature::ProgressiveCallResults);
         let passthru_announced = session.callee_has(Feature::PayloadPassthruMode);
@@ -382,13 +423,14 @@ impl Shard {
     /// Queues a call behind others of a callee that has not got its REGISTERED.
     fn let_wait(&mut self, callee: SessionKey, call: Box<letter::Call>) {
         let most = self.limits.invocations_per_session_max as usize;
-        let state = self.sessions.get_mut(callee).and_then(|session| session.callee.as_mut());
-        match state {
-            Some(state) if state.waiting.len() < most => state.waiting.push_back(call),
-            busy => {
-                let busy = busy.is_some();
-                self.deferred.push_back(Deferred::Return { call, busy });
-            }
+        let Some(session) = self.sessions.get_mut(callee) else {
+            return self.deferred.push_back(Deferred::Return { call, busy: false });
+        };
+        let state = session.callee.get_or_insert_with(|| Box::new(Callee::new(self.integers)));
+        if state.waiting.len() < most {
+            state.waiting.push_back(call);
+        } else {
+            self.deferred.push_back(Deferred::Return { call, busy: true });
         }
     }
 
@@ -408,7 +450,7 @@ impl Shard {
         let callee = self.sessions.get_mut(key)?.callee.as_mut()?;
         let front = callee.waiting.front()?;
         let held = callee.registrations.get(&front.registration.get());
-        if held.is_some_and(|held| !held.is_confirmed) {
+        if front.ticket > self.ticket_seen || held.is_some_and(|held| !held.is_confirmed) {
             return None;
         }
         callee.waiting.pop_front()
@@ -451,9 +493,9 @@ impl Shard {
             disclose: call.disclosure.is_some(),
             payload: &payload,
         };
-        let mut refused = call.refused_by.clone();
-        refused.extend(tried);
-        let placed = self.place_call(key, &question, refused, busy || call.found_busy, out);
+        let refused = call.refused_by.iter().copied().chain(tried).collect();
+        let attempt = Attempt { refused, found_busy: busy || call.found_busy };
+        let placed = self.place_call(key, &question, attempt, out);
         if let Err(error) = placed {
             self.fail(call.origin, error, out);
         }
@@ -464,22 +506,21 @@ impl Question<'_> {
     fn letter(
         &self,
         origin: CallAddress,
-        (registration, callee, ticket): (RegistrationId, SessionKey, u64),
+        pick: &Pick,
         disclosure: Option<Disclosure>,
-        refused_by: Vec<SessionAddress>,
-        found_busy: bool,
+        attempt: Attempt,
     ) -> Box<letter::Call> {
         Box::new(letter::Call {
             origin,
-            registration,
-            callee,
-            ticket,
+            registration: pick.registration,
+            callee: pick.address.key,
+            ticket: pick.ticket,
             procedure: self.procedure.into(),
             options: owned::call_options(self.options.clone()),
             disclosure,
             parcel: Parcel::pack(self.payload),
-            refused_by,
-            found_busy,
+            refused_by: attempt.refused,
+            found_busy: attempt.found_busy,
         })
     }
 
@@ -512,13 +553,6 @@ impl Question<'_> {
             extra,
         }
     }
-}
-
-/// Whether a call has to queue because the callee has not got its REGISTERED, or because others queue already.
-fn must_wait(sessions: &Sessions, callee: SessionKey, registration: RegistrationId) -> bool {
-    let Some(callee) = sessions.get(callee).and_then(|session| session.callee.as_ref()) else { return false };
-    let held = || callee.registrations.get(&registration.get());
-    !callee.waiting.is_empty() || callee.unconfirmed > 0 && held().is_some_and(|held| !held.is_confirmed)
 }
 
 /// Invocation ids of a session count from 1.

@@ -25,7 +25,8 @@ impl Candidate {
 }
 
 impl Registration {
-    /// Chooses among the candidates that have not refused. Only `roundrobin` and `random` pass over busy ones.
+    /// Chooses among the candidates that have not refused. Only `roundrobin` and `random` pass over busy ones. Callees of
+    /// other shards that seem busy are the last resort: whether they are, their shard knows.
     pub(crate) fn choose(&mut self, refused: &[SessionAddress], random: &mut FastGenerator) -> Choice {
         let asked = |candidate: &Candidate| !refused.contains(&candidate.callee.address);
         match self.invoke {
@@ -33,48 +34,59 @@ impl Registration {
                 self.unless_full(self.candidates.iter().position(asked))
             }
             InvocationPolicy::Last => self.unless_full(self.candidates.iter().rposition(asked)),
-            InvocationPolicy::RoundRobin => self.next_in_turn(refused),
-            InvocationPolicy::Random => self.by_chance(refused, random),
+            InvocationPolicy::RoundRobin => self.next_in_turn(asked),
+            InvocationPolicy::Random => self.by_chance(asked, random),
         }
     }
 
     fn unless_full(&self, index: Option<usize>) -> Choice {
-        match index {
-            Some(index) if self.candidates[index].is_full() => Choice::Busy,
-            Some(index) => Choice::Candidate(index),
+        match index.map(|index| (index, &self.candidates[index])) {
+            Some((_, candidate)) if candidate.is_local && candidate.is_full() => Choice::Busy,
+            Some((index, _)) => Choice::Candidate(index),
             None => Choice::Nobody,
         }
     }
 
-    fn next_in_turn(&mut self, refused: &[SessionAddress]) -> Choice {
+    fn next_in_turn(&mut self, asked: impl Fn(&Candidate) -> bool) -> Choice {
         let count = self.candidates.len();
-        let mut outcome = Choice::Nobody;
-        for step in 0..count {
-            let index = (self.cursor + step) % count;
+        let turn = |step| (self.cursor + step) % count;
+        let mut last_resort = Choice::Nobody;
+        for index in (0..count).map(turn) {
             let candidate = &self.candidates[index];
-            if refused.contains(&candidate.callee.address) {
+            if !asked(candidate) {
                 continue;
             }
             if !candidate.is_full() {
-                self.cursor = (index + 1) % count;
-                return Choice::Candidate(index);
+                last_resort = Choice::Candidate(index);
+                break;
             }
-            outcome = Choice::Busy;
+            match last_resort {
+                Choice::Nobody | Choice::Busy if !candidate.is_local => {
+                    last_resort = Choice::Candidate(index)
+                }
+                Choice::Nobody => last_resort = Choice::Busy,
+                Choice::Busy | Choice::Candidate(_) => {}
+            }
         }
-        outcome
+        if let Choice::Candidate(index) = last_resort {
+            self.cursor = (index + 1) % count;
+        }
+        last_resort
     }
 
-    fn by_chance(&self, refused: &[SessionAddress], random: &mut FastGenerator) -> Choice {
-        let asked = |candidate: &&Candidate| !refused.contains(&candidate.callee.address);
-        let is_free = |candidate: &Candidate| asked(&candidate) && !candidate.is_full();
-        let free = self.candidates.iter().filter(|candidate| is_free(candidate)).count();
-        if free == 0 {
-            let any = self.candidates.iter().any(|candidate| asked(&candidate));
-            return if any { Choice::Busy } else { Choice::Nobody };
+    fn by_chance(&self, asked: impl Fn(&Candidate) -> bool, random: &mut FastGenerator) -> Choice {
+        let free = |candidate: &Candidate| asked(candidate) && !candidate.is_full();
+        let elsewhere = |candidate: &Candidate| asked(candidate) && !candidate.is_local;
+        if let Some(index) = self.draw(free, random).or_else(|| self.draw(elsewhere, random)) {
+            return Choice::Candidate(index);
         }
-        let wanted = random.below(free as u64) as usize;
-        let mut places = (0..self.candidates.len()).filter(|index| is_free(&self.candidates[*index]));
-        places.nth(wanted).map_or(Choice::Nobody, Choice::Candidate)
+        if self.candidates.iter().any(asked) { Choice::Busy } else { Choice::Nobody }
+    }
+
+    fn draw(&self, among: impl Fn(&Candidate) -> bool, random: &mut FastGenerator) -> Option<usize> {
+        let count = self.candidates.iter().filter(|candidate| among(candidate)).count();
+        let wanted = random.below(count as u64) as usize;
+        (0..self.candidates.len()).filter(|index| among(&self.candidates[*index])).nth(wanted)
     }
 
     /// Takes a candidate out; the turn of the others stays.
@@ -144,6 +156,7 @@ mod tests {
                 concurrency,
             },
             ticket: 0,
+            is_local: true,
             outstanding: 0,
         };
         Registration {
@@ -196,6 +209,8 @@ mod tests {
         let mut first = registration(InvocationPolicy::First, 2, Some(1));
         first.candidates[0].outstanding = 1;
         assert_eq!(first.choose(&[], &mut random), Choice::Busy);
+        first.candidates[0].is_local = false;
+        assert_eq!(first.choose(&[], &mut random), Choice::Candidate(0), "its shard decides");
         let mut chance = registration(InvocationPolicy::Random, 2, Some(1));
         chance.candidates[0].outstanding = 1;
         assert_eq!(chance.choose(&[], &mut random), Choice::Candidate(1));

@@ -135,9 +135,13 @@ impl Shard {
 
     /// The registry: a callee joins a registration.
     pub(crate) fn add_callee<O: Outbox>(&mut self, added: AddedCallee<'_>, out: &mut O) {
-        let ticket = added.ticket;
+        let (ticket, address) = (added.ticket, added.callee.address);
+        self.ticket_seen = ticket;
         if self.hold_registration(&added) {
-            self.dealer.add_callee(added);
+            self.dealer.add_callee(added, self.id);
+        }
+        if address.shard == self.id {
+            self.defer_waiting(address.key);
         }
         self.post(ShardId::CONTROL, Letter::Acknowledge { ticket }, out);
     }
@@ -225,7 +229,7 @@ pub(crate) struct AddedCallee<'a> {
 }
 
 impl Dealer {
-    fn add_callee(&mut self, added: AddedCallee<'_>) {
+    fn add_callee(&mut self, added: AddedCallee<'_>, here: ShardId) {
         let Some(procedures) = self.realms.get_mut(usize::from(added.realm.0)) else { return };
         let id = added.registration;
         if self.registrations.get(id.get()).is_none() {
@@ -245,6 +249,7 @@ impl Dealer {
         }
         if let Some(registration) = self.registrations.get_mut(id.get()) {
             registration.candidates.push(Candidate {
+                is_local: added.callee.address.shard == here,
                 callee: added.callee,
                 ticket: added.ticket,
                 outstanding: 0,
