@@ -5,16 +5,17 @@ mod contender;
 mod launch;
 mod node_config;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{
     cli::Compare,
     clock::Clock,
     fault::Fault,
     machine::Machine,
-    placement::{Placement, pin, raise_descriptor_limit},
+    placement::{Placement, pin, raise_descriptor_limit, raise_priority},
     progress::Progress,
-    report::{Report, Results, SystemVersion},
+    recorder::Measurement,
+    report::{Missing, Report, Results, SystemVersion},
     run::publish,
     runtime::Generator,
     scenario::{CANONICAL, QUICK, Scenario, Shape},
@@ -41,28 +42,31 @@ pub fn compare(options: &Compare) -> Result<(), Fault> {
     let own = std::env::current_exe().map_err(Fault::io("find the own binary"))?;
     let venv = options.crossbar_venv.clone().or_else(|| std::env::var_os("CROSSBAR_VENV").map(Into::into));
     let programs = Programs { crossring: options.crossring.clone(), crossbar_venv: venv, own };
-    let lineup = Lineup::find(options, &programs, &placement);
     let scratch = tempfile::tempdir().map_err(Fault::io("temporary directory"))?;
+    let lineup = Lineup::find(options, &programs, &placement);
+    let is_urgent = raise_priority();
     pin(&[placement.generator])?;
     let mut generator = Generator::new().map_err(Fault::io("build the runtime"))?;
-    let mut results = Results::default();
-    let scenarios = scenarios(options);
     let mut contest = Contest {
         options,
         programs: &programs,
         scratch: scratch.path(),
         clock: Clock::start(),
-        results: &mut results,
+        results: Results::default(),
+        missing: lineup.missing,
     };
-    contest.run(&mut generator, &lineup, &scenarios)?;
+    let field = contest.start_all(lineup.contenders);
+    contest.run(&mut generator, &field, &scenarios(options));
     let report = Report {
         machine: Machine::read(),
         generator: generator.name().to_owned(),
-        systems: lineup.contenders.iter().map(Contender::version).collect(),
-        missing: lineup.missing,
-        caveats: caveats(options, &placement),
-        rows: results.rows(),
+        systems: field.iter().map(|(contender, _)| contender.version()).collect(),
+        missing: contest.missing,
+        caveats: caveats(options, &placement, is_urgent),
+        rows: contest.results.rows(),
     };
+    // Servers end before the report is printed: whoever reads it finds a quiet machine.
+    drop(field);
     publish(&report, &options.output)
 }
 
@@ -74,51 +78,57 @@ fn scenarios(options: &Compare) -> Vec<Scenario> {
     names.iter().map(|name| name.parse().expect("tested: canonical names parse")).collect()
 }
 
-fn caveats(options: &Compare, placement: &Placement) -> Vec<String> {
-    let shared =
-        placement.caveat().filter(|_| options.two_shards || placement.server.contains(&placement.generator));
+fn caveats(options: &Compare, placement: &Placement, is_urgent: bool) -> Vec<String> {
     let Placement { server, generator, .. } = placement;
-    let pinned = format!(
-        "servers on processor {server:?}, generator on processor {generator}; {} rounds of {:?} after {:?} warm-up",
+    let priority = if is_urgent { "raised" } else { "ordinary (raising it was not permitted)" };
+    let method = format!(
+        "servers on processor {server:?}, generator on processor {generator}, priority {priority}; \
+         {} rounds of {:?} after {:?} warm-up; round by round, scenario by scenario, system after system",
         options.output.rounds, options.output.seconds, options.output.warm_up
     );
-    [Some(pinned), shared.map(str::to_owned)].into_iter().flatten().collect()
+    let matters = options.two_shards || placement.server.contains(&placement.generator);
+    let shared = placement.caveat().filter(|_| matters);
+    std::iter::once(method).chain(shared.map(str::to_owned)).collect()
 }
 
 struct Contest<'a> {
     options: &'a Compare,
     programs: &'a Programs,
-    scratch: &'a std::path::Path,
+    scratch: &'a Path,
     clock: Clock,
-    results: &'a mut Results,
+    results: Results,
+    missing: Vec<Missing>,
 }
 
 impl Contest<'_> {
-    /// Rounds outside, scenarios inside them, systems innermost: whatever disturbs the machine for
-    /// some minutes disturbs all systems alike.
-    fn run(
-        &mut self,
-        generator: &mut Generator,
-        lineup: &Lineup,
-        scenarios: &[Scenario],
-    ) -> Result<(), Fault> {
-        let servers: Vec<Result<Running, Fault>> =
-            lineup.contenders.iter().map(|contender| self.start(contender)).collect();
-        for round in 1..=self.options.output.rounds {
-            for scenario in scenarios {
-                for (contender, server) in lineup.contenders.iter().zip(&servers) {
-                    if contender.can_take_part(scenario) {
-                        let label = format!(
-                            "round {round}/{}  {scenario}  {}",
-                            self.options.output.rounds, contender.name
-                        );
-                        let outcome = self.measure(generator, contender, server, scenario, label);
-                        self.results.add(*scenario, &contender.name, outcome);
-                    }
+    /// Starts everybody; who does not start is reported as missing.
+    fn start_all(&mut self, contenders: Vec<Contender>) -> Vec<(Contender, Running)> {
+        let mut field = Vec::new();
+        for contender in contenders {
+            match self.start(&contender) {
+                Ok(server) => field.push((contender, server)),
+                Err(fault) => {
+                    self.missing.push(Missing { name: contender.name, reason: fault.to_string() });
                 }
             }
         }
-        Ok(())
+        field
+    }
+
+    /// Rounds outside, scenarios inside them, systems innermost: whatever disturbs the machine for
+    /// some minutes disturbs all systems alike.
+    fn run(&mut self, generator: &mut Generator, field: &[(Contender, Running)], scenarios: &[Scenario]) {
+        let rounds = self.options.output.rounds;
+        for round in 1..=rounds {
+            for scenario in scenarios {
+                let able = field.iter().filter(|(contender, _)| contender.can_take_part(scenario));
+                for (contender, server) in able {
+                    let label = format!("round {round}/{rounds}  {scenario}  {}", contender.name);
+                    let outcome = self.measure(generator, contender, server, scenario, label);
+                    self.results.add(*scenario, &contender.name, outcome);
+                }
+            }
+        }
     }
 
     fn start(&self, contender: &Contender) -> Result<Running, Fault> {
@@ -129,16 +139,13 @@ impl Contest<'_> {
         &self,
         generator: &mut Generator,
         contender: &Contender,
-        server: &Result<Running, Fault>,
+        server: &Running,
         scenario: &Scenario,
         label: String,
-    ) -> Result<crate::recorder::Measurement, Fault> {
+    ) -> Result<Measurement, Fault> {
         // Memory is only comparable between processes that have done nothing yet.
         let fresh = if needs_fresh_server(scenario) { Some(self.start(contender)?) } else { None };
-        let server = match (&fresh, server) {
-            (Some(fresh), _) | (None, Ok(fresh)) => fresh,
-            (None, Err(fault)) => return Err(Fault::Setup(fault.to_string())),
-        };
+        let server = fresh.as_ref().unwrap_or(server);
         let settings = Settings {
             warm_up: self.options.output.warm_up,
             window: self.options.output.seconds,

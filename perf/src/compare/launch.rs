@@ -21,7 +21,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(20);
 /// Of a server that failed to start, this much of its output is shown.
-const OUTPUT_SHOWN_BYTES: i64 = 600;
+const OUTPUT_SHOWN_BYTES: i64 = 400;
 
 /// A server about to be started.
 pub(super) struct Launch {
@@ -131,7 +131,7 @@ fn end_of(path: &Path) -> String {
         let _ = file.seek(SeekFrom::End(-OUTPUT_SHOWN_BYTES));
         let _ = file.read_to_string(&mut text);
     }
-    text.trim().to_owned()
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A TCP address on the loopback that was free a moment ago.
