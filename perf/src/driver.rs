@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Longest wait for one join, and for one orderly leave.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for the servers to close what we finished.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Joins under way at once when many sessions are opened.
