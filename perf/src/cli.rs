@@ -34,7 +34,7 @@ pub enum Command {
     Compare(Compare),
     /// Serve as the floor: a pump without a protocol, the least a router can cost.
     Floor(Floor),
-    /// Become another program, pinned, and told to end when the parent ends. Used by `compare`.
+    /// Become another program, pinned, of raised priority, and told to end when the parent ends. Used by `compare`.
     #[command(hide = true)]
     Exec(Exec),
 }
@@ -106,6 +106,9 @@ pub struct Compare {
     /// Also crossring and the floor on this engine.
     #[arg(long, value_parser = parse_engine)]
     pub engine: Option<EngineKind>,
+    /// Already in the process that measures.
+    #[arg(long, hide = true)]
+    pub supervised: bool,
     /// How long and where to.
     #[command(flatten)]
     pub output: Output,

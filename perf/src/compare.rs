@@ -5,14 +5,17 @@ mod contender;
 mod launch;
 mod node_config;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::{
     cli::Compare,
     clock::Clock,
     fault::Fault,
     machine::Machine,
-    placement::{Placement, pin, raise_descriptor_limit, raise_priority},
+    placement::{Placement, is_priority_raised, pin, raise_descriptor_limit, usable_processors},
     progress::Progress,
     recorder::Measurement,
     report::{Missing, Report, Results, SystemVersion},
@@ -35,16 +38,35 @@ pub struct Programs {
     pub own: PathBuf,
 }
 
-/// Runs the comparison.
+/// Runs the comparison in a process of its own: what that process is given, its priority above all,
+/// ends with it, and it ends with us.
 pub fn compare(options: &Compare) -> Result<(), Fault> {
-    raise_descriptor_limit();
-    let placement = Placement::of_this_machine()?;
     let own = std::env::current_exe().map_err(Fault::io("find the own binary"))?;
+    if options.supervised {
+        return compare_here(options, own);
+    }
+    let processors: Vec<String> = usable_processors()?.iter().map(usize::to_string).collect();
+    let status = Command::new(&own)
+        .args(["exec", "--processors", &processors.join(","), "--"])
+        .arg(&own)
+        .args(std::env::args_os().skip(1))
+        .arg("--supervised")
+        .status()
+        .map_err(Fault::io("start the comparison"))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(Fault::Setup(format!("the comparison ended with {status}"))),
+    }
+}
+
+fn compare_here(options: &Compare, own: PathBuf) -> Result<(), Fault> {
+    raise_descriptor_limit();
+    let placement = Placement::split(&usable_processors()?)
+        .ok_or_else(|| Fault::Setup("no processor is usable".to_owned()))?;
     let venv = options.crossbar_venv.clone().or_else(|| std::env::var_os("CROSSBAR_VENV").map(Into::into));
     let programs = Programs { crossring: options.crossring.clone(), crossbar_venv: venv, own };
     let scratch = tempfile::tempdir().map_err(Fault::io("temporary directory"))?;
     let lineup = Lineup::find(options, &programs, &placement);
-    let is_urgent = raise_priority();
     pin(&[placement.generator])?;
     let mut generator = Generator::new().map_err(Fault::io("build the runtime"))?;
     let mut contest = Contest {
@@ -62,7 +84,7 @@ pub fn compare(options: &Compare) -> Result<(), Fault> {
         generator: generator.name().to_owned(),
         systems: field.iter().map(|(contender, _)| contender.version()).collect(),
         missing: contest.missing,
-        caveats: caveats(options, &placement, is_urgent),
+        caveats: caveats(options, &placement),
         rows: contest.results.rows(),
     };
     // Servers end before the report is printed: whoever reads it finds a quiet machine.
@@ -78,9 +100,9 @@ fn scenarios(options: &Compare) -> Vec<Scenario> {
     names.iter().map(|name| name.parse().expect("tested: canonical names parse")).collect()
 }
 
-fn caveats(options: &Compare, placement: &Placement, is_urgent: bool) -> Vec<String> {
+fn caveats(options: &Compare, placement: &Placement) -> Vec<String> {
     let Placement { server, generator, .. } = placement;
-    let priority = if is_urgent { "raised" } else { "ordinary (raising it was not permitted)" };
+    let priority = if is_priority_raised() { "raised" } else { "ordinary (raising it was not permitted)" };
     let method = format!(
         "servers on processor {server:?}, generator on processor {generator}, priority {priority}; \
          {} rounds of {:?} after {:?} warm-up; round by round, scenario by scenario, system after system",

@@ -1,7 +1,7 @@
 //! Which processors the servers and the generator get.
 
 use rustix::{
-    process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit},
+    process::{Resource, Rlimit, getpriority_process, getrlimit, setpriority_process, setrlimit, setsid},
     thread::{CpuSet, sched_getaffinity, sched_setaffinity},
 };
 
@@ -19,17 +19,8 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Splits the processors this process may use.
-    pub fn of_this_machine() -> Result<Placement, Fault> {
-        let allowed =
-            sched_getaffinity(None).map_err(|errno| Fault::io("sched_getaffinity")(errno.into()))?;
-        let usable: Vec<usize> =
-            (0..CpuSet::MAX_CPU).filter(|&processor| allowed.is_set(processor)).collect();
-        Placement::split(&usable).ok_or_else(|| Fault::Setup("no processor is usable".to_owned()))
-    }
-
     /// The first for the servers, the last for the generator.
-    fn split(usable: &[usize]) -> Option<Placement> {
+    pub fn split(usable: &[usize]) -> Option<Placement> {
         let server_pair = usable.iter().copied().take(2).collect();
         Some(Placement { server: vec![*usable.first()?], server_pair, generator: *usable.last()? })
     }
@@ -43,6 +34,12 @@ impl Placement {
             "only two processors: a two-shard server shares one with the generator, which limits both",
         )
     }
+}
+
+/// The processors this process may use, ascending.
+pub fn usable_processors() -> Result<Vec<usize>, Fault> {
+    let allowed = sched_getaffinity(None).map_err(|errno| Fault::io("sched_getaffinity")(errno.into()))?;
+    Ok((0..CpuSet::MAX_CPU).filter(|&processor| allowed.is_set(processor)).collect())
 }
 
 /// Pins the calling thread, and whatever it starts from now on.
@@ -59,11 +56,23 @@ pub fn raise_descriptor_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-/// Goes before ordinary programs, and so do the servers started from now on. `false` where this
-/// user may not; then other programs disturb the measurements more.
-pub fn raise_priority() -> bool {
-    const NICE: i32 = -15;
-    setpriority_process(None, NICE).is_ok()
+/// Niceness of measuring and measured processes.
+const NICE: i32 = -15;
+
+/// Goes before ordinary programs, as far as this user may; so does whatever is started from now on.
+///
+/// Niceness alone counts only within a session where the kernel groups processes by session, so a
+/// session of our own is begun and raised as a whole. All of that ends with this process.
+pub fn raise_priority() {
+    // Each of these is refused to some users or absent in some kernels; `is_priority_raised` tells.
+    let _ = setsid();
+    let _ = setpriority_process(None, NICE);
+    let _ = std::fs::write("/proc/self/autogroup", NICE.to_string());
+}
+
+/// Whether `raise_priority` was permitted to this process or the one that started it.
+pub fn is_priority_raised() -> bool {
+    getpriority_process(None).is_ok_and(|nice| nice <= NICE)
 }
 
 #[cfg(test)]

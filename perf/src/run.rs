@@ -9,7 +9,7 @@ use crate::{
     clock::Clock,
     fault::Fault,
     machine::Machine,
-    placement::{pin, raise_descriptor_limit},
+    placement::{pin, raise_descriptor_limit, raise_priority},
     progress::Progress,
     report::{Report, Results, SystemVersion, html, text},
     runtime::Generator,
@@ -85,6 +85,7 @@ fn write(path: &Path, content: String) -> Result<(), Fault> {
 /// server survives a comparison that was interrupted or killed.
 pub fn exec(options: &Exec) -> Result<(), Fault> {
     pin(&options.processors)?;
+    raise_priority();
     set_parent_process_death_signal(Some(Signal::TERM))
         .map_err(|errno| Fault::io("PR_SET_PDEATHSIG")(errno.into()))?;
     let (program, arguments) =
