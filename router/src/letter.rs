@@ -107,7 +107,9 @@ pub struct Call {
     pub procedure: Box<str>,
     /// Options of the CALL.
     pub options: CallOptions<'static>,
-    /// The caller, when disclosed.
+    /// The caller has to be disclosed to whatever callee.
+    pub disclose: bool,
+    /// The caller, when disclosed to this callee.
     pub disclosure: Option<Disclosure>,
     /// Arguments.
     pub parcel: Parcel,

@@ -167,6 +167,7 @@ impl Shard {
             request_last: 0,
             subscriptions: None,
             subscribing: None,
+            registering: None,
             caller: None,
             callee: None,
             publish_route: None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crossring_codec::id::{RequestId, SessionId};
-use crossring_codec::message::{ClientRoles, Feature, Features};
+use crossring_codec::message::{ClientRoles, Feature, Features, RegisterOptions};
 use crossring_codec::uri::Match;
 use foldhash::fast::FixedState;
 
@@ -117,7 +117,9 @@ pub(crate) struct Session {
     /// Subscriptions (by id) and the session's place among their local members.
     pub(crate) subscriptions: Option<Box<IntegerMap<u64, u32>>>,
     /// SUBSCRIBE requests under way, by pattern.
-    pub(crate) subscribing: Option<Box<Subscribing>>,
+    pub(crate) subscribing: Option<Box<UnderWay<RequestId>>>,
+    /// REGISTER requests under way, by pattern: the first is at the registry.
+    pub(crate) registering: Option<Box<UnderWay<Registering>>>,
     pub(crate) caller: Option<Box<Caller>>,
     pub(crate) callee: Option<Box<Callee>>,
     /// Where the last publication went.
@@ -126,8 +128,15 @@ pub(crate) struct Session {
     pub(crate) call_route: Option<Box<CallRoute>>,
 }
 
-/// Requests that wait for the same subscription.
-pub(crate) type Subscribing = hashbrown::HashMap<(Match, Arc<str>), Vec<RequestId>, FixedState>;
+/// Requests of one kind that wait for the same pattern, in their order.
+pub(crate) type UnderWay<R> = hashbrown::HashMap<(Match, Arc<str>), Vec<R>, FixedState>;
+
+/// A REGISTER under way.
+#[derive(Debug)]
+pub(crate) struct Registering {
+    pub(crate) request: RequestId,
+    pub(crate) options: RegisterOptions<'static>,
+}
 
 impl Session {
     /// Features announced as callee.

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crossring_codec::id::RequestId;
+use crossring_codec::id::{RequestId, SessionId};
 use crossring_codec::message::{ErrorDetails, Message, MessageType};
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_valid, well_known};
@@ -57,6 +57,8 @@ pub(crate) enum Deferred {
     Return { call: Box<letter::Call>, busy: bool },
     /// REGISTERED has been sent: invoke what waited.
     Waiting(SessionKey),
+    /// A REGISTER has been answered: see to the next one for the same pattern.
+    Registering { key: SessionKey, session: SessionId, pattern: (Match, Arc<str>) },
     /// GOODBYE.
     Kill { key: SessionKey, reason: Box<str>, message: Option<Box<str>> },
     /// GOODBYE for everybody.
@@ -130,6 +132,11 @@ impl Shard {
                 Some(Deferred::Retry { call, busy }) => self.retry(&call, busy, out),
                 Some(Deferred::Return { call, busy }) => self.give_back(call, busy, out),
                 Some(Deferred::Waiting(key)) => self.flush_waiting(key, out),
+                Some(Deferred::Registering { key, session, pattern }) => {
+                    if self.sessions.get(key).is_some_and(|joined| joined.id == session) {
+                        self.next_registering(key, &pattern, out);
+                    }
+                }
                 Some(Deferred::Kill { key, reason, message }) => {
                     self.say_goodbye(now, key, &reason, message.as_deref(), out);
                 }

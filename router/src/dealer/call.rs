@@ -490,7 +490,7 @@ impl Shard {
         let question = Question {
             procedure: &call.procedure,
             options: &call.options,
-            disclose: call.disclosure.is_some(),
+            disclose: call.disclose,
             payload: &payload,
         };
         let refused = call.refused_by.iter().copied().chain(tried).collect();
@@ -517,6 +517,7 @@ impl Question<'_> {
             ticket: pick.ticket,
             procedure: self.procedure.into(),
             options: owned::call_options(self.options.clone()),
+            disclose: self.disclose,
             disclosure,
             parcel: Parcel::pack(self.payload),
             refused_by: attempt.refused,

@@ -7,13 +7,14 @@ use crossring_codec::message::{
     Feature, InvocationPolicy, Message, MessageType, RegisterOptions, Revocation,
 };
 use crossring_codec::uri::{Match, is_reserved, well_known};
+use foldhash::fast::FixedState;
 
 use super::{Callee, Candidate, Dealer, Held, Registration};
 use crate::address::{RealmId, SessionAddress, SessionKey, ShardId};
 use crate::letter::{self, Letter};
 use crate::limits::LIMIT_EXCEEDED;
 use crate::outbox::Outbox;
-use crate::session::Session;
+use crate::session::{Registering, Session};
 use crate::shard::{Deferred, Shard, Violation, refuse};
 
 impl Shard {
@@ -30,31 +31,103 @@ impl Shard {
         if !session.note_request(request, self.limits.strict_request_ids) {
             return Err(Violation::REQUEST_ID);
         }
-        let realm = session.realm;
         if let Err(error) = self.may_register(key, procedure, options.match_policy) {
             refuse(&mut self.counters, key, MessageType::Register, request, error, out);
             return Ok(());
         }
-        if let Some(session) = self.sessions.get_mut(key) {
-            session.requests_pending += 1;
+        let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };
+        session.requests_pending += 1;
+        let pattern = (options.match_policy, Arc::from(procedure));
+        let under_way = session.registering.get_or_insert_with(|| {
+            Box::new(hashbrown::HashMap::with_hasher(FixedState::with_seed(self.hash_seed)))
+        });
+        let wishes = under_way.entry(pattern.clone()).or_default();
+        wishes.push(Registering { request, options: RegisterOptions { forward_for: None, ..*options } });
+        if wishes.len() == 1 {
+            self.next_registering(key, &pattern, out);
         }
+        Ok(())
+    }
+
+    /// Sees to the REGISTER requests for one pattern until one has to wait for the registry. One after the other: a
+    /// session must not be told REGISTERED for what it has unregistered meanwhile.
+    pub(crate) fn next_registering<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        pattern: &(Match, Arc<str>),
+        out: &mut O,
+    ) {
+        loop {
+            let Some(session) = self.sessions.get(key) else { return };
+            let wishes = session.registering.as_ref().and_then(|under_way| under_way.get(pattern));
+            let Some(wish) = wishes.and_then(|wishes| wishes.first()) else { return };
+            let request = wish.request;
+            let held = self.dealer.find_held(session, pattern).filter(|_| !wish.options.force_reregister);
+            let Some((registration, invoke)) = held else {
+                let letter = self.register_letter(session.realm, key, pattern, wish);
+                return self.post(ShardId::CONTROL, letter, out);
+            };
+            if invoke == wish.options.invoke && invoke != InvocationPolicy::Single {
+                let _ = out.send(key, &Message::Registered { request, registration });
+            } else {
+                let error = well_known::PROCEDURE_ALREADY_EXISTS;
+                refuse(&mut self.counters, key, MessageType::Register, request, error, out);
+            }
+            self.pop_registering(key, pattern);
+        }
+    }
+
+    fn register_letter(
+        &self,
+        realm: RealmId,
+        key: SessionKey,
+        pattern: &(Match, Arc<str>),
+        wish: &Registering,
+    ) -> Letter {
         let callee = letter::Callee {
             address: SessionAddress { shard: self.id, key },
-            disclose_caller: options.disclose_caller,
-            forward_timeout: options.forward_timeout,
-            concurrency: options.concurrency,
+            disclose_caller: wish.options.disclose_caller,
+            forward_timeout: wish.options.forward_timeout,
+            concurrency: wish.options.concurrency,
         };
-        let letter = Letter::Register {
+        Letter::Register {
             realm,
             callee: Box::new(callee),
-            request,
-            uri: procedure.into(),
-            match_policy: options.match_policy,
-            invoke: options.invoke,
-            force_reregister: options.force_reregister,
-        };
-        self.post(ShardId::CONTROL, letter, out);
-        Ok(())
+            request: wish.request,
+            uri: (&*pattern.1).into(),
+            match_policy: pattern.0,
+            invoke: wish.options.invoke,
+            force_reregister: wish.options.force_reregister,
+        }
+    }
+
+    /// The first REGISTER for a pattern has been answered; are there more?
+    fn pop_registering(&mut self, key: SessionKey, pattern: &(Match, Arc<str>)) -> bool {
+        let Some(session) = self.sessions.get_mut(key) else { return false };
+        let Some(under_way) = &mut session.registering else { return false };
+        let Some(wishes) = under_way.get_mut(pattern) else { return false };
+        wishes.remove(0);
+        session.requests_pending -= 1;
+        if !wishes.is_empty() {
+            return true;
+        }
+        under_way.remove(pattern);
+        if under_way.is_empty() {
+            session.registering = None;
+        }
+        false
+    }
+
+    /// The registry has answered the REGISTER `request`: the next one for the same pattern.
+    fn registering_answered(&mut self, key: SessionKey, request: RequestId) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let id = session.id;
+        let mut under_way = session.registering.iter().flat_map(|under_way| under_way.iter());
+        let at = under_way.find(|(_, wishes)| wishes.first().is_some_and(|first| first.request == request));
+        let Some(pattern) = at.map(|(pattern, _)| pattern.clone()) else { return };
+        if self.pop_registering(key, &pattern) {
+            self.deferred.push_back(Deferred::Registering { key, session: id, pattern });
+        }
     }
 
     fn may_register(&self, key: SessionKey, procedure: &str, policy: Match) -> Result<(), &'static str> {
@@ -84,7 +157,6 @@ impl Shard {
         out: &mut O,
     ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        session.requests_pending = session.requests_pending.saturating_sub(1);
         let _ = out.send(key, &Message::Registered { request, registration });
         let Some(callee) = &mut session.callee else { return };
         if let Some(held) = callee.registrations.get_mut(&registration.get())
@@ -94,6 +166,7 @@ impl Shard {
             callee.unconfirmed -= 1;
         }
         self.defer_waiting(key);
+        self.registering_answered(key, request);
     }
 
     /// The registry: there will be no registration.
@@ -104,9 +177,10 @@ impl Shard {
         error: &str,
         out: &mut O,
     ) {
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        session.requests_pending = session.requests_pending.saturating_sub(1);
-        refuse(&mut self.counters, key, MessageType::Register, request, error, out);
+        if self.sessions.get(key).is_some() {
+            refuse(&mut self.counters, key, MessageType::Register, request, error, out);
+            self.registering_answered(key, request);
+        }
     }
 
     /// UNREGISTER (wamp.md 12.8). Invocations under way go on.
@@ -229,6 +303,18 @@ pub(crate) struct AddedCallee<'a> {
 }
 
 impl Dealer {
+    /// The registration under a pattern, if the session holds it and knows.
+    fn find_held(
+        &self,
+        session: &Session,
+        pattern: &(Match, Arc<str>),
+    ) -> Option<(RegistrationId, InvocationPolicy)> {
+        let callee = session.callee.as_ref()?;
+        let id = self.realms[usize::from(session.realm.0)].patterns.get(&pattern.1, pattern.0)?;
+        callee.registrations.get(&id).filter(|held| held.is_confirmed)?;
+        self.registrations.get(id).map(|known| (known.id, known.invoke))
+    }
+
     fn add_callee(&mut self, added: AddedCallee<'_>, here: ShardId) {
         let Some(procedures) = self.realms.get_mut(usize::from(added.realm.0)) else { return };
         let id = added.registration;
