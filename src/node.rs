@@ -234,7 +234,11 @@ fn bind(transport: &TransportConfig, shards: usize) -> io::Result<Vec<OwnedFd>> 
     match &transport.endpoint {
         Endpoint::Tcp(tcp) => {
             let options = TcpOptions { backlog: tcp.backlog.into(), ..TcpOptions::default() };
-            let first = listener::tcp(SocketAddr::new(tcp.address, tcp.port), &options)?;
+            let address = SocketAddr::new(tcp.address, tcp.port);
+            // Shards share the port, and the kernel would let another process of this user share it too: the first socket
+            // must get it for itself.
+            drop(listener::tcp(address, &TcpOptions { shared_port: false, ..options.clone() })?);
+            let first = listener::tcp(address, &options)?;
             let address = listener::tcp_address(&first)?;
             std::iter::once(Ok(first)).chain((1..shards).map(|_| listener::tcp(address, &options))).collect()
         }

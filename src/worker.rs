@@ -46,6 +46,10 @@ pub struct WebSocketListener {
     pub auto_ping: Option<AutoPing>,
     /// Milliseconds for the opening handshake.
     pub open_handshake_timeout_ms: u32,
+    /// Milliseconds for the closing handshake, what is still queued included.
+    pub close_handshake_timeout_ms: u32,
+    /// A peer that breaks the rules is dropped without a word.
+    pub fails_by_drop: bool,
 }
 
 /// Keep-alive of WebSocket connections.
@@ -290,7 +294,12 @@ impl<E: Engine> Worker<E> {
             }
             Pumped::Failed => {
                 self.counters.transport_errors += 1;
-                self.finish(key);
+                match self.listen_of(key).map(|listen| listen.kind) {
+                    Some(ListenerKind::WebSocket(it)) if it.fails_by_drop => {
+                        self.engine.close(connection_of(key), Close::Now);
+                    }
+                    _ => self.finish(key),
+                }
             }
             Pumped::Ended => self.finish(key),
         }
@@ -315,8 +324,12 @@ impl<E: Engine> Worker<E> {
 
     /// Lets what is queued leave, then closes; by force when the peer does not take it.
     fn finish(&mut self, key: SessionKey) {
+        let timeout_ms = match self.listen_of(key).map(|listen| listen.kind) {
+            Some(ListenerKind::WebSocket(it)) => it.close_handshake_timeout_ms,
+            _ => DRAIN_TIMEOUT_MS,
+        };
         self.outbound.finish(key);
-        self.timers.add(self.engine.now(), DRAIN_TIMEOUT_MS, Timer { key, kind: TimerKind::Drain });
+        self.timers.add(self.engine.now(), timeout_ms, Timer { key, kind: TimerKind::Drain });
     }
 
     fn closed(&mut self, connection: ConnectionId, reason: CloseReason) {

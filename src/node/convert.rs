@@ -19,6 +19,9 @@ use crate::worker::{AutoPing, ListenerKind, WebSocketListener};
 /// Milliseconds for an opening handshake where the configuration sets none.
 const OPEN_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
 
+/// Milliseconds for a closing handshake where the configuration sets none.
+const CLOSE_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
+
 /// What the router core is told.
 pub(super) fn router_config(config: &NodeConfig) -> core::RouterConfig {
     core::RouterConfig {
@@ -162,7 +165,7 @@ fn websocket(options: &WebSocketOptions, serializers: SerializerSet) -> WebSocke
     let limits = WebSocketLimits {
         frame_size_max: options.max_frame_size.unwrap_or(options.max_message_size),
         message_size_max: options.max_message_size,
-        checks_text: true,
+        checks_text: options.validate_utf8,
         ..WebSocketLimits::default()
     };
     WebSocketListener {
@@ -178,6 +181,10 @@ fn websocket(options: &WebSocketOptions, serializers: SerializerSet) -> WebSocke
         open_handshake_timeout_ms: options
             .open_handshake_timeout
             .map_or(OPEN_HANDSHAKE_TIMEOUT_MS, milliseconds),
+        close_handshake_timeout_ms: options
+            .close_handshake_timeout
+            .map_or(CLOSE_HANDSHAKE_TIMEOUT_MS, milliseconds),
+        fails_by_drop: options.fail_by_drop,
     }
 }
 
