@@ -6,7 +6,7 @@ mod rpc;
 mod sessions;
 mod watch;
 
-use std::{rc::Rc, time::Duration};
+use std::{ops::Range, rc::Rc, time::Duration};
 
 use monoio::{task::JoinHandle, time::timeout};
 
@@ -92,25 +92,26 @@ async fn join<P: Protocol>(
     timeout(JOIN_TIMEOUT, joining).await.unwrap_or(Err(Fault::TimedOut { during: "join" }))
 }
 
-/// Opens `count` sessions, a few at a time; number `index` gets `role(index)`.
+/// Opens a session for each number in `indices`, a few at a time, with the role `role(index)`.
 async fn join_many<P: Protocol>(
     bench: &Bench<P>,
-    count: usize,
+    indices: Range<usize>,
     buffer_bytes: usize,
     role: fn(usize) -> Role,
 ) -> Result<Vec<Joined<P>>, Fault> {
     let lane = |lane: usize| {
         let (protocol, address) = (bench.protocol.clone(), bench.address.clone());
+        let mine = indices.clone().skip(lane).step_by(JOIN_LANES);
         monoio::spawn(async move {
             let mut joined = Vec::new();
-            for index in (lane..count).step_by(JOIN_LANES) {
+            for index in mine {
                 joined.push(join(protocol.clone(), &address, role(index), buffer_bytes).await?);
             }
             Ok::<_, Fault>(joined)
         })
     };
-    let lanes: Vec<_> = (0..JOIN_LANES.min(count)).map(lane).collect();
-    let mut all = Vec::with_capacity(count);
+    let lanes: Vec<_> = (0..JOIN_LANES.min(indices.len())).map(lane).collect();
+    let mut all = Vec::with_capacity(indices.len());
     for lane in lanes {
         all.extend(lane.await?);
     }

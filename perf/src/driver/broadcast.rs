@@ -48,7 +48,7 @@ async fn run<P: Protocol>(
 ) -> Result<Measurement, Fault> {
     let tally = Rc::new(Tally::new(stamp_stride));
     let mut audience = Audience::new(&tally);
-    let joined = join_many(bench, subscribers, buffer_bytes(subscribers), |_| Role::Subscriber(0)).await?;
+    let joined = join_many(bench, 0..subscribers, buffer_bytes(subscribers), |_| Role::Subscriber(0)).await?;
     joined.into_iter().for_each(|joined| audience.add(joined, bench.clock));
     let mut stage = Stage::join(bench, publishers).await?;
     let measured = stage.perform(bench, &tally, subscribers, pace).await;
@@ -79,7 +79,7 @@ impl<P: Protocol> Stage<P> {
         let buffer = buffer_bytes(count).min(BUFFER_BYTES_IDLE * 16);
         let mut replies = Audience::new(&Rc::new(Tally::new(1)));
         let mut publishers = Vec::with_capacity(count);
-        for joined in join_many(bench, count, buffer, |_| Role::Publisher).await? {
+        for joined in join_many(bench, 0..count, buffer, |_| Role::Publisher).await? {
             let protocol = joined.protocol.clone();
             let writer = replies.listen(joined.protocol, joined.link, bench.clock);
             publishers.push(Publisher { protocol, writer, out: Vec::new(), sent: 0 });

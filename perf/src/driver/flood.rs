@@ -21,7 +21,7 @@ pub(super) async fn measure<P: Protocol>(
 ) -> Result<Measurement, Fault> {
     let tally = Rc::new(Tally::new(1));
     let mut audience = Audience::new(&tally);
-    let joined = join_many(bench, subscribers, buffer_bytes(subscribers), |_| Role::Subscriber(0)).await?;
+    let joined = join_many(bench, 0..subscribers, buffer_bytes(subscribers), |_| Role::Subscriber(0)).await?;
     joined.into_iter().for_each(|joined| audience.add(joined, bench.clock));
     let mut stage = Stage::join(bench, 1).await?;
     let pace = Pace::Open { start_ns: 0, per_second };
