@@ -369,7 +369,8 @@ impl Emission<'_> {
             self.mail.judge.observe(self.mail.tick, &Observation::Dropped { peer, message });
         } else {
             connection.stage = Stage::Broken;
-            connection.unread += connection.outbound.drain(..).count() as u64;
+            connection.unread += connection.outbound.drain(..).count() as u64 + 1;
+            self.mail.judge.observe(self.mail.tick, &Observation::Emitted { peer, message });
             self.mail.judge.observe(self.mail.tick, &Observation::Broken { peer });
         }
         Ok(())

@@ -54,7 +54,7 @@ impl Judge {
         {
             self.fail(checker, text);
         }
-        self.model.apply(observation);
+        self.model.apply(tick, observation);
     }
 
     /// Everything has come to rest: nothing may be owed any more.

@@ -35,6 +35,12 @@ pub struct Model {
     pub publications: Vec<Option<Publication>>,
     /// Calls, by tag.
     pub calls: Vec<Option<Call>>,
+    /// Procedures that somebody registered, or tried to, with a limit of calls at once: realm and key.
+    pub limited: Vec<(usize, Key)>,
+    /// Registrations that have ended and that some shard may still take for alive.
+    departed: Vec<Departed>,
+    /// The time.
+    tick: u64,
     /// The node has been told to shut down.
     pub shut_down: bool,
     /// Counts what is ordered: publications, calls, subscriptions, registrations.
@@ -204,6 +210,17 @@ pub struct Publication {
     pub size: usize,
 }
 
+/// A registration that has ended.
+#[derive(Debug)]
+struct Departed {
+    realm: usize,
+    key: Key,
+    tick: u64,
+}
+
+/// Ticks for which a shard may not know that a registration has ended: longer than letters and stalls last.
+const DEPARTURE_TICKS: u64 = 500;
+
 /// A subscription that has to get an EVENT.
 #[derive(Debug)]
 pub struct Owed {
@@ -259,6 +276,9 @@ impl Default for Model {
             live: Vec::new(),
             publications: Vec::new(),
             calls: Vec::new(),
+            limited: Vec::new(),
+            departed: Vec::new(),
+            tick: 0,
             shut_down: false,
             order: 0,
         }
@@ -267,7 +287,8 @@ impl Default for Model {
 
 impl Model {
     /// Takes in what happened.
-    pub fn apply(&mut self, observation: &Observation<'_>) {
+    pub fn apply(&mut self, tick: u64, observation: &Observation<'_>) {
+        self.tick = tick;
         match observation {
             Observation::Opened { peer, shard, transport, honest } => {
                 self.opened(*peer, PeerRecord::new(*shard, *transport, *honest));
@@ -374,6 +395,7 @@ impl Model {
         let record = self.peers.get_mut(peer.index()).and_then(Option::as_mut);
         let Some(index) = record.and_then(|record| record.session.take()) else { return };
         self.live.retain(|live| *live != index);
+        self.registrations_depart(index);
         let session = &mut self.sessions[index];
         session.live = false;
         for (_, call) in std::mem::take(&mut session.invocations) {
@@ -381,6 +403,40 @@ impl Model {
                 call.callee_left = true;
             }
         }
+    }
+
+    /// The registrations of a session, and those it asked for, may be known to some shard for a while.
+    fn registrations_depart(&mut self, index: SessionIndex) {
+        let session = &self.sessions[index];
+        let wanted = session.requests.iter().filter_map(|pending| match &pending.kind {
+            PendingKind::Register(wanted) => Some(wanted.key.clone()),
+            _ => None,
+        });
+        let keys: Vec<Key> = session.registrations.iter().map(|held| held.key.clone()).chain(wanted).collect();
+        let realm = session.realm;
+        keys.into_iter().for_each(|key| self.depart(realm, key));
+    }
+
+    fn depart(&mut self, realm: usize, key: Key) {
+        let tick = self.tick;
+        self.departed.retain(|departed| departed.tick + DEPARTURE_TICKS > tick);
+        self.departed.push(Departed { realm, key, tick });
+    }
+
+    /// Registrations that may attract calls on some shard although nobody holds them: asked for and not confirmed, or
+    /// ended.
+    pub fn in_transit(&self, realm: usize) -> impl Iterator<Item = &Key> {
+        let fresh = move |departed: &&Departed| {
+            departed.realm == realm && departed.tick + DEPARTURE_TICKS > self.tick
+        };
+        let departed = self.departed.iter().filter(fresh).map(|departed| &departed.key);
+        let sessions = self.live.iter().map(|index| &self.sessions[*index]);
+        let requests = sessions.filter(move |session| session.realm == realm).flat_map(|session| &session.requests);
+        let wanted = requests.filter_map(|pending| match &pending.kind {
+            PendingKind::Register(wanted) => Some(&wanted.key),
+            _ => None,
+        });
+        departed.chain(wanted)
     }
 
     fn peer_mut(&mut self, peer: Peer, change: impl FnOnce(&mut PeerRecord)) {

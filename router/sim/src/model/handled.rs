@@ -90,9 +90,13 @@ impl Model {
 
     fn unregister(&mut self, index: SessionIndex, request: RequestId, id: RegistrationId) {
         let held = self.sessions[index].registrations.iter_mut().find(|held| held.id == id && !held.leaving);
-        let expected = match held {
-            Some(held) => {
-                held.leaving = true;
+        let ended = held.map(|held| {
+            held.leaving = true;
+            held.key.clone()
+        });
+        let expected = match ended {
+            Some(key) => {
+                self.depart(self.sessions[index].realm, key);
                 Expected::Success
             }
             None => Expected::Error(well_known::NO_SUCH_REGISTRATION),
@@ -109,6 +113,10 @@ impl Model {
     ) {
         let key = Key { uri: procedure.to_string(), policy: options.match_policy };
         let expected = self.expected(&self.sessions[index], Action::Register, &key);
+        let limited = (self.sessions[index].realm, key.clone());
+        if options.concurrency.is_some() && !self.limited.contains(&limited) {
+            self.limited.push(limited);
+        }
         let registration = Registration {
             id: RegistrationId::from_random(0),
             key,
