@@ -36,7 +36,7 @@ pub struct Model {
     /// Calls, by tag.
     pub calls: Vec<Option<Call>>,
     /// Procedures that somebody registered, or tried to, with a limit of calls at once: realm and key.
-    pub limited: Vec<(usize, Key)>,
+    limited: Vec<(usize, Key)>,
     /// Registrations that have ended and that some shard may still take for alive.
     departed: Vec<Departed>,
     /// The time.
@@ -237,8 +237,8 @@ pub struct Owed {
 pub struct Call {
     /// Who called.
     pub caller: SessionIndex,
-    /// `CALL.Request`
-    pub request: RequestId,
+    /// When.
+    pub tick: u64,
     /// When, beside other calls.
     pub order: u64,
     /// What.
@@ -247,7 +247,8 @@ pub struct Call {
     pub receive_progress: bool,
     /// The caller is to be disclosed, whatever the callee wants.
     pub disclosed: bool,
-    /// Callees that every shard knew when the call was handled: session and instance of the registration.
+    /// Callees that every shard knew when the call was handled: session and instance of the registration. Nobody, if a
+    /// better registration was coming or going.
     pub candidates: Vec<(SessionIndex, u64)>,
     /// Who got the INVOCATION, and its id.
     pub invoked: Option<(SessionIndex, u64)>,
@@ -412,7 +413,8 @@ impl Model {
             PendingKind::Register(wanted) => Some(wanted.key.clone()),
             _ => None,
         });
-        let keys: Vec<Key> = session.registrations.iter().map(|held| held.key.clone()).chain(wanted).collect();
+        let keys: Vec<Key> =
+            session.registrations.iter().map(|held| held.key.clone()).chain(wanted).collect();
         let realm = session.realm;
         keys.into_iter().for_each(|key| self.depart(realm, key));
     }
@@ -425,18 +427,34 @@ impl Model {
 
     /// Registrations that may attract calls on some shard although nobody holds them: asked for and not confirmed, or
     /// ended.
-    pub fn in_transit(&self, realm: usize) -> impl Iterator<Item = &Key> {
+    fn in_transit(&self, realm: usize) -> impl Iterator<Item = &Key> {
         let fresh = move |departed: &&Departed| {
             departed.realm == realm && departed.tick + DEPARTURE_TICKS > self.tick
         };
         let departed = self.departed.iter().filter(fresh).map(|departed| &departed.key);
         let sessions = self.live.iter().map(|index| &self.sessions[*index]);
-        let requests = sessions.filter(move |session| session.realm == realm).flat_map(|session| &session.requests);
+        let requests =
+            sessions.filter(move |session| session.realm == realm).flat_map(|session| &session.requests);
         let wanted = requests.filter_map(|pending| match &pending.kind {
             PendingKind::Register(wanted) => Some(&wanted.key),
             _ => None,
         });
         departed.chain(wanted)
+    }
+
+    /// Whether a call may have been with a callee that did not take it, before the one that did.
+    pub fn may_be_rerouted(&self, call: &Call) -> bool {
+        let realm = self.sessions[call.caller].realm;
+        let left = |departed: &Departed| {
+            departed.realm == realm && departed.tick >= call.tick && departed.key.matches(&call.procedure)
+        };
+        call.returned || self.is_limited(call) || self.departed.iter().any(left)
+    }
+
+    /// Whether somebody who may get the call set a limit of calls at once.
+    pub fn is_limited(&self, call: &Call) -> bool {
+        let realm = self.sessions[call.caller].realm;
+        self.limited.iter().any(|(other, key)| *other == realm && key.matches(&call.procedure))
     }
 
     fn peer_mut(&mut self, peer: Peer, change: impl FnOnce(&mut PeerRecord)) {

@@ -6,7 +6,7 @@ use crate::bug::Bug;
 use crate::rng::SeededRng;
 
 /// Ticks of the safety phase unless asked otherwise.
-pub const STEPS_DEFAULT: u64 = 600;
+pub const STEPS_DEFAULT: u64 = 1_500;
 
 /// Ticks within which a healed node must come to rest. Covers every timeout of [`limits`] several times.
 pub const REST_TICKS_MAX: u64 = 6_000;

@@ -1,5 +1,7 @@
 //! The trace of a run: a hash that two runs of a seed must share, and lines for people.
 
+use std::io::Write as _;
+
 use crossring_codec::message::Message;
 
 use crate::observation::Observation;
@@ -47,7 +49,7 @@ impl Trace {
             Observation::ShutDown => self.words(10, 0, 0),
         }
         if self.log {
-            print_line(tick, observation);
+            _ = writeln!(std::io::stdout(), "{tick:>6} {}", line(observation));
         }
     }
 
@@ -98,21 +100,22 @@ fn ids(message: &Message<'_>) -> (u64, u64) {
     }
 }
 
-fn print_line(tick: u64, observation: &Observation<'_>) {
+/// What happened, in one line.
+fn line(observation: &Observation<'_>) -> String {
     match observation {
         Observation::Opened { peer, shard, transport, honest } => {
             let kind = if *honest { "" } else { " hostile" };
-            println!("{tick:>6} p{:<3} opened on shard {} transport {}{kind}", peer.0, shard.0, transport.0);
+            format!("p{:<3} opened on shard {} transport {}{kind}", peer.0, shard.0, transport.0)
         }
-        Observation::Handled { peer, message } => println!("{tick:>6} p{:<3} >  {}", peer.0, shown(message)),
-        Observation::Emitted { peer, message } => println!("{tick:>6} p{:<3} <  {}", peer.0, shown(message)),
-        Observation::Dropped { peer, message } => println!("{tick:>6} p{:<3} <x {}", peer.0, shown(message)),
-        Observation::Received { peer, message } => println!("{tick:>6} p{:<3} << {}", peer.0, shown(message)),
-        Observation::Ended { peer, cause } => println!("{tick:>6} p{:<3} ended: {cause:?}", peer.0),
-        Observation::Broken { peer } => println!("{tick:>6} p{:<3} broken", peer.0),
-        Observation::Closed { peer, unread } => println!("{tick:>6} p{:<3} closed, {unread} unread", peer.0),
-        Observation::Posted { from, to, letter } => println!("{tick:>6} s{} → s{} {letter:?}", from.0, to.0),
-        Observation::ShutDown => println!("{tick:>6} shutdown"),
+        Observation::Handled { peer, message } => format!("p{:<3} >  {}", peer.0, shown(message)),
+        Observation::Emitted { peer, message } => format!("p{:<3} <  {}", peer.0, shown(message)),
+        Observation::Dropped { peer, message } => format!("p{:<3} <x {}", peer.0, shown(message)),
+        Observation::Received { peer, message } => format!("p{:<3} << {}", peer.0, shown(message)),
+        Observation::Ended { peer, cause } => format!("p{:<3} ended: {cause:?}", peer.0),
+        Observation::Broken { peer } => format!("p{:<3} broken", peer.0),
+        Observation::Closed { peer, unread } => format!("p{:<3} closed, {unread} unread", peer.0),
+        Observation::Posted { from, to, letter } => format!("s{} → s{} {letter:?}", from.0, to.0),
+        Observation::ShutDown => "shutdown".into(),
     }
 }
 

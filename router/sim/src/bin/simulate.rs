@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use crossring_sim::bug::Bug;
@@ -76,13 +77,18 @@ fn simulate(arguments: &Arguments) -> ExitCode {
             }
         }
     }
-    println!("{runs} runs, {messages} messages, {letters} letters: no rule was broken");
+    say(&format!("{runs} runs, {messages} messages, {letters} letters: no rule was broken"));
     ExitCode::SUCCESS
 }
 
 fn passes(seed: u64, shards: usize, outcome: &Outcome) -> bool {
     let Some(violation) = &outcome.violation else { return true };
-    println!("seed {seed}, {shards} shards: {violation}");
-    println!("again: simulate --seed {seed} --shards {shards} --log short");
+    say(&format!("seed {seed}, {shards} shards: {violation}"));
+    say(&format!("again: simulate --seed {seed} --shards {shards} --log short"));
     false
+}
+
+/// Prints a line; a reader that has gone away is no reason to stop.
+fn say(line: &str) {
+    _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -1,23 +1,26 @@
 //! What shards, registry and model know of the same thing is the same, once nothing is on its way.
 
+use std::collections::BTreeMap;
+
+use crossring_codec::message::InvocationPolicy;
+use crossring_router::address::{SessionAddress, ShardId, ShardSet};
 use crossring_router::inspect::{RegistrySizes, ShardSizes};
 use crossring_router::registry::Registry;
 use crossring_router::shard::Shard;
 
-use crate::model::Model;
+use crate::model::{Key, Model, Session};
+
+/// Realm and key → shards with members.
+type Interests = BTreeMap<(usize, Key), Vec<ShardId>>;
+
+/// Realm and key → policy and callees.
+type Registrations = BTreeMap<(usize, Key), (InvocationPolicy, Vec<SessionAddress>)>;
 
 /// Checks the tables of a node at rest.
 pub fn at_rest(shards: &[Shard], registry: &Registry, model: &Model) -> Result<(), String> {
+    same_sessions(shards, registry, model)?;
     let sizes = registry.inspect().sizes();
-    let joined = model.live.len();
-    if sizes.sessions != joined {
-        return Err(format!("{} sessions in the registry, {joined} joined", sizes.sessions));
-    }
-    let local: usize = shards.iter().map(|shard| shard.inspect().sizes().sessions).sum();
-    if local != joined {
-        return Err(format!("{local} sessions on the shards, {joined} joined"));
-    }
-    let held: usize = model.live.iter().map(|index| model.sessions[*index].subscriptions.len()).sum();
+    let held: usize = sessions(model).map(|session| session.subscriptions.len()).sum();
     let subscribers: usize = shards.iter().map(|shard| shard.inspect().sizes().subscribers).sum();
     if sizes.subscribers != held || subscribers != held {
         let registry = sizes.subscribers;
@@ -25,12 +28,29 @@ pub fn at_rest(shards: &[Shard], registry: &Registry, model: &Model) -> Result<(
             "{held} subscriptions held, {registry} in the registry, {subscribers} on shards"
         ));
     }
-    let held: usize = model.live.iter().map(|index| model.sessions[*index].registrations.len()).sum();
+    let held: usize = sessions(model).map(|session| session.registrations.len()).sum();
     if sizes.callees != held {
         return Err(format!("{held} registrations held, {} callees in the registry", sizes.callees));
     }
+    let (interests, callees) = (interests_of(model), callees_of(model));
+    let first = shards.first().map(registrations_on).unwrap_or_default();
     for shard in shards {
-        replica(shard, &sizes)?;
+        settled(shard, &sizes)?;
+        let id = shard.id().0;
+        let known = interests_on(shard);
+        if known != interests {
+            return Err(format!("shard {id} knows the interest {known:?}, sessions hold {interests:?}"));
+        }
+        let known = registrations_on(shard);
+        if known != first {
+            return Err(format!("shard {id} knows {known:?}, shard 0 {first:?}"));
+        }
+        let counts =
+            known.into_iter().map(|(key, (invoke, callees))| (key, (invoke.as_str(), callees.len())));
+        let counts: BTreeMap<_, _> = counts.collect();
+        if counts != callees {
+            return Err(format!("shard {id} knows the callees {counts:?}, sessions hold {callees:?}"));
+        }
     }
     Ok(())
 }
@@ -50,23 +70,95 @@ pub fn when_empty(shards: &[Shard], registry: &Registry) -> Result<(), String> {
     Ok(())
 }
 
-/// A shard knows what the registry knows, and waits for nothing.
-fn replica(shard: &Shard, registry: &RegistrySizes) -> Result<(), String> {
-    let sizes = shard.inspect().sizes();
+fn sessions(model: &Model) -> impl Iterator<Item = &Session> {
+    model.live.iter().map(|index| &model.sessions[*index])
+}
+
+/// The same sessions are joined, under the same ids and identities.
+fn same_sessions(shards: &[Shard], registry: &Registry, model: &Model) -> Result<(), String> {
+    let mut joined: Vec<_> = sessions(model).map(|session| (session.id, session.authid.as_str())).collect();
+    joined.sort_unstable();
+    let mut registered: Vec<_> =
+        registry.inspect().sessions().map(|member| (member.session, member.authid)).collect();
+    registered.sort_unstable();
+    if registered != joined {
+        return Err(format!("the registry knows {registered:?}, joined are {joined:?}"));
+    }
+    let mut local: Vec<_> = shards
+        .iter()
+        .flat_map(|shard| shard.inspect().sessions())
+        .map(|session| (session.session, session.authid))
+        .collect();
+    local.sort_unstable();
+    if local == joined { Ok(()) } else { Err(format!("the shards know {local:?}, joined are {joined:?}")) }
+}
+
+fn interests_of(model: &Model) -> Interests {
+    let mut interests = Interests::new();
+    for session in sessions(model) {
+        for held in &session.subscriptions {
+            let shards = interests.entry((session.realm, held.key.clone())).or_default();
+            if !shards.contains(&session.shard) {
+                shards.push(session.shard);
+            }
+        }
+    }
+    interests.values_mut().for_each(|shards| shards.sort_unstable());
+    interests
+}
+
+fn interests_on(shard: &Shard) -> Interests {
+    let listed = |set: ShardSet| set.iter().collect();
+    let subscriptions = shard.inspect().subscriptions();
+    let key = |uri: &str, policy| Key { uri: uri.to_owned(), policy };
+    subscriptions
+        .map(|known| {
+            ((usize::from(known.realm.0), key(known.uri, known.match_policy)), listed(known.interest))
+        })
+        .collect()
+}
+
+fn callees_of(model: &Model) -> BTreeMap<(usize, Key), (&'static str, usize)> {
+    let mut callees = BTreeMap::new();
+    for session in sessions(model) {
+        for held in &session.registrations {
+            let key = (session.realm, held.key.clone());
+            callees.entry(key).or_insert((held.invoke.as_str(), 0)).1 += 1;
+        }
+    }
+    callees
+}
+
+fn registrations_on(shard: &Shard) -> Registrations {
+    let registrations = shard.inspect().registrations();
+    registrations
+        .map(|known| {
+            let key = Key { uri: known.uri.to_owned(), policy: known.match_policy };
+            ((usize::from(known.realm.0), key), (known.invoke, known.callees))
+        })
+        .collect()
+}
+
+/// A shard waits for nothing, and knows no more than the registry.
+fn settled(shard: &Shard, registry: &RegistrySizes) -> Result<(), String> {
+    let (id, sizes) = (shard.id().0, shard.inspect().sizes());
     let known = [sizes.subscriptions, sizes.registrations, sizes.callees];
     let wanted = [registry.subscriptions, registry.registrations, registry.callees];
     if known != wanted {
-        return Err(format!(
-            "shard {} knows {known:?} subscriptions, registrations, callees; the registry {wanted:?}",
-            shard.id().0
-        ));
+        let what = "subscriptions, registrations, callees";
+        return Err(format!("shard {id} knows {known:?} {what}; the registry {wanted:?}"));
     }
-    let open = [sizes.calls, sizes.invocations, sizes.deferred, sizes.requests, registry.tickets];
-    if open != [0; 5] {
-        return Err(format!(
-            "shard {} at rest has {open:?} calls, invocations, deferred, requests, tickets",
-            shard.id().0
-        ));
+    let open = [
+        sizes.calls,
+        sizes.invocations,
+        sizes.calls_waiting,
+        sizes.deferred,
+        sizes.requests,
+        registry.tickets,
+    ];
+    if open == [0; 6] {
+        return Ok(());
     }
-    Ok(())
+    let what = "calls, invocations, waiting, deferred, requests, tickets";
+    Err(format!("shard {id} at rest has {open:?} {what}"))
 }

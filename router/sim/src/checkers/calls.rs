@@ -8,7 +8,7 @@ use crossring_codec::message::{ErrorDetails, InvocationPolicy, Message, MessageT
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::well_known;
 
-use crate::model::{Call, Expected, Key, Model, PendingKind, Registration, Session, SessionIndex};
+use crate::model::{Call, Expected, Model, PendingKind, Registration, Session, SessionIndex};
 use crate::observation::{Observation, Peer};
 use crate::tag::Tag;
 use crate::workload::answer::CALLEE_ERROR;
@@ -131,7 +131,7 @@ impl Calls {
                 && (!model.sessions[callee].honest || error == CALLEE_ERROR && is_of(payload, number))
         });
         let reason = match error {
-            well_known::NO_SUCH_PROCEDURE => call.invoked.is_none() && !must_be_found(model, call),
+            well_known::NO_SUCH_PROCEDURE => call.invoked.is_none() && staying(model, call).next().is_none(),
             well_known::CANCELED => call.cancelled || call.callee_left,
             well_known::PAYLOAD_SIZE_EXCEEDED => self.refused.contains_key(&number),
             well_known::MAX_CONCURRENCY_REACHED => call.invoked.is_none() && may_be_busy(model, call),
@@ -210,23 +210,11 @@ fn staying<'a>(model: &'a Model, call: &'a Call) -> impl Iterator<Item = &'a Reg
     })
 }
 
-/// Whether every shard knows whom to ask: a registration has been there all the time, and no better one has come or gone.
-/// A call that is sent to a better one which is gone does not fall back to a worse one.
-fn must_be_found(model: &Model, call: &Call) -> bool {
-    let realm = model.sessions[call.caller].realm;
-    let is_better = |key: &Key, held: &Registration| {
-        key.matches(&call.procedure) && key.precedence() > held.key.precedence()
-    };
-    staying(model, call).any(|held| !model.in_transit(realm).any(|key| is_better(key, held)))
-}
-
 /// Whether a callee that takes the call may have been busy: somebody set a limit, and nobody who may be passed over to
 /// has none.
 fn may_be_busy(model: &Model, call: &Call) -> bool {
-    let realm = model.sessions[call.caller].realm;
-    let limited = model.limited.iter().any(|(other, key)| *other == realm && key.matches(&call.procedure));
-    let passes_over = |held: &Registration| {
-        matches!(held.invoke, InvocationPolicy::RoundRobin | InvocationPolicy::Random)
-    };
-    limited && !staying(model, call).any(|held| held.concurrency.is_none() && passes_over(held))
+    let passes_over =
+        |held: &Registration| matches!(held.invoke, InvocationPolicy::RoundRobin | InvocationPolicy::Random);
+    model.is_limited(call)
+        && !staying(model, call).any(|held| held.concurrency.is_none() && passes_over(held))
 }

@@ -112,7 +112,7 @@ impl Ordering {
         let call = Tag::read(payload).and_then(|tag| model.call(tag.number));
         let callee = model.peer(peer).and_then(|record| record.seen);
         let (Some(call), Some(callee)) = (call, callee) else { return Ok(()) };
-        if call.returned {
+        if model.may_be_rerouted(call) {
             return Ok(()); // another callee was asked before: its place in the order is lost
         }
         let last = self.invocations.entry((call.caller, callee)).or_default();

@@ -176,7 +176,7 @@ impl Model {
         let disclosed = options.disclose_me || self.forced_disclosure(session, Action::Call, &key.uri);
         let call = Call {
             caller: index,
-            request,
+            tick: self.tick,
             order: self.next_order(),
             candidates: self.candidates(index, &key.uri),
             procedure: key.uri,
@@ -214,6 +214,10 @@ impl Model {
                     candidates.push((index, held.instance));
                 }
             }
+        }
+        let better = |key: &Key| key.matches(procedure) && Some(key.precedence()) > best;
+        if self.in_transit(realm).any(better) {
+            candidates.clear();
         }
         candidates
     }
