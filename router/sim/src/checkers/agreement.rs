@@ -84,11 +84,9 @@ fn same_sessions(shards: &[Shard], registry: &Registry, model: &Model) -> Result
     if registered != joined {
         return Err(format!("the registry knows {registered:?}, joined are {joined:?}"));
     }
-    let mut local: Vec<_> = shards
-        .iter()
-        .flat_map(|shard| shard.inspect().sessions())
-        .map(|session| (session.session, session.authid))
-        .collect();
+    let views: Vec<_> = shards.iter().map(Shard::inspect).collect();
+    let mut local: Vec<_> =
+        views.iter().flat_map(|view| view.sessions().map(|known| (known.session, known.authid))).collect();
     local.sort_unstable();
     if local == joined { Ok(()) } else { Err(format!("the shards know {local:?}, joined are {joined:?}")) }
 }
@@ -109,9 +107,9 @@ fn interests_of(model: &Model) -> Interests {
 
 fn interests_on(shard: &Shard) -> Interests {
     let listed = |set: ShardSet| set.iter().collect();
-    let subscriptions = shard.inspect().subscriptions();
+    let view = shard.inspect();
     let key = |uri: &str, policy| Key { uri: uri.to_owned(), policy };
-    subscriptions
+    view.subscriptions()
         .map(|known| {
             ((usize::from(known.realm.0), key(known.uri, known.match_policy)), listed(known.interest))
         })
@@ -130,8 +128,8 @@ fn callees_of(model: &Model) -> BTreeMap<(usize, Key), (&'static str, usize)> {
 }
 
 fn registrations_on(shard: &Shard) -> Registrations {
-    let registrations = shard.inspect().registrations();
-    registrations
+    let view = shard.inspect();
+    view.registrations()
         .map(|known| {
             let key = Key { uri: known.uri.to_owned(), policy: known.match_policy };
             ((usize::from(known.realm.0), key), (known.invoke, known.callees))
