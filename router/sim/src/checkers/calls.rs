@@ -127,8 +127,7 @@ impl Calls {
             return Ok(()); // the right one, says the checker of sessions
         }
         let by_callee = call.invoked.is_some_and(|(callee, _)| {
-            call.answered
-                && (!model.sessions[callee].honest || error == CALLEE_ERROR && is_of(payload, number))
+            !model.sessions[callee].honest || call.answered && error == CALLEE_ERROR && is_of(payload, number)
         });
         let reason = match error {
             well_known::NO_SUCH_PROCEDURE => call.invoked.is_none() && staying(model, call).next().is_none(),
