@@ -10,8 +10,10 @@ use crate::rng::SeededRng;
 pub enum Bug {
     /// Two publications, or two calls, overtake each other on a lane.
     ReorderLane,
-    /// The registry takes a shard for informed before it is: SUBSCRIBED and REGISTERED leave too early.
-    EarlyAcknowledgement,
+    /// The registry takes a shard for informed of an interest before it is: SUBSCRIBED leaves too early.
+    EarlySubscribed,
+    /// The same with a callee: REGISTERED leaves too early.
+    EarlyRegistered,
     /// The acknowledgement of a shard does not reach the registry.
     LoseAcknowledgement,
     /// A publication gets lost between shards.
@@ -34,9 +36,10 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 11] = [
+    pub const ALL: [Bug; 12] = [
         Bug::ReorderLane,
-        Bug::EarlyAcknowledgement,
+        Bug::EarlySubscribed,
+        Bug::EarlyRegistered,
         Bug::LoseAcknowledgement,
         Bug::LosePublication,
         Bug::DuplicateAnswer,
@@ -52,7 +55,8 @@ impl Bug {
     pub const fn name(self) -> &'static str {
         match self {
             Bug::ReorderLane => "reorder-lane",
-            Bug::EarlyAcknowledgement => "early-acknowledgement",
+            Bug::EarlySubscribed => "early-subscribed",
+            Bug::EarlyRegistered => "early-registered",
             Bug::LoseAcknowledgement => "lose-interest-ack",
             Bug::LosePublication => "lose-publication",
             Bug::DuplicateAnswer => "duplicate-answer",
@@ -118,20 +122,16 @@ impl Saboteur {
             (Bug::ReorderLane, Letter::Publication(_) | Letter::Call(_)) if self.rng.chance(300) => {
                 Fate::Swapped(letter)
             }
-            (
-                Bug::EarlyAcknowledgement,
-                Letter::AddInterest { ticket, .. } | Letter::AddCallee { ticket, .. },
-            ) => {
+            (Bug::EarlySubscribed, Letter::AddInterest { ticket, .. })
+            | (Bug::EarlyRegistered, Letter::AddCallee { ticket, .. }) => {
                 let ticket = *ticket;
                 self.forged.push((to, ticket));
                 Fate::Acknowledged(letter, ticket)
             }
-            (Bug::EarlyAcknowledgement, Letter::Acknowledge { ticket }) => {
-                match self.forged.iter().position(|forged| *forged == (from, *ticket)) {
-                    Some(index) => {
-                        self.forged.swap_remove(index);
-                        Fate::Lost
-                    }
+            (Bug::EarlySubscribed | Bug::EarlyRegistered, Letter::Acknowledge { ticket }) => {
+                let known = self.forged.iter().position(|forged| *forged == (from, *ticket));
+                match known.map(|index| self.forged.swap_remove(index)) {
+                    Some(_) => Fate::Lost,
                     None => Fate::Sent(letter),
                 }
             }

@@ -4,7 +4,7 @@ use crossring_codec::message::{EventDetails, InvocationDetails, Message};
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::Match;
 
-use crate::model::{Call, Expected, Key, Model, Publication, Session};
+use crate::model::{Call, Expected, Key, Model, Publication, Registration, Session};
 use crate::observation::Observation;
 use crate::realm::Action;
 use crate::tag::Tag;
@@ -40,8 +40,7 @@ impl Isolation {
                 if !held.key.matches(&call.procedure) {
                     return Err(format!("p{} gets {} under {:?}", peer.0, call.procedure, held.key));
                 }
-                let disclosed = call.disclosed || held.disclose_caller;
-                invocation(model, session, call, details, (held.key.policy, disclosed), payload)
+                invocation(model, session, call, held, details, payload)
                     .map_err(|text| format!("INVOCATION for p{}: {text}", peer.0))
             }
             _ => Ok(()),
@@ -88,8 +87,8 @@ fn invocation(
     model: &Model,
     session: &Session,
     call: &Call,
+    held: &Registration,
     details: &InvocationDetails<'_>,
-    (policy, disclosed): (Match, bool),
     payload: &Payload<'_>,
 ) -> Result<(), String> {
     let caller = &model.sessions[call.caller];
@@ -100,14 +99,31 @@ fn invocation(
     if let Expected::Error(error) = model.expected(caller, Action::Call, &key) {
         return Err(format!("of a call that gets {error}"));
     }
-    if details.caller != disclosed.then_some(caller.id) {
-        return Err(format!("caller {:?}, disclosed: {disclosed}", details.caller));
-    }
+    disclosure(caller, call, held, details)?;
     if details.receive_progress && !call.receive_progress {
         return Err("asks for progress that the caller did not ask for".into());
     }
-    topic(policy, details.procedure.as_deref(), &call.procedure)?;
+    topic(held.key.policy, details.procedure.as_deref(), &call.procedure)?;
     size(payload, call.size)
+}
+
+/// The caller is disclosed if it, a rule or the callee wants it. A callee that has registered anew may get calls of before,
+/// with the disclosure it wanted then.
+fn disclosure(
+    caller: &Session,
+    call: &Call,
+    held: &Registration,
+    details: &InvocationDetails<'_>,
+) -> Result<(), String> {
+    let disclosed = call.disclosed || held.disclose_caller;
+    let wanted = disclosed.then_some(caller.id);
+    let from_before = !call.disclosed && call.order < held.instance;
+    match details.caller {
+        None if from_before => Ok(()),
+        Some(told) if from_before && told == caller.id => Ok(()),
+        told if told == wanted => Ok(()),
+        told => Err(format!("caller {told:?}, disclosed: {disclosed}")),
+    }
 }
 
 /// Patterns are told what matched, others are not.

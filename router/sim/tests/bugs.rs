@@ -1,0 +1,85 @@
+//! The simulator can fail: every bug that can be put in is found within a few seeds, and by the checker that ought to.
+
+#![forbid(unsafe_code)]
+
+use crossring_sim::bug::Bug;
+use crossring_sim::{Request, run};
+
+/// Seeds in which a bug has to be found.
+const SEEDS_MAX: u64 = 60;
+
+/// The checkers that find the bug in some seed. Which one is first differs: a rule may be broken in several ways.
+#[track_caller]
+fn check(bug: Bug, checkers: &[&str]) {
+    let mut others = Vec::new();
+    for seed in 1..=SEEDS_MAX {
+        let shards = 2 + seed as usize % 3;
+        let request = Request { bug: Some(bug), ..Request::new(seed, shards) };
+        match run(&request).violation {
+            Some(violation) if checkers.contains(&violation.checker) => return,
+            Some(violation) => others.push(violation.to_string()),
+            None => {}
+        }
+    }
+    panic!("{} is not found by {checkers:?} in {SEEDS_MAX} seeds, but by {others:#?}", bug.name());
+}
+
+#[test]
+fn a_reordered_lane_is_found() {
+    check(Bug::ReorderLane, &["ordering"]);
+}
+
+#[test]
+fn a_lost_interest_acknowledgement_is_found() {
+    check(Bug::LoseAcknowledgement, &["sessions"]);
+}
+
+#[test]
+fn an_early_subscribed_is_found() {
+    check(Bug::EarlySubscribed, &["delivery"]);
+}
+
+#[test]
+fn an_early_registered_is_found() {
+    check(Bug::EarlyRegistered, &["calls"]);
+}
+
+#[test]
+fn a_late_event_is_found() {
+    check(Bug::LateEvent, &["ordering"]);
+}
+
+#[test]
+fn a_duplicate_event_is_found() {
+    check(Bug::DuplicateEvent, &["delivery"]);
+}
+
+#[test]
+fn a_misdirected_event_is_found() {
+    check(Bug::MisdirectedEvent, &["ordering", "accounting", "sessions"]);
+}
+
+#[test]
+fn a_lost_publication_is_found() {
+    check(Bug::LosePublication, &["delivery"]);
+}
+
+#[test]
+fn an_uncounted_drop_is_found() {
+    check(Bug::UncountedDrop, &["accounting"]);
+}
+
+#[test]
+fn a_duplicate_answer_is_found() {
+    check(Bug::DuplicateAnswer, &["calls", "ordering"]);
+}
+
+#[test]
+fn a_forgotten_leave_is_found() {
+    check(Bug::ForgetLeave, &["agreement"]);
+}
+
+#[test]
+fn a_stale_callee_is_found() {
+    check(Bug::StaleCallee, &["agreement"]);
+}
