@@ -82,6 +82,9 @@ pub struct Pump<E> {
 
 /// Serves on `address` until the process ends. Prints the address, for whoever asked for port 0.
 pub fn serve(address: SocketAddr, wanted: EngineKind) -> Result<(), Fault> {
+    // Huge pages would make memory per session a matter of 2 MiB steps. Where they cannot be
+    // refused, the memory column is that much coarser.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let socket = listener::tcp(address, &listener::TcpOptions::default()).map_err(Fault::io("listen"))?;
     let bound = listener::tcp_address(&socket).map_err(Fault::io("listen"))?;
     let mut pump = Pump::open(wanted, socket)?;
