@@ -5,9 +5,10 @@
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Throughput, criterion_group, criterion_main};
 use crossring_benches::payload::{Content, SIZES, encoded, event, payload, publish};
-use crossring_benches::{criterion, inputs};
+use crossring_benches::thread_time::ThreadTime;
+use crossring_benches::{Criterion, criterion, inputs};
 use crossring_codec::message::decode::decode;
 use crossring_codec::message::encode::encode;
 use crossring_codec::message::{Message, MessageType};
@@ -74,7 +75,7 @@ fn transcode_event(criterion: &mut Criterion) {
     }
 }
 
-type Group<'a> = criterion::BenchmarkGroup<'a, criterion::measurement::WallTime>;
+type Group<'a> = criterion::BenchmarkGroup<'a, ThreadTime>;
 
 fn bench_encode(group: &mut Group<'_>, id: BenchmarkId, serializer: SerializerId, message: &Message<'_>) {
     let mut out = encoded(serializer, message);

@@ -2,10 +2,10 @@
 
 use std::hint::black_box;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Throughput, criterion_group, criterion_main};
 use crossring_benches::payload::{Content, payload};
 use crossring_benches::router::Router;
-use crossring_benches::{criterion, inputs};
+use crossring_benches::{Criterion, criterion, inputs};
 use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::Match;
 

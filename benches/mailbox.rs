@@ -1,13 +1,14 @@
 //! Letters through a lane, in batches of several sizes; time is per letter.
 //!
-//! `one_thread` is what both sides spend; `two_threads` is how long a letter takes of the slower side when both keep busy.
+//! `one_thread` is what both sides spend; `two_threads`, by the clock on the wall, is what a letter takes of the slower
+//! side when both keep busy. The latter means something only where two processors are free.
 
 use std::hint::{black_box, spin_loop};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use crossring_benches::{criterion, inputs};
+use criterion::{Throughput, criterion_group, criterion_main};
+use crossring_benches::{Criterion, criterion, inputs};
 use crossring_io::Doorbell;
 use crossring_io::mailbox::{Lane, Mailbox, MailboxLimits, mesh};
 

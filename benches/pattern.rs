@@ -5,10 +5,10 @@
 
 use std::hint::black_box;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Throughput, criterion_group, criterion_main};
 use crossring_benches::payload::{Content, payload};
 use crossring_benches::router::Router;
-use crossring_benches::{criterion, inputs};
+use crossring_benches::{Criterion, criterion, inputs};
 use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::Match;
 

@@ -6,9 +6,9 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Throughput, criterion_group, criterion_main};
 use crossring_benches::payload::{Content, SIZES, encoded, payload, publish};
-use crossring_benches::{criterion, inputs};
+use crossring_benches::{Criterion, criterion, inputs};
 use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::transport::{
     Framing, Incoming, RawSocketClientOptions, RawSocketServerOptions, Transport, WebSocketLimits,

@@ -7,14 +7,19 @@
 
 use std::time::Duration;
 
-use criterion::Criterion;
-
 pub mod payload;
 pub mod router;
+pub mod thread_time;
+
+use thread_time::ThreadTime;
+
+/// Criterion as the benchmarks use it.
+pub type Criterion = criterion::Criterion<ThreadTime>;
 
 /// Criterion with short times: the whole suite shall end within three minutes.
 pub fn criterion() -> Criterion {
-    Criterion::default()
+    criterion::Criterion::default()
+        .with_measurement(ThreadTime)
         .warm_up_time(Duration::from_millis(150))
         .measurement_time(Duration::from_millis(400))
         .sample_size(20)
