@@ -1,0 +1,70 @@
+//! Runs the transcripts over every placement of their clients on the shards of a router in memory.
+
+#![forbid(unsafe_code)]
+
+#[path = "transcripts/node.rs"]
+mod node;
+#[path = "transcripts/script.rs"]
+mod script;
+
+use node::Node;
+use script::Script;
+
+const SHARDS: usize = 4;
+
+fn check(text: &str) {
+    for script in Script::parse(text) {
+        let clients = script.clients();
+        for placement in placements(clients.len()) {
+            let places = clients.iter().copied().zip(placement.iter().copied());
+            let used = placement.iter().max().map_or(1, |highest| highest + 1);
+            for shards in [used, SHARDS] {
+                let mut node = Node::new(shards, places.clone());
+                let result = script.run(&mut node).and_then(|()| node.check_empty_after_all_left());
+                if let Err(fault) = result {
+                    panic!("{} ({shards} shards, placement {placement:?})\n{fault}", script.title);
+                }
+            }
+        }
+    }
+}
+
+/// The ways to distribute clients over shards, up to the names of the shards.
+fn placements(clients: usize) -> Vec<Vec<usize>> {
+    let mut all = vec![Vec::new()];
+    for _ in 0..clients {
+        all = all.iter().flat_map(|placement| extended(placement)).collect();
+    }
+    all
+}
+
+fn extended(placement: &[usize]) -> Vec<Vec<usize>> {
+    let fresh = placement.iter().max().map_or(0, |highest| highest + 1);
+    let place = |shard| {
+        let mut longer = placement.to_vec();
+        longer.push(shard);
+        longer
+    };
+    (0..=fresh.min(SHARDS - 1)).map(place).collect()
+}
+
+macro_rules! transcripts {
+    ($($name:ident),+ $(,)?) => {$(
+        #[test]
+        fn $name() {
+            check(include_str!(concat!("transcripts/", stringify!($name), ".wamp")));
+        }
+    )+};
+}
+
+transcripts!(
+    traces,
+    establishment,
+    authentication,
+    authorization,
+    identifiers,
+    publish,
+    patterns,
+    calls,
+    leaving
+);

@@ -1,0 +1,239 @@
+//! A router in memory: shards, registry and lanes, run until nothing moves.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crossring_codec::message::{self, Message};
+use crossring_codec::serializer::SerializerId;
+use crossring_codec::uri::{Match, Strictness};
+use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
+use crossring_router::config::{
+    Allow, AnonymousConfig, Permission, RealmConfig, RoleConfig, RouterConfig, TicketPrincipal,
+    TransportAuthentication,
+};
+use crossring_router::input::Input;
+use crossring_router::inspect::{RegistrySizes, ShardSizes};
+use crossring_router::letter::{Lane, Letter};
+use crossring_router::limits::Limits;
+use crossring_router::outbox::{EndCause, Outbox, Post, Refused};
+use crossring_router::registry::Registry;
+use crossring_router::shard::Shard;
+
+use crate::script::Driver;
+
+/// See the module.
+pub(crate) struct Node {
+    shards: Vec<Shard>,
+    registry: Registry,
+    lanes: Lanes,
+    clients: BTreeMap<String, Client>,
+}
+
+type Lanes = BTreeMap<(ShardId, Lane, ShardId), VecDeque<Letter>>;
+
+struct Client {
+    shard: ShardId,
+    key: SessionKey,
+    is_open: bool,
+    is_ended: bool,
+    limit: usize,
+    received: VecDeque<String>,
+}
+
+impl Node {
+    /// A node whose clients live on the given shards.
+    pub(crate) fn new<'a>(shards: usize, places: impl Iterator<Item = (&'a str, usize)>) -> Self {
+        let config = Arc::new(config());
+        let limits = Limits::default();
+        let shard = |index: usize| {
+            let id = ShardId(index as u8);
+            Shard::new(id, shards, Arc::clone(&config), limits.clone(), 7 + index as u64)
+        };
+        let mut node = Self {
+            shards: (0..shards).map(shard).collect(),
+            registry: Registry::new(shards, Arc::clone(&config), limits.clone(), 7),
+            lanes: BTreeMap::new(),
+            clients: BTreeMap::new(),
+        };
+        for (slot, (name, place)) in places.enumerate() {
+            let key = SessionKey { slot: slot as u32, generation: 1 };
+            let shard = ShardId(place as u8);
+            let client = Client {
+                shard,
+                key,
+                is_open: true,
+                is_ended: false,
+                limit: usize::MAX,
+                received: VecDeque::new(),
+            };
+            node.clients.insert(name.to_owned(), client);
+            node.input(shard, Input::Opened { key, transport: TransportId(0) });
+        }
+        node
+    }
+
+    /// Breaks all transports; nothing may stay.
+    pub(crate) fn check_empty_after_all_left(&mut self) -> Result<(), String> {
+        let names: Vec<String> = self.clients.keys().cloned().collect();
+        for name in names {
+            self.lose(&name);
+        }
+        for shard in &self.shards {
+            let sizes = shard.inspect().sizes();
+            if sizes != ShardSizes::default() {
+                return Err(format!("left on shard {:?}: {sizes:?}", shard.id()));
+            }
+        }
+        let sizes = self.registry.inspect().sizes();
+        if sizes == RegistrySizes::default() { Ok(()) } else { Err(format!("left: {sizes:?}")) }
+    }
+
+    fn input(&mut self, shard: ShardId, input: Input<'_>) {
+        let mut out = Wire { from: shard, lanes: &mut self.lanes, clients: &mut self.clients };
+        self.shards[shard.index()].handle(Now::default(), input, &mut out);
+    }
+
+    /// Hands letters over, the urgent ones first, until there is nothing left to do.
+    fn settle(&mut self) {
+        loop {
+            for shard in &mut self.shards {
+                let mut out = Wire { from: shard.id(), lanes: &mut self.lanes, clients: &mut self.clients };
+                shard.resume(Now::default(), &mut out);
+            }
+            let next = self.lanes.iter_mut().find_map(|(lane, letters)| Some((*lane, letters.pop_front()?)));
+            match next {
+                Some(((from, _, ShardId::CONTROL), letter)) => {
+                    let from_registry = ShardId::CONTROL;
+                    let mut out =
+                        Wire { from: from_registry, lanes: &mut self.lanes, clients: &mut self.clients };
+                    self.registry.handle(Now::default(), from, letter, &mut out);
+                }
+                Some(((from, _, to), letter)) => self.input(to, Input::Letter { from, letter }),
+                None if self.shards.iter().any(Shard::has_deferred) => {}
+                None => return,
+            }
+        }
+    }
+}
+
+impl Driver for Node {
+    fn send(&mut self, client: &str, message: &str, is_pipelined: bool) {
+        let (shard, key) = (self.clients[client].shard, self.clients[client].key);
+        match message::decode::decode(SerializerId::Json, message.as_bytes()) {
+            Ok(message) => self.input(shard, Input::Message { key, message }),
+            Err(error) => self.input(shard, Input::Violation { key, text: &format!("{error:?}") }),
+        }
+        if !is_pipelined {
+            self.settle();
+        }
+    }
+
+    fn receive(&mut self, client: &str) -> Option<String> {
+        self.clients.get_mut(client)?.received.pop_front()
+    }
+
+    fn lose(&mut self, client: &str) {
+        let Some(client) = self.clients.get_mut(client) else { return };
+        if std::mem::take(&mut client.is_open) {
+            let (shard, key) = (client.shard, client.key);
+            self.input(shard, Input::Closed { key });
+            self.settle();
+        }
+    }
+
+    fn is_ended(&mut self, client: &str) -> bool {
+        self.clients[client].is_ended
+    }
+
+    fn limit(&mut self, client: &str, octets: usize) {
+        if let Some(client) = self.clients.get_mut(client) {
+            client.limit = octets;
+        }
+    }
+}
+
+struct Wire<'a> {
+    from: ShardId,
+    lanes: &'a mut Lanes,
+    clients: &'a mut BTreeMap<String, Client>,
+}
+
+impl Post for Wire<'_> {
+    fn post(&mut self, to: ShardId, letter: Letter) {
+        assert_ne!(self.from, to, "a shard does not write to itself");
+        self.lanes.entry((self.from, letter.lane(), to)).or_default().push_back(letter);
+    }
+}
+
+impl Outbox for Wire<'_> {
+    fn send(&mut self, session: SessionKey, message: &Message<'_>) -> Result<(), Refused> {
+        let mut octets = Vec::new();
+        message::encode::encode(SerializerId::Json, message, &mut octets)
+            .map_err(|_| Refused::Unrepresentable)?;
+        let client = self.clients.values_mut().find(|client| client.key == session);
+        let Some(client) = client.filter(|client| client.is_open) else { return Err(Refused::Gone) };
+        assert_eq!(client.shard, self.from, "a message from the wrong shard");
+        assert!(!client.is_ended, "{message:?} behind the end");
+        if octets.len() > client.limit {
+            return Err(Refused::TooLarge);
+        }
+        client.received.push_back(String::from_utf8(octets).expect("JSON is UTF-8"));
+        Ok(())
+    }
+
+    fn fan_out(&mut self, event: &Message<'_>, receivers: &[SessionKey], except: Option<SessionKey>) {
+        for receiver in receivers.iter().filter(|receiver| Some(**receiver) != except) {
+            let _ = self.send(*receiver, event);
+        }
+    }
+
+    fn end(&mut self, session: SessionKey, _cause: EndCause) {
+        for client in self.clients.values_mut().filter(|client| client.key == session) {
+            client.is_ended = true;
+        }
+    }
+}
+
+/// Anonymous peers may do anything in `realm1` and `strict`; `joe` is limited.
+fn config() -> RouterConfig {
+    let rule = |uri: &str, match_policy, allow| Permission {
+        uri: uri.into(),
+        match_policy,
+        allow,
+        disclose_caller: uri == "com.told.",
+        disclose_publisher: uri == "com.told.",
+    };
+    let only_subscribe = Allow { subscribe: true, ..Allow::default() };
+    let roles = vec![
+        RoleConfig { name: "anonymous".into(), permissions: vec![rule("", Match::Prefix, Allow::ALL)] },
+        RoleConfig {
+            name: "limited".into(),
+            permissions: vec![
+                rule("com.open.", Match::Prefix, Allow::ALL),
+                rule("com.told.", Match::Prefix, Allow::ALL),
+                rule("com.open.secret", Match::Exact, Allow::default()),
+                rule("com..read", Match::Wildcard, only_subscribe),
+            ],
+        },
+    ];
+    let realm = |name: &str, strictness| RealmConfig { name: name.into(), strictness, roles: roles.clone() };
+    let principal = |authid: &str, role: &str, realm: Option<&str>| TicketPrincipal {
+        authid: authid.into(),
+        ticket: Some("secret".into()),
+        role: role.into(),
+        realm: realm.map(Into::into),
+    };
+    RouterConfig {
+        realms: vec![realm("realm1", Strictness::Loose), realm("strict", Strictness::Strict)],
+        transports: vec![TransportAuthentication {
+            anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
+            ticket: vec![
+                principal("joe", "limited", None),
+                principal("bound", "limited", Some("realm1")),
+                principal("lost", "no_such_role", None),
+                TicketPrincipal { ticket: None, ..principal("never", "limited", None) },
+            ],
+        }],
+        agent: "crossring".into(),
+    }
+}
