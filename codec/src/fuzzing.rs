@@ -147,8 +147,8 @@ fn skim_agrees<'a, R: Reader<'a>>(octets: &'a [u8]) {
 /// Reads a value with any keys and extensions.
 fn read_levels<'a, R: Reader<'a>>(reader: &mut R, levels: usize) -> Option<()> {
     let (mut items, is_dict) = match reader.token().ok()? {
-        Token::List(items, _) => (items, false),
-        Token::Dict(items, _) => (items, true),
+        Token::List(items) => (items, false),
+        Token::Dict(items) => (items, true),
         _ => return Some(()),
     };
     let levels = levels.checked_sub(1)?;

@@ -78,29 +78,27 @@ impl<'a, R: Reader<'a>, W: Writer> Transcoder<'_, R, W> {
         transcoder.reader.end().map_err(Unrepresentable::Malformed)
     }
 
+    /// The token is matched where it is returned: moving it costs more than writing it.
     fn value(&mut self, levels: usize) -> Result<(), Unrepresentable> {
-        let token = self.reader.token()?;
-        self.token(token, levels)
-    }
-
-    fn token(&mut self, token: Token<'a>, levels: usize) -> Result<(), Unrepresentable> {
-        match token {
-            Token::Null => self.writer.null(),
-            Token::Bool(value) => self.writer.boolean(value),
-            Token::Integer(value) => self.writer.integer(value),
-            Token::Float(value) => self.writer.float(value)?,
-            Token::Text(value) => write_text(self.writer, &value)?,
-            Token::Binary(value) => self.writer.binary(&value),
-            Token::List(items, known) => self.list(items, known, levels)?,
-            Token::Dict(items, known) => self.dict(items, known, levels)?,
-            Token::Extension => return Err(Unrepresentable::Extension),
+        match self.reader.token() {
+            Ok(Token::Null) => self.writer.null(),
+            Ok(Token::Bool(value)) => self.writer.boolean(value),
+            Ok(Token::Unsigned(value)) => self.writer.unsigned(value),
+            Ok(Token::Negative(value)) => self.writer.negative(value),
+            Ok(Token::Float(value)) => self.writer.float(value)?,
+            Ok(Token::Text(ref value)) => write_text(self.writer, value)?,
+            Ok(Token::Binary(ref value)) => self.writer.binary(value),
+            Ok(Token::List(items)) => self.list(items, levels)?,
+            Ok(Token::Dict(items)) => self.dict(items, levels)?,
+            Ok(Token::Extension) => return Err(Unrepresentable::Extension),
+            Err(fault) => return Err(fault.into()),
         }
         Ok(())
     }
 
-    fn list(&mut self, mut items: Items, known: Option<usize>, levels: usize) -> Result<(), Unrepresentable> {
+    fn list(&mut self, mut items: Items, levels: usize) -> Result<(), Unrepresentable> {
         let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
-        let count = self.count(items, known, false)?;
+        let count = self.count(items, false)?;
         self.writer.list(count);
         while self.reader.next(&mut items)? {
             self.value(levels)?;
@@ -109,16 +107,12 @@ impl<'a, R: Reader<'a>, W: Writer> Transcoder<'_, R, W> {
         Ok(())
     }
 
-    fn dict(&mut self, mut items: Items, known: Option<usize>, levels: usize) -> Result<(), Unrepresentable> {
+    fn dict(&mut self, mut items: Items, levels: usize) -> Result<(), Unrepresentable> {
         let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
-        let count = self.count(items, known, true)?;
+        let count = self.count(items, true)?;
         self.writer.dict(count);
         while self.reader.next_entry(&mut items)? {
-            match self.reader.token_of_key()? {
-                Token::Text(key) => self.writer.key(&key),
-                _ if W::TEXT_ONLY => return Err(Unrepresentable::NonTextKey),
-                key => self.token(key, levels)?,
-            }
+            self.key(levels)?;
             self.reader.between_key_and_value()?;
             self.value(levels)?;
         }
@@ -126,10 +120,22 @@ impl<'a, R: Reader<'a>, W: Writer> Transcoder<'_, R, W> {
         Ok(())
     }
 
+    fn key(&mut self, levels: usize) -> Result<(), Unrepresentable> {
+        if !W::TEXT_ONLY && !R::TEXT_KEYS {
+            return self.value(levels);
+        }
+        match self.reader.token_of_key() {
+            Ok(Token::Text(ref key)) => self.writer.key(key),
+            Ok(_) => return Err(Unrepresentable::NonTextKey),
+            Err(fault) => return Err(fault.into()),
+        }
+        Ok(())
+    }
+
     /// The number of entries of the list or dict just entered. Where the encoding does not tell, the outermost such value
     /// is gone through once in advance, so that nesting costs no more than one further pass.
-    fn count(&mut self, items: Items, known: Option<usize>, is_dict: bool) -> Result<usize, Unrepresentable> {
-        if let Some(count) = known {
+    fn count(&mut self, items: Items, is_dict: bool) -> Result<usize, Unrepresentable> {
+        if let Some(count) = self.reader.count(items) {
             return Ok(count);
         }
         if !W::COUNTED {
@@ -137,7 +143,7 @@ impl<'a, R: Reader<'a>, W: Writer> Transcoder<'_, R, W> {
         }
         if self.counts.len() == 0 {
             let mut counts = Vec::new();
-            count_entries(&mut self.reader.clone(), items, true, is_dict, &mut counts)?;
+            count_entries(&mut self.reader.clone(), items, is_dict, &mut counts)?;
             self.counts = counts.into_iter();
         }
         Ok(self.counts.next().unwrap_or_default() as usize)
@@ -148,11 +154,11 @@ impl<'a, R: Reader<'a>, W: Writer> Transcoder<'_, R, W> {
 fn count_entries<'a, R: Reader<'a>>(
     reader: &mut R,
     mut items: Items,
-    is_wanted: bool,
     is_dict: bool,
     counts: &mut Vec<u32>,
 ) -> Result<(), Fault> {
     let slot = counts.len();
+    let is_wanted = reader.count(items).is_none();
     if is_wanted {
         counts.push(0);
     }
@@ -165,8 +171,8 @@ fn count_entries<'a, R: Reader<'a>>(
         }
         match reader.kind()? {
             Kind::List | Kind::Dict | Kind::Other => match reader.token()? {
-                Token::List(items, known) => count_entries(reader, items, known.is_none(), false, counts)?,
-                Token::Dict(items, known) => count_entries(reader, items, known.is_none(), true, counts)?,
+                Token::List(items) => count_entries(reader, items, false, counts)?,
+                Token::Dict(items) => count_entries(reader, items, true, counts)?,
                 _ => {}
             },
             _ => reader.skip()?,

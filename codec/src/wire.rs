@@ -37,14 +37,14 @@ pub(crate) struct Items(pub(crate) u64);
 pub(crate) enum Token<'a> {
     Null,
     Bool(bool),
-    Integer(i128),
+    Unsigned(u64),
+    /// The integer -1 - n.
+    Negative(u64),
     Float(f64),
     Text(Cow<'a, str>),
     Binary(Cow<'a, [u8]>),
-    /// With the number of entries, if the encoding tells.
-    List(Items, Option<usize>),
-    /// With the number of entries, if the encoding tells.
-    Dict(Items, Option<usize>),
+    List(Items),
+    Dict(Items),
     /// A MessagePack extension.
     Extension,
 }
@@ -53,6 +53,9 @@ pub(crate) enum Token<'a> {
 ///
 /// A method that refuses the type of the next value leaves the position in front of it.
 pub(crate) trait Reader<'a>: Sized + Clone {
+    /// Whether every key is text; else any value may be one.
+    const TEXT_KEYS: bool;
+
     /// A reader at the first value.
     fn new(octets: &'a [u8]) -> Result<Self, DecodeStart>;
 
@@ -67,6 +70,9 @@ pub(crate) trait Reader<'a>: Sized + Clone {
 
     /// Enters a list.
     fn list(&mut self) -> Result<Items, Fault>;
+
+    /// The number of entries of a list or dict just entered, if the encoding tells.
+    fn count(&self, items: Items) -> Option<usize>;
 
     /// Moves to the next entry of a list, or past the list.
     fn next(&mut self, items: &mut Items) -> Result<bool, Fault>;
@@ -166,11 +172,22 @@ pub(crate) trait Writer {
     fn null(&mut self);
     fn boolean(&mut self, value: bool);
     fn unsigned(&mut self, value: u64);
-    fn integer(&mut self, value: i128);
+    /// Writes the integer -1 - `value`.
+    fn negative(&mut self, value: u64);
     fn float(&mut self, value: f64) -> Result<(), Unrepresentable>;
     fn text(&mut self, value: &str);
     fn binary(&mut self, value: &[u8]);
 
     /// Appends elements that are already encoded, `,` between JSON elements included.
     fn raw(&mut self, octets: &[u8]);
+
+    /// Writes an integer; one beyond 64 bits becomes a float.
+    fn integer(&mut self, value: i128) -> Result<(), Unrepresentable> {
+        match (u64::try_from(value), u64::try_from(-1 - value)) {
+            (Ok(value), _) => self.unsigned(value),
+            (_, Ok(value)) => self.negative(value),
+            _ => return self.float(value as f64),
+        }
+        Ok(())
+    }
 }

@@ -65,7 +65,7 @@ impl<'a> CborReader<'a> {
 
     /// The number of entries of a list or dict.
     #[inline(always)]
-    fn count(&mut self, initial: u8) -> Result<Items, Fault> {
+    fn entries(&mut self, initial: u8) -> Result<Items, Fault> {
         let count = self.argument(initial)?;
         // Every entry takes an octet at least: what cannot fit is refused before anybody relies on it.
         if initial & 0x1f != 31 && count > (self.octets.len() - self.position) as u64 {
@@ -183,11 +183,11 @@ impl<'a> CborReader<'a> {
                 self.chunks(major, |_| ())
             }
             major::LIST => {
-                let items = self.count(initial)?;
+                let items = self.entries(initial)?;
                 self.skip_values(items, 1, levels)
             }
             major::DICT => {
-                let items = self.count(initial)?;
+                let items = self.entries(initial)?;
                 self.skip_values(items, 2, levels)
             }
             major::TAG => {
@@ -225,6 +225,8 @@ impl<'a> CborReader<'a> {
 }
 
 impl<'a> Reader<'a> for CborReader<'a> {
+    const TEXT_KEYS: bool = false;
+
     #[inline(always)]
     fn new(octets: &'a [u8]) -> Result<Self, DecodeStart> {
         Ok(Self { octets, position: 0 })
@@ -251,7 +253,11 @@ impl<'a> Reader<'a> for CborReader<'a> {
         if initial >> 5 != major::LIST {
             return Err(Fault::Expected(Expected::List));
         }
-        self.count(initial)
+        self.entries(initial)
+    }
+
+    fn count(&self, items: Items) -> Option<usize> {
+        (items.0 != INDEFINITE).then_some(items.0 as usize)
     }
 
     #[inline(always)]
@@ -274,7 +280,7 @@ impl<'a> Reader<'a> for CborReader<'a> {
         if initial >> 5 != major::DICT {
             return Err(Fault::Expected(Expected::Dict));
         }
-        self.count(initial)
+        self.entries(initial)
     }
 
     #[inline(always)]
@@ -367,21 +373,16 @@ impl<'a> Reader<'a> for CborReader<'a> {
         Ok(text)
     }
 
+    #[inline]
     fn token(&mut self) -> Result<Token<'a>, Fault> {
         let initial = self.peek()?;
         Ok(match initial >> 5 {
-            major::UNSIGNED => Token::Integer(self.number_argument(initial)?.into()),
-            major::NEGATIVE => Token::Integer(-1 - i128::from(self.number_argument(initial)?)),
+            major::UNSIGNED => Token::Unsigned(self.number_argument(initial)?),
+            major::NEGATIVE => Token::Negative(self.number_argument(initial)?),
             major::BINARY => Token::Binary(self.binary_value(initial)?),
             major::TEXT => Token::Text(self.text_value(initial)?),
-            major::LIST => {
-                let items = self.count(initial)?;
-                Token::List(items, known(items))
-            }
-            major::DICT => {
-                let items = self.count(initial)?;
-                Token::Dict(items, known(items))
-            }
+            major::LIST => Token::List(self.entries(initial)?),
+            major::DICT => Token::Dict(self.entries(initial)?),
             major::TAG => self.tagged()?,
             _ => self.simple_value(initial)?,
         })
@@ -393,16 +394,12 @@ impl<'a> Reader<'a> for CborReader<'a> {
     }
 }
 
-fn known(items: Items) -> Option<usize> {
-    (items.0 != INDEFINITE).then_some(items.0 as usize)
-}
-
 fn bignum<'a>(magnitude: &[u8], is_negative: bool) -> Token<'a> {
     let significant = magnitude.iter().position(|&octet| octet != 0).unwrap_or(magnitude.len());
     let magnitude = &magnitude[significant..];
     if magnitude.len() <= 8 {
-        let value = magnitude.iter().fold(0i128, |value, &octet| value << 8 | i128::from(octet));
-        return Token::Integer(if is_negative { -1 - value } else { value });
+        let value = magnitude.iter().fold(0, |value, &octet| value << 8 | u64::from(octet));
+        return if is_negative { Token::Negative(value) } else { Token::Unsigned(value) };
     }
     let value = magnitude.iter().fold(0f64, |value, &octet| value * 256.0 + f64::from(octet));
     Token::Float(if is_negative { -1.0 - value } else { value })

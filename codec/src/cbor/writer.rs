@@ -87,14 +87,8 @@ impl Writer for CborWriter<'_> {
         self.head(major::UNSIGNED, value);
     }
 
-    fn integer(&mut self, value: i128) {
-        if let Ok(value) = u64::try_from(value) {
-            self.unsigned(value);
-        } else if let Ok(value) = u64::try_from(-1 - value) {
-            self.head(major::NEGATIVE, value);
-        } else {
-            self.long_head(initial::FLOAT_64, (value as f64).to_be_bytes());
-        }
+    fn negative(&mut self, value: u64) {
+        self.head(major::NEGATIVE, value);
     }
 
     fn float(&mut self, value: f64) -> Result<(), Unrepresentable> {

@@ -121,7 +121,7 @@ impl<'a> JsonReader<'a> {
         self.position = end;
         let digits = &self.text[start..end];
         if is_integer && let Some(integer) = integer(digits) {
-            return Ok(Token::Integer(integer));
+            return Ok(integer);
         }
         digits.parse().map(Token::Float).map_err(|_| Fault::InvalidNumber)
     }
@@ -131,9 +131,7 @@ impl<'a> JsonReader<'a> {
         let start = self.position;
         let unsigned = match self.kind()? {
             Kind::Number => match self.number()? {
-                Token::Integer(integer) => {
-                    u64::try_from(integer).map_err(|_| Fault::Expected(Expected::Integer))
-                }
+                Token::Unsigned(value) => return Ok(value),
                 Token::Float(float) => integral(float),
                 _ => Err(Fault::Expected(Expected::Integer)),
             },
@@ -147,6 +145,8 @@ impl<'a> JsonReader<'a> {
 }
 
 impl<'a> Reader<'a> for JsonReader<'a> {
+    const TEXT_KEYS: bool = true;
+
     #[inline]
     fn new(octets: &'a [u8]) -> Result<Self, DecodeStart> {
         let text = simdutf8::basic::from_utf8(octets).map_err(|_| not_utf8(octets))?;
@@ -172,6 +172,10 @@ impl<'a> Reader<'a> for JsonReader<'a> {
     #[inline(always)]
     fn list(&mut self) -> Result<Items, Fault> {
         self.enter(b'[', Expected::List)
+    }
+
+    fn count(&self, _items: Items) -> Option<usize> {
+        None
     }
 
     #[inline(always)]
@@ -288,8 +292,8 @@ impl<'a> Reader<'a> for JsonReader<'a> {
             Kind::Number => self.number()?,
             Kind::Text => Token::Text(self.string()?),
             Kind::Binary => Token::Binary(Cow::Owned(self.binary()?)),
-            Kind::List => Token::List(self.list()?, None),
-            Kind::Dict => Token::Dict(self.dict()?, None),
+            Kind::List => Token::List(self.list()?),
+            Kind::Dict => Token::Dict(self.dict()?),
             Kind::Other => return Err(Fault::InvalidSyntax),
         })
     }
@@ -307,12 +311,13 @@ fn not_utf8(octets: &[u8]) -> DecodeStart {
 }
 
 /// An integer that fits into 64 bits, signed or unsigned. Longer ones become floats, as in most implementations.
-fn integer(digits: &str) -> Option<i128> {
-    if let Some(magnitude) = digits.strip_prefix('-') {
-        // "-0" is a float: integers have no negative zero.
-        return (magnitude != "0").then(|| digits.parse::<i64>().ok()).flatten().map(i128::from);
-    }
-    digits.parse::<u64>().ok().map(i128::from)
+fn integer<'a>(digits: &str) -> Option<Token<'a>> {
+    let Some(magnitude) = digits.strip_prefix('-') else {
+        return digits.parse().ok().map(Token::Unsigned);
+    };
+    // "-0" is a float: integers have no negative zero.
+    let below_zero = magnitude.parse::<u64>().ok()?.checked_sub(1)?;
+    (below_zero <= i64::MAX as u64).then_some(Token::Negative(below_zero))
 }
 
 /// Resolves the escapes of a string that was scanned.

@@ -39,6 +39,21 @@ impl<'o> JsonWriter<'o> {
         self.out.push(b'"');
     }
 
+    #[inline]
+    fn digits(&mut self, mut value: u64) {
+        let mut digits = [0u8; 20];
+        let mut start = digits.len();
+        loop {
+            start -= 1;
+            digits[start] = b'0' + (value % 10) as u8;
+            value /= 10;
+            if value == 0 {
+                break;
+            }
+        }
+        self.out.extend_from_slice(&digits[start..]);
+    }
+
     fn escaped(&mut self, mut octets: &[u8]) {
         while let Some((&first, rest)) = octets.split_first() {
             self.escape(first);
@@ -126,28 +141,17 @@ impl Writer for JsonWriter<'_> {
     }
 
     #[inline]
-    fn unsigned(&mut self, mut value: u64) {
+    fn unsigned(&mut self, value: u64) {
         self.separate();
-        let mut digits = [0u8; 20];
-        let mut start = digits.len();
-        loop {
-            start -= 1;
-            digits[start] = b'0' + (value % 10) as u8;
-            value /= 10;
-            if value == 0 {
-                break;
-            }
-        }
-        self.out.extend_from_slice(&digits[start..]);
+        self.digits(value);
     }
 
-    fn integer(&mut self, value: i128) {
-        match u64::try_from(value) {
-            Ok(value) => self.unsigned(value),
-            Err(_) => {
-                self.separate();
-                self.out.extend_from_slice(value.to_string().as_bytes());
-            }
+    fn negative(&mut self, value: u64) {
+        self.separate();
+        self.out.push(b'-');
+        match value.checked_add(1) {
+            Some(magnitude) => self.digits(magnitude),
+            None => self.out.extend_from_slice(b"18446744073709551616"),
         }
     }
 

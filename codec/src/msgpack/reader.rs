@@ -54,23 +54,9 @@ impl<'a> MessagePackReader<'a> {
         self.take(count).and_then(utf8)
     }
 
-    /// Reads a number whose marker has been passed over; `None` for other markers.
-    fn number_of(&mut self, marker: Marker) -> Result<Option<Token<'a>>, Fault> {
-        Ok(Some(Token::Integer(match marker {
-            Marker::FixPos(value) => value.into(),
-            Marker::FixNeg(value) => value.into(),
-            Marker::U8 => u8::from_be_bytes(self.array()?).into(),
-            Marker::U16 => u16::from_be_bytes(self.array()?).into(),
-            Marker::U32 => u32::from_be_bytes(self.array()?).into(),
-            Marker::U64 => u64::from_be_bytes(self.array()?).into(),
-            Marker::I8 => i8::from_be_bytes(self.array()?).into(),
-            Marker::I16 => i16::from_be_bytes(self.array()?).into(),
-            Marker::I32 => i32::from_be_bytes(self.array()?).into(),
-            Marker::I64 => i64::from_be_bytes(self.array()?).into(),
-            Marker::F32 => return Ok(Some(Token::Float(f32::from_be_bytes(self.array()?).into()))),
-            Marker::F64 => return Ok(Some(Token::Float(f64::from_be_bytes(self.array()?)))),
-            _ => return Ok(None),
-        })))
+    #[inline(always)]
+    fn signed(value: i64) -> Token<'a> {
+        if value < 0 { Token::Negative(!value as u64) } else { Token::Unsigned(value as u64) }
     }
 
     #[inline(always)]
@@ -147,6 +133,19 @@ impl<'a> MessagePackReader<'a> {
         }
     }
 
+    /// Signed integers and floats that are neither negative nor broken.
+    #[cold]
+    fn unsigned_slow(&mut self) -> Result<u64, Fault> {
+        match self.kind()? {
+            Kind::Number => match self.token()? {
+                Token::Unsigned(value) => Ok(value),
+                Token::Float(value) => integral(value),
+                _ => Err(Fault::Expected(Expected::Integer)),
+            },
+            _ => Err(Fault::Expected(Expected::Integer)),
+        }
+    }
+
     /// Passes over one value. Recursion ends with `levels`.
     fn skip_value(&mut self, levels: usize) -> Result<(), Fault> {
         let marker = self.peek()?;
@@ -189,6 +188,8 @@ impl<'a> MessagePackReader<'a> {
 }
 
 impl<'a> Reader<'a> for MessagePackReader<'a> {
+    const TEXT_KEYS: bool = false;
+
     #[inline(always)]
     fn new(octets: &'a [u8]) -> Result<Self, DecodeStart> {
         Ok(Self { octets, position: 0 })
@@ -212,6 +213,10 @@ impl<'a> Reader<'a> for MessagePackReader<'a> {
     #[inline(always)]
     fn list(&mut self) -> Result<Items, Fault> {
         self.head(Expected::List, Self::list_count).map(|count| Items(count as u64))
+    }
+
+    fn count(&self, items: Items) -> Option<usize> {
+        Some(items.0 as usize)
     }
 
     #[inline(always)]
@@ -295,13 +300,10 @@ impl<'a> Reader<'a> for MessagePackReader<'a> {
             Marker::U16 => return self.u16().map(|value| value as u64),
             Marker::U32 => return self.u32().map(|value| value as u64),
             Marker::U64 => return self.array().map(u64::from_be_bytes),
-            _ => match self.number_of(marker)? {
-                Some(Token::Integer(value)) => {
-                    u64::try_from(value).map_err(|_| Fault::Expected(Expected::Integer))
-                }
-                Some(Token::Float(value)) => integral(value),
-                _ => Err(Fault::Expected(Expected::Integer)),
-            },
+            _ => {
+                self.position = start;
+                self.unsigned_slow()
+            }
         };
         if unsigned.is_err() {
             self.position = start;
@@ -320,33 +322,48 @@ impl<'a> Reader<'a> for MessagePackReader<'a> {
         Ok(text)
     }
 
+    #[inline]
     fn token(&mut self) -> Result<Token<'a>, Fault> {
         let marker = self.peek()?;
         self.position += 1;
-        if let Some(number) = self.number_of(marker)? {
-            return Ok(number);
-        }
-        if let Some(size) = self.text_size(marker)? {
-            return self.text_of(size).map(|text| Token::Text(Cow::Borrowed(text)));
-        }
-        if let Some(size) = self.binary_size(marker)? {
-            return self.take(size).map(|octets| Token::Binary(Cow::Borrowed(octets)));
-        }
-        if let Some(count) = self.list_count(marker)? {
-            return Ok(Token::List(Items(count as u64), Some(count)));
-        }
-        if let Some(count) = self.dict_count(marker)? {
-            return Ok(Token::Dict(Items(count as u64), Some(count)));
-        }
-        if let Some(size) = self.extension_size(marker)? {
-            return self.take(size).map(|_| Token::Extension);
-        }
-        match marker {
-            Marker::Null => Ok(Token::Null),
-            Marker::True => Ok(Token::Bool(true)),
-            Marker::False => Ok(Token::Bool(false)),
-            _ => Err(Fault::InvalidSyntax),
-        }
+        Ok(match marker {
+            Marker::FixPos(value) => Token::Unsigned(value.into()),
+            Marker::FixNeg(value) => Self::signed(value.into()),
+            Marker::FixStr(size) => Token::Text(Cow::Borrowed(self.text_of(size.into())?)),
+            Marker::FixArray(count) => Token::List(Items(count.into())),
+            Marker::FixMap(count) => Token::Dict(Items(count.into())),
+            Marker::Null => Token::Null,
+            Marker::True => Token::Bool(true),
+            Marker::False => Token::Bool(false),
+            Marker::U8 => Token::Unsigned(self.u8()? as u64),
+            Marker::U16 => Token::Unsigned(self.u16()? as u64),
+            Marker::U32 => Token::Unsigned(self.u32()? as u64),
+            Marker::U64 => Token::Unsigned(u64::from_be_bytes(self.array()?)),
+            Marker::I8 => Self::signed(i8::from_be_bytes(self.array()?).into()),
+            Marker::I16 => Self::signed(i16::from_be_bytes(self.array()?).into()),
+            Marker::I32 => Self::signed(i32::from_be_bytes(self.array()?).into()),
+            Marker::I64 => Self::signed(i64::from_be_bytes(self.array()?)),
+            Marker::F32 => Token::Float(f32::from_be_bytes(self.array()?).into()),
+            Marker::F64 => Token::Float(f64::from_be_bytes(self.array()?)),
+            Marker::Str8 | Marker::Str16 | Marker::Str32 => {
+                let size = self.text_size(marker)?.unwrap_or_default();
+                Token::Text(Cow::Borrowed(self.text_of(size)?))
+            }
+            Marker::Bin8 | Marker::Bin16 | Marker::Bin32 => {
+                let size = self.binary_size(marker)?.unwrap_or_default();
+                Token::Binary(Cow::Borrowed(self.take(size)?))
+            }
+            Marker::Array16 => Token::List(Items(self.u16()? as u64)),
+            Marker::Array32 => Token::List(Items(self.u32()? as u64)),
+            Marker::Map16 => Token::Dict(Items(self.u16()? as u64)),
+            Marker::Map32 => Token::Dict(Items(self.u32()? as u64)),
+            Marker::Reserved => return Err(Fault::InvalidSyntax),
+            _ => {
+                let size = self.extension_size(marker)?.unwrap_or_default();
+                self.take(size)?;
+                Token::Extension
+            }
+        })
     }
 
     #[inline]

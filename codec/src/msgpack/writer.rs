@@ -95,18 +95,15 @@ impl Writer for MessagePackWriter<'_> {
         }
     }
 
-    fn integer(&mut self, value: i128) {
-        if let Ok(value) = u64::try_from(value) {
-            return self.unsigned(value);
-        }
-        match i64::try_from(value) {
-            Ok(value @ -0x20..) => self.0.push(value as u8),
-            Ok(value @ -0x80..) => self.marked(Marker::I8, [value as u8]),
-            Ok(value @ -0x8000..) => self.marked(Marker::I16, (value as i16).to_be_bytes()),
-            Ok(value @ -0x8000_0000..) => self.marked(Marker::I32, (value as i32).to_be_bytes()),
-            Ok(value) => self.marked(Marker::I64, value.to_be_bytes()),
+    fn negative(&mut self, value: u64) {
+        match value {
+            0..=0x1f => self.0.push(!value as u8),
+            0x20..=0x7f => self.marked(Marker::I8, [!value as u8]),
+            0x80..=0x7fff => self.marked(Marker::I16, (!value as i16).to_be_bytes()),
+            0x8000..=0x7fff_ffff => self.marked(Marker::I32, (!value as i32).to_be_bytes()),
+            0x8000_0000..=0x7fff_ffff_ffff_ffff => self.marked(Marker::I64, (!value as i64).to_be_bytes()),
             // CBOR reaches down to -2^64: what MessagePack lacks becomes a float, as JSON's long integers do.
-            Err(_) => self.marked(Marker::F64, (value as f64).to_be_bytes()),
+            _ => self.marked(Marker::F64, (-1.0 - value as f64).to_be_bytes()),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Trees of values from and to any serializer.
 
-use super::{LEVELS_MAX, Reader, Token, Writer};
+use super::{Items, LEVELS_MAX, Reader, Token, Writer};
 use crate::error::{Expected, Fault, Unrepresentable};
 use crate::value::{Dict, Value};
 
@@ -23,31 +23,37 @@ pub(crate) fn read_dict_without_nulls<'a>(reader: &mut impl Reader<'a>) -> Resul
 }
 
 fn read_levels<'a>(reader: &mut impl Reader<'a>, levels: usize) -> Result<Value, Fault> {
-    Ok(match reader.token()? {
-        Token::Null => Value::Null,
-        Token::Bool(value) => Value::Bool(value),
-        Token::Integer(value) => Value::Integer(value),
-        Token::Float(value) => Value::Float(value),
-        Token::Text(value) => Value::String(value.into_owned()),
-        Token::Binary(value) => Value::Binary(value.into_owned()),
-        Token::List(mut items, _) => {
-            let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
-            let mut list = Vec::new();
-            while reader.next(&mut items)? {
-                list.push(read_levels(reader, levels)?);
-            }
-            Value::List(list)
-        }
-        Token::Dict(mut items, _) => {
-            let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
-            let mut dict = Dict::new();
-            while let Some(key) = reader.key(&mut items)? {
-                dict.push((key.into_owned(), read_levels(reader, levels)?));
-            }
-            Value::Dict(dict)
-        }
-        Token::Extension => return Err(Fault::Expected(Expected::Value)),
-    })
+    match reader.token() {
+        Ok(Token::Null) => Ok(Value::Null),
+        Ok(Token::Bool(value)) => Ok(Value::Bool(value)),
+        Ok(Token::Unsigned(value)) => Ok(Value::Integer(value.into())),
+        Ok(Token::Negative(value)) => Ok(Value::Integer(-1 - i128::from(value))),
+        Ok(Token::Float(value)) => Ok(Value::Float(value)),
+        Ok(Token::Text(value)) => Ok(Value::String(value.into_owned())),
+        Ok(Token::Binary(value)) => Ok(Value::Binary(value.into_owned())),
+        Ok(Token::List(items)) => read_list(reader, items, levels).map(Value::List),
+        Ok(Token::Dict(items)) => read_dict(reader, items, levels).map(Value::Dict),
+        Ok(Token::Extension) => Err(Fault::Expected(Expected::Value)),
+        Err(fault) => Err(fault),
+    }
+}
+
+fn read_list<'a>(reader: &mut impl Reader<'a>, mut items: Items, levels: usize) -> Result<Vec<Value>, Fault> {
+    let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
+    let mut list = Vec::new();
+    while reader.next(&mut items)? {
+        list.push(read_levels(reader, levels)?);
+    }
+    Ok(list)
+}
+
+fn read_dict<'a>(reader: &mut impl Reader<'a>, mut items: Items, levels: usize) -> Result<Dict, Fault> {
+    let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
+    let mut dict = Dict::new();
+    while let Some(key) = reader.key(&mut items)? {
+        dict.push((key.into_owned(), read_levels(reader, levels)?));
+    }
+    Ok(dict)
 }
 
 /// Writes one value. What was written before an error stays.
@@ -55,7 +61,7 @@ pub(crate) fn write(writer: &mut impl Writer, value: &Value) -> Result<(), Unrep
     match value {
         Value::Null => writer.null(),
         Value::Bool(value) => writer.boolean(*value),
-        Value::Integer(value) => writer.integer(*value),
+        Value::Integer(value) => writer.integer(*value)?,
         Value::Float(value) => writer.float(*value)?,
         Value::String(value) => write_text(writer, value)?,
         Value::Binary(value) => writer.binary(value),
