@@ -228,8 +228,8 @@ impl Router {
     }
 }
 
-/// Ids that the registry does not reach here.
-const FIRST_ELSEWHERE: u64 = 1024;
+/// Ids above what the registry, which counts from 1, gives to the subscriptions of a benchmark.
+const FIRST_ELSEWHERE: u64 = 8192;
 
 fn config() -> RouterConfig {
     let everything = Permission {
