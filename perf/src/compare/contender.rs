@@ -243,9 +243,10 @@ impl Kind {
     }
 }
 
-/// Anonymous clients, unbounded queues (a closed loop must not lose events), no Nagle delay.
+/// Anonymous clients, unbounded queues (a closed loop must not lose events), no Nagle delay. It may
+/// not change its user: that would make the kernel forget to end it when we end.
 const MOSQUITTO_OPTIONS: &str =
-    "allow_anonymous true\nmax_queued_messages 0\nmax_connections -1\nset_tcp_nodelay true\n";
+    "user root\nallow_anonymous true\nmax_queued_messages 0\nmax_connections -1\nset_tcp_nodelay true\n";
 
 /// Writes `.crossbar/config.json` and returns its directory.
 fn node_directory(directory: &Path, config: &serde_json::Value) -> Result<String, Fault> {
