@@ -446,10 +446,13 @@ impl<E: Engine> Worker<E> {
 
     /// Ends the sessions that the core or a full queue gave up.
     fn end_sessions(&mut self) {
-        for (key, ending) in std::mem::take(&mut self.outbound.endings) {
-            match ending {
-                Ending::Overflow => self.engine.close(connection_of(key), Close::Now),
-                Ending::Core(cause) => self.end(key, cause),
+        // A farewell may itself find the queue full: then there is one more ending, and it is the last for that session.
+        while !self.outbound.endings.is_empty() {
+            for (key, ending) in std::mem::take(&mut self.outbound.endings) {
+                match ending {
+                    Ending::Overflow => self.engine.close(connection_of(key), Close::Now),
+                    Ending::Core(cause) => self.end(key, cause),
+                }
             }
         }
     }

@@ -25,6 +25,10 @@ pub(crate) trait Driver {
     fn send(&mut self, client: &str, message: &str, is_pipelined: bool);
     /// The next message that the client has received, in JSON.
     fn receive(&mut self, client: &str) -> Option<String>;
+    /// As `receive`, at the end, when nothing should come any more.
+    fn receive_unexpected(&mut self, client: &str) -> Option<String> {
+        self.receive(client)
+    }
     /// Breaks the client's transport.
     fn lose(&mut self, client: &str);
     /// Whether the router has ended the client's transport.
@@ -83,7 +87,7 @@ impl<'a> Script<'a> {
                 .map_err(|fault| format!("line {number}: {line}\n  {fault}"))?;
         }
         for client in self.clients() {
-            if let Some(message) = driver.receive(client) {
+            if let Some(message) = driver.receive_unexpected(client) {
                 return Err(format!("at the end {client} has also received {message}"));
             }
         }

@@ -1,0 +1,362 @@
+//! The transcripts of the router core over real sockets: every script with every client on another combination of
+//! transport and serializer, on one and on two shards.
+
+#![forbid(unsafe_code)]
+
+#[path = "../router/tests/transcripts/script.rs"]
+mod script;
+mod support;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crossring_codec::serializer::{Serializer, SerializerId};
+use crossring_codec::transport::{
+    Incoming, RawSocketClientOptions, Transport, WebSocketLimits, WebSocketUrl,
+};
+use crossring_codec::value::Value;
+use script::{Driver, Script};
+use serde_json::json;
+use support::{Address, PATIENCE, Router, free_port};
+use tempfile::TempDir;
+
+/// How long a client that should receive nothing more is listened to.
+const SILENCE: Duration = Duration::from_millis(15);
+
+#[test]
+fn over_sockets_on_one_shard() {
+    run_all(1);
+}
+
+#[test]
+fn over_sockets_on_two_shards() {
+    run_all(2);
+}
+
+const FILES: [&str; 9] = [
+    include_str!("../router/tests/transcripts/traces.wamp"),
+    include_str!("../router/tests/transcripts/establishment.wamp"),
+    include_str!("../router/tests/transcripts/authentication.wamp"),
+    include_str!("../router/tests/transcripts/authorization.wamp"),
+    include_str!("../router/tests/transcripts/identifiers.wamp"),
+    include_str!("../router/tests/transcripts/publish.wamp"),
+    include_str!("../router/tests/transcripts/patterns.wamp"),
+    include_str!("../router/tests/transcripts/calls.wamp"),
+    include_str!("../router/tests/transcripts/leaving.wamp"),
+];
+
+fn run_all(shards: usize) {
+    let node = Node::start(shards);
+    let mut run = 0;
+    for text in FILES {
+        for script in Script::parse(text) {
+            if let Some(reason) = not_over_sockets(text, script.title, shards) {
+                println!("left to the run in memory: {}: {reason}", script.title);
+                continue;
+            }
+            for first in 0..WAYS.len() {
+                let mut clients = Clients::new(&node, script.clients(), first);
+                if let Err(fault) = script.run(&mut clients) {
+                    let first = WAYS[first];
+                    panic!(
+                        "{} ({shards} shards, first client {first:?})\n{fault}\n{}",
+                        script.title,
+                        node.router.log()
+                    );
+                }
+                run += 1;
+            }
+        }
+    }
+    println!("{run} runs");
+    assert!(node.router.stop().success());
+}
+
+/// Why a script cannot run here, or not on several shards.
+fn not_over_sockets(file: &str, title: &str, shards: usize) -> Option<&'static str> {
+    let start = file.find(title)?;
+    let body = &file[start..];
+    let body = &body[..body.find("\n## ").unwrap_or(body.len())];
+    if body.lines().any(|line| line.contains(" limit ")) {
+        return Some("a size limit is settled before the session begins");
+    }
+    if body.contains("\"bound\"") {
+        return Some("no configuration binds a principal to a realm");
+    }
+    if shards > 1 && body.lines().any(|line| line.ends_with(" lost")) {
+        return Some("on several shards, others may act before a loss is noticed");
+    }
+    None
+}
+
+/// What a client connects by.
+#[derive(Copy, Clone, Debug)]
+enum Carrier {
+    Tcp,
+    Unix,
+    WebSocket,
+}
+
+const WAYS: [(Carrier, Serializer); 6] = [
+    (Carrier::WebSocket, Serializer::JSON),
+    (Carrier::Tcp, Serializer::MESSAGE_PACK),
+    (Carrier::WebSocket, Serializer::CBOR_BATCHED),
+    (Carrier::Unix, Serializer::JSON),
+    (Carrier::WebSocket, Serializer::JSON_BATCHED),
+    (Carrier::Tcp, Serializer::CBOR),
+];
+
+/// The router, configured as the one in memory.
+struct Node {
+    router: Router,
+    websocket: SocketAddr,
+    rawsocket: SocketAddr,
+    unix: PathBuf,
+    _directory: TempDir,
+}
+
+impl Node {
+    fn start(shards: usize) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let [websocket, rawsocket] = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+        let unix = directory.path().join("rawsocket.sock");
+        let config = directory.path().join("config.json");
+        let tcp =
+            |address: SocketAddr| json!({"type": "tcp", "interface": "127.0.0.1", "port": address.port()});
+        let auth = json!({
+            "anonymous": {"type": "static", "role": "anonymous"},
+            "ticket": {"type": "static", "principals": {
+                "joe": {"ticket": "secret", "role": "limited"},
+                "lost": {"ticket": "secret", "role": "no_such_role"},
+                "never": {"ticket": "${CROSSRING_TEST_NOT_SET}", "role": "limited"}
+            }}
+        });
+        let document = json!({
+            "version": 2,
+            "controller": {"options": {"shards": shards}},
+            "workers": [{"type": "router", "realms": [realm("realm1", "loose"), realm("strict", "strict")], "transports": [
+                {"type": "websocket", "endpoint": tcp(websocket), "auth": auth},
+                {"type": "rawsocket", "endpoint": tcp(rawsocket), "auth": auth},
+                {"type": "rawsocket", "endpoint": {"type": "unix", "path": unix}, "auth": auth}
+            ]}]
+        });
+        std::fs::write(&config, document.to_string()).expect("the configuration is writable");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crossring"));
+        command.arg("start").arg("--cbdir").arg(directory.path()).arg("--config").arg(&config);
+        let addresses = [Address::Tcp(websocket), Address::Tcp(rawsocket), Address::Unix(unix.clone())];
+        let router = Router::start(command, directory.path().join("log"), &addresses);
+        Self { router, websocket, rawsocket, unix, _directory: directory }
+    }
+}
+
+fn realm(name: &str, uri_check: &str) -> serde_json::Value {
+    let all = json!({"call": true, "register": true, "publish": true, "subscribe": true});
+    let rule = |uri: &str, matching: &str, allow: &serde_json::Value, told: bool| json!({"uri": uri, "match": matching, "allow": allow, "disclose": {"caller": told, "publisher": told}});
+    json!({
+        "name": name,
+        "options": {"uri_check": uri_check},
+        "roles": [
+            {"name": "anonymous", "permissions": [rule("", "prefix", &all, false)]},
+            {"name": "limited", "permissions": [
+                rule("com.open.", "prefix", &all, false),
+                rule("com.told.", "prefix", &all, true),
+                rule("com.open.secret", "exact", &json!({}), false),
+                rule("com..read", "wildcard", &json!({"subscribe": true}), false)
+            ]}
+        ]
+    })
+}
+
+trait Stream: Read + Write {
+    fn wait_at_most(&self, time: Duration);
+}
+
+impl Stream for TcpStream {
+    fn wait_at_most(&self, time: Duration) {
+        self.set_read_timeout(Some(time)).expect("a timeout is settable");
+    }
+}
+
+impl Stream for UnixStream {
+    fn wait_at_most(&self, time: Duration) {
+        self.set_read_timeout(Some(time)).expect("a timeout is settable");
+    }
+}
+
+/// One client of a script.
+struct Client {
+    stream: Option<Box<dyn Stream>>,
+    transport: Transport,
+    serializer: SerializerId,
+    received: VecDeque<String>,
+    unsent: Vec<u8>,
+    is_ended: bool,
+}
+
+struct Clients(BTreeMap<String, Client>);
+
+impl Clients {
+    fn new(node: &Node, names: Vec<&str>, first: usize) -> Self {
+        let client = |(index, name): (usize, &str)| {
+            let (carrier, serializer) = WAYS[(first + index) % WAYS.len()];
+            (name.to_owned(), Client::connect(node, carrier, serializer))
+        };
+        Self(names.into_iter().enumerate().map(client).collect())
+    }
+
+    fn client(&mut self, name: &str) -> &mut Client {
+        self.0.get_mut(name).expect("scripts name their clients")
+    }
+}
+
+impl Client {
+    fn connect(node: &Node, carrier: Carrier, serializer: Serializer) -> Self {
+        let mut request = Vec::new();
+        let options = RawSocketClientOptions::default();
+        let (stream, transport): (Box<dyn Stream>, _) = match carrier {
+            Carrier::Tcp => (
+                Box::new(tcp(node.rawsocket)),
+                Transport::dial_rawsocket(serializer.id, &options, &mut request),
+            ),
+            Carrier::Unix => {
+                let stream = UnixStream::connect(&node.unix).expect("the router listens");
+                (Box::new(stream), Transport::dial_rawsocket(serializer.id, &options, &mut request))
+            }
+            Carrier::WebSocket => {
+                let url = WebSocketUrl::parse(&format!("ws://{}/ws", node.websocket)).expect("a URL");
+                let limits = WebSocketLimits::default();
+                let transport = Transport::dial_websocket(&url, &[serializer], &limits, 7, &mut request);
+                (Box::new(tcp(node.websocket)), transport)
+            }
+        };
+        let mut client = Self {
+            stream: Some(stream),
+            transport,
+            serializer: serializer.id,
+            received: VecDeque::new(),
+            unsent: request,
+            is_ended: false,
+        };
+        client.flush();
+        while client.transport.framing().is_none() {
+            assert!(client.read(PATIENCE), "no handshake on {carrier:?}");
+        }
+        client
+    }
+
+    fn flush(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            // A router that has ended the session may have closed the socket: what it said is what counts.
+            let _ = stream.write_all(&self.unsent);
+        }
+        self.unsent.clear();
+    }
+
+    /// Reads once; `false`: nothing came.
+    fn read(&mut self, patience: Duration) -> bool {
+        let Some(stream) = &mut self.stream else { return false };
+        stream.wait_at_most(patience);
+        let mut buffer = [0; 16 * 1024];
+        match stream.read(&mut buffer) {
+            Ok(0) => self.end(),
+            Ok(size) => self.take_apart(&buffer[..size]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return false;
+            }
+            Err(_) => self.end(),
+        }
+        true
+    }
+
+    fn end(&mut self) {
+        self.is_ended = true;
+        self.stream = None;
+    }
+
+    fn take_apart(&mut self, octets: &[u8]) {
+        let (mut consumed, mut scratch) = (0, Vec::new());
+        while let Some(incoming) =
+            self.transport.next(octets, &mut consumed, &mut scratch).expect("our framing")
+        {
+            match incoming {
+                Incoming::Message(message) => {
+                    let value =
+                        Value::decode(self.serializer, message).expect("the router sends what can be read");
+                    self.received.push_back(in_json(&value));
+                }
+                Incoming::Reply(reply) => self.unsent.extend_from_slice(reply),
+                Incoming::PeerClosing { .. } => self.is_ended = true,
+                Incoming::Opened { .. } | Incoming::Pong(_) => {}
+            }
+        }
+        self.flush();
+    }
+
+    fn next(&mut self, patience: Duration) -> Option<String> {
+        while self.received.is_empty() && self.stream.is_some() && self.read(patience) {}
+        self.received.pop_front()
+    }
+}
+
+fn tcp(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the router listens");
+    stream.set_nodelay(true).expect("an option of every TCP socket");
+    stream
+}
+
+fn in_json(value: &Value) -> String {
+    let mut octets = Vec::new();
+    value.encode(SerializerId::Json, &mut octets).expect("scripts keep to what JSON has");
+    String::from_utf8(octets).expect("JSON is UTF-8")
+}
+
+impl Driver for Clients {
+    fn send(&mut self, client: &str, message: &str, is_pipelined: bool) {
+        let client = self.client(client);
+        let framing = client.transport.framing().expect("the handshake is over");
+        let mark = framing.begin(&mut client.unsent);
+        match Value::decode(SerializerId::Json, message.as_bytes()) {
+            Ok(value) => {
+                value.encode(client.serializer, &mut client.unsent).expect("scripts keep to plain values")
+            }
+            // What is no JSON is sent as it stands: it is no value in any other serializer either.
+            Err(_) => client.unsent.extend_from_slice(message.as_bytes()),
+        }
+        let key = client.transport.mask_key();
+        framing.finish(&mut client.unsent, mark, key).expect("scripts are short");
+        if !is_pipelined {
+            client.flush();
+        }
+    }
+
+    fn receive(&mut self, client: &str) -> Option<String> {
+        self.client(client).next(PATIENCE)
+    }
+
+    fn receive_unexpected(&mut self, client: &str) -> Option<String> {
+        self.client(client).next(SILENCE)
+    }
+
+    fn lose(&mut self, client: &str) {
+        self.client(client).stream = None;
+    }
+
+    fn is_ended(&mut self, client: &str) -> bool {
+        let client = self.client(client);
+        while client.received.is_empty()
+            && client.stream.is_some()
+            && !client.is_ended
+            && client.read(PATIENCE)
+        {}
+        client.is_ended
+    }
+
+    fn limit(&mut self, _client: &str, _octets: usize) {
+        unreachable!("scripts with limits do not run here");
+    }
+}
