@@ -81,18 +81,6 @@ impl<'o> Generator<'o> {
     pub fn message(&mut self, serializer: SerializerId) -> Message<'static> {
         let request = self.request();
         match MessageType::ALL[self.below(MessageType::ALL.len())] {
-            MessageType::Hello => {
-                Message::Hello { realm: self.option(Self::text), details: Box::new(self.hello_details()) }
-            }
-            MessageType::Welcome => {
-                Message::Welcome { session: self.session(), details: Box::new(self.welcome_details()) }
-            }
-            MessageType::Abort => Message::Abort { details: self.close_details(), reason: self.text() },
-            MessageType::Challenge => Message::Challenge { method: self.text(), extra: self.extra() },
-            MessageType::Authenticate => {
-                Message::Authenticate { signature: self.text(), extra: self.extra() }
-            }
-            MessageType::Goodbye => Message::Goodbye { details: self.close_details(), reason: self.text() },
             MessageType::Error => Message::Error {
                 request_type: self.request_type(),
                 request,
@@ -152,6 +140,25 @@ impl<'o> Generator<'o> {
             MessageType::Yield => {
                 Message::Yield { request, options: self.result_details(), payload: self.payload(serializer) }
             }
+            session_message => self.session_message(session_message),
+        }
+    }
+
+    /// A message that opens or closes a session.
+    fn session_message(&mut self, message_type: MessageType) -> Message<'static> {
+        match message_type {
+            MessageType::Hello => {
+                Message::Hello { realm: self.option(Self::text), details: Box::new(self.hello_details()) }
+            }
+            MessageType::Welcome => {
+                Message::Welcome { session: self.session(), details: Box::new(self.welcome_details()) }
+            }
+            MessageType::Abort => Message::Abort { details: self.close_details(), reason: self.text() },
+            MessageType::Challenge => Message::Challenge { method: self.text(), extra: self.extra() },
+            MessageType::Authenticate => {
+                Message::Authenticate { signature: self.text(), extra: self.extra() }
+            }
+            _ => Message::Goodbye { details: self.close_details(), reason: self.text() },
         }
     }
 
