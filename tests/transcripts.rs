@@ -59,12 +59,11 @@ fn run_all(shards: usize) {
                 println!("left to the run in memory: {}: {reason}", script.title);
                 continue;
             }
-            for first in 0..WAYS.len() {
+            for (first, way) in WAYS.iter().enumerate() {
                 let mut clients = Clients::new(&node, script.clients(), first);
                 if let Err(fault) = script.run(&mut clients) {
-                    let first = WAYS[first];
                     panic!(
-                        "{} ({shards} shards, first client {first:?})\n{fault}\n{}",
+                        "{} ({shards} shards, first client {way:?})\n{fault}\n{}",
                         script.title,
                         node.router.log()
                     );
