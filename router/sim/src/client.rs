@@ -191,6 +191,9 @@ impl SimClient {
     fn session_ended(&mut self, reply: Option<Message<'static>>, world: &mut World<'_>) {
         self.forget_session();
         if let Some(reply) = reply {
+            if world.phase == Phase::Safety && world.rng.chance(200) {
+                return; // the router waits for the answer, but not for ever
+            }
             self.send(world, reply);
         }
         if world.phase != Phase::Leave && world.rng.chance(300) {

@@ -15,9 +15,6 @@ use crate::observation::{Observation, Peer};
 use crate::owned::owned;
 use crate::postbox::Postbox;
 
-/// Messages a queue takes beyond its limit when they are no EVENTs.
-const QUEUE_RESERVE: usize = 64;
-
 /// Ticks that an ended transport is kept for its client to read the rest.
 const LINGER_TICKS: u64 = 200;
 
@@ -29,6 +26,7 @@ const INBOUND_MAX: usize = 64;
 pub struct Host {
     slots: Vec<Option<Connection>>,
     generations: Vec<u32>,
+    /// Beyond it EVENTs are dropped; beyond twice of it the transport is broken.
     queue_length_max: usize,
     /// EVENTs handed over by the shard, one for each receiver.
     pub events: u64,
@@ -215,7 +213,7 @@ impl Host {
 
     /// Queues take what the policy of a healthy node does.
     pub const fn heal(&mut self) {
-        self.queue_length_max = usize::MAX - QUEUE_RESERVE;
+        self.queue_length_max = usize::MAX >> 1;
     }
 
     fn connection(&self, key: SessionKey) -> Option<&Connection> {
@@ -335,7 +333,7 @@ impl Emission<'_> {
     fn deliver(&mut self, session: SessionKey, message: &Rc<Message<'static>>) -> Result<(), Refused> {
         let is_event = matches!(**message, Message::Event { .. });
         self.host.events += u64::from(is_event);
-        let limit = self.host.queue_length_max + if is_event { 0 } else { QUEUE_RESERVE };
+        let limit = self.host.queue_length_max << u32::from(!is_event);
         let Some(connection) = self.host.connection_mut(session) else {
             let name = message.message_type().name();
             self.mail.judge.fail("sessions", format!("{name} for {session:?}, which is closed"));

@@ -71,7 +71,7 @@ pub struct Faults {
     pub hostile_per_mille: u32,
     /// Of 1000 clients, how many take only short messages.
     pub short_message_per_mille: u32,
-    /// Messages queued for a session before EVENTs are dropped.
+    /// Messages queued for a session before EVENTs are dropped; anything else may take up the same again.
     pub queue_length_max: usize,
     /// The tick in which the node is told to shut down.
     pub shutdown_tick: Option<u64>,

@@ -123,7 +123,11 @@ impl Model {
                 session.subscriptions.retain(|held| Some(held.id) != revocation.id);
             }
             Message::Unregistered { request: None, revocation: Some(revocation) } => {
-                session.registrations.retain(|held| Some(held.id) != revocation.id);
+                let realm = session.realm;
+                let revoked = session.registrations.iter().position(|held| Some(held.id) == revocation.id);
+                if let Some(held) = revoked.map(|index| session.registrations.swap_remove(index)) {
+                    self.depart(realm, held.key);
+                }
             }
             _ => {}
         }

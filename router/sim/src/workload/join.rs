@@ -36,7 +36,9 @@ pub fn maybe_join(client: &mut SimClient, world: &mut World<'_>) {
     let key = world.hosts[shard].dial(dial);
     client.link = Some(Link { peer, shard, key });
     client.stuck_until = 0;
-    say_hello(client, world);
+    if !world.rng.chance(20) {
+        say_hello(client, world);
+    }
 }
 
 /// HELLO on a transport without a session.

@@ -21,6 +21,7 @@ pub fn register(client: &mut SimClient, world: &mut World<'_>) {
         match_policy,
         invoke: *world.rng.pick(&POLICIES),
         disclose_caller: world.rng.chance(100),
+        force_reregister: world.rng.chance(30),
         concurrency: world.rng.chance(100).then(|| world.rng.between(1, 2)),
         ..RegisterOptions::default()
     };
