@@ -196,7 +196,7 @@ impl Shard {
             return Err(Violation::REQUEST_ID);
         }
         let realm = session.realm;
-        if !take_held(session, registration, true) {
+        if take_held(session, registration, true).is_none() {
             let error = well_known::NO_SUCH_REGISTRATION;
             refuse(&mut self.counters, key, MessageType::Unregister, request, error, out);
             return Ok(());
@@ -248,10 +248,9 @@ impl Shard {
             return;
         }
         let Some(session) = self.sessions.get_mut(callee.key) else { return };
-        if !take_held(session, registration, false) {
-            return;
-        }
-        if let (Some(reason), true) = (revoked, session.callee_has(Feature::RegistrationRevocation)) {
+        let Some(held) = take_held(session, registration, false) else { return };
+        let is_told = held.is_confirmed && session.callee_has(Feature::RegistrationRevocation);
+        if let (Some(reason), true) = (revoked, is_told) {
             let revocation = Revocation { id: Some(registration), reason: Some(reason.into()) };
             let message = Message::Unregistered { request: None, revocation: Some(Box::new(revocation)) };
             let _ = out.send(callee.key, &message);
@@ -278,16 +277,16 @@ impl Shard {
     }
 }
 
-/// Takes a registration out of a session; `false`: it does not hold it.
-fn take_held(session: &mut Session, registration: RegistrationId, only_confirmed: bool) -> bool {
-    let Some(callee) = &mut session.callee else { return false };
-    let Some(held) = callee.registrations.get(&registration.get()).copied() else { return false };
+/// Takes a registration out of a session, if it holds it.
+fn take_held(session: &mut Session, registration: RegistrationId, only_confirmed: bool) -> Option<Held> {
+    let callee = session.callee.as_mut()?;
+    let held = callee.registrations.get(&registration.get()).copied()?;
     if only_confirmed && !held.is_confirmed {
-        return false;
+        return None;
     }
     callee.registrations.remove(&registration.get());
     callee.unconfirmed -= usize::from(!held.is_confirmed);
-    true
+    Some(held)
 }
 
 /// The fields of [`Letter::AddCallee`].
