@@ -136,6 +136,8 @@ pub struct Registration {
     pub disclose_caller: bool,
     /// How many calls the callee takes at once.
     pub concurrency: Option<u64>,
+    /// It took the place of others.
+    pub forced: bool,
     /// Tells it from an earlier one with the same id.
     pub instance: u64,
     /// UNREGISTER has been handled.
@@ -215,6 +217,7 @@ pub struct Publication {
 struct Departed {
     realm: usize,
     key: Key,
+    forced: bool,
     tick: u64,
 }
 
@@ -409,37 +412,30 @@ impl Model {
     /// The registrations of a session, and those it asked for, may be known to some shard for a while.
     fn registrations_depart(&mut self, index: SessionIndex) {
         let session = &self.sessions[index];
-        let wanted = session.requests.iter().filter_map(|pending| match &pending.kind {
-            PendingKind::Register(wanted) => Some(wanted.key.clone()),
-            _ => None,
-        });
-        let keys: Vec<Key> =
-            session.registrations.iter().map(|held| held.key.clone()).chain(wanted).collect();
+        let wanted = session.requests.iter().filter_map(Pending::registration);
+        let departing = session.registrations.iter().chain(wanted);
+        let keys: Vec<(Key, bool)> = departing.map(|held| (held.key.clone(), held.forced)).collect();
         let realm = session.realm;
-        keys.into_iter().for_each(|key| self.depart(realm, key));
+        keys.into_iter().for_each(|(key, forced)| self.depart(realm, key, forced));
     }
 
-    fn depart(&mut self, realm: usize, key: Key) {
+    fn depart(&mut self, realm: usize, key: Key, forced: bool) {
         let tick = self.tick;
         self.departed.retain(|departed| departed.tick + DEPARTURE_TICKS > tick);
-        self.departed.push(Departed { realm, key, tick });
+        self.departed.push(Departed { realm, key, forced, tick });
     }
 
     /// Registrations that may attract calls on some shard although nobody holds them: asked for and not confirmed, or
-    /// ended.
-    fn in_transit(&self, realm: usize) -> impl Iterator<Item = &Key> {
+    /// ended. With each, whether it takes the place of others under the same key.
+    fn in_transit(&self, realm: usize) -> impl Iterator<Item = (&Key, bool)> {
         let fresh = move |departed: &&Departed| {
             departed.realm == realm && departed.tick + DEPARTURE_TICKS > self.tick
         };
-        let departed = self.departed.iter().filter(fresh).map(|departed| &departed.key);
+        let departed = self.departed.iter().filter(fresh).map(|departed| (&departed.key, departed.forced));
         let sessions = self.live.iter().map(|index| &self.sessions[*index]);
         let requests =
             sessions.filter(move |session| session.realm == realm).flat_map(|session| &session.requests);
-        let wanted = requests.filter_map(|pending| match &pending.kind {
-            PendingKind::Register(wanted) => Some(&wanted.key),
-            _ => None,
-        });
-        departed.chain(wanted)
+        departed.chain(requests.filter_map(Pending::registration).map(|wanted| (&wanted.key, wanted.forced)))
     }
 
     /// Whether a call may have been with a callee that did not take it, before the one that did.
@@ -514,6 +510,15 @@ impl Session {
         let found = |pending: &Pending| pending.request == request && pending.kind.message_type() == kind;
         let index = self.requests.iter().position(found)?;
         Some(self.requests.swap_remove(index))
+    }
+}
+
+impl Pending {
+    const fn registration(&self) -> Option<&Registration> {
+        match &self.kind {
+            PendingKind::Register(wanted) => Some(wanted),
+            _ => None,
+        }
     }
 }
 

@@ -161,7 +161,9 @@ fn answered<'a>(
 fn may_fail(kind: MessageType, error: &str) -> bool {
     match kind {
         MessageType::Call => error != well_known::INVALID_URI && error != well_known::NOT_AUTHORIZED,
-        MessageType::Register => error == well_known::PROCEDURE_ALREADY_EXISTS,
+        MessageType::Register => {
+            matches!(error, well_known::PROCEDURE_ALREADY_EXISTS | well_known::UNREGISTERED)
+        }
         _ => false,
     }
 }

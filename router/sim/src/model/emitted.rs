@@ -126,7 +126,7 @@ impl Model {
                 let realm = session.realm;
                 let revoked = session.registrations.iter().position(|held| Some(held.id) == revocation.id);
                 if let Some(held) = revoked.map(|index| session.registrations.swap_remove(index)) {
-                    self.depart(realm, held.key);
+                    self.depart(realm, held.key, held.forced);
                 }
             }
             _ => {}

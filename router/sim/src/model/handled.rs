@@ -92,11 +92,11 @@ impl Model {
         let held = self.sessions[index].registrations.iter_mut().find(|held| held.id == id && !held.leaving);
         let ended = held.map(|held| {
             held.leaving = true;
-            held.key.clone()
+            (held.key.clone(), held.forced)
         });
         let expected = match ended {
-            Some(key) => {
-                self.depart(self.sessions[index].realm, key);
+            Some((key, forced)) => {
+                self.depart(self.sessions[index].realm, key, forced);
                 Expected::Success
             }
             None => Expected::Error(well_known::NO_SUCH_REGISTRATION),
@@ -123,6 +123,7 @@ impl Model {
             invoke: options.invoke,
             disclose_caller: options.disclose_caller,
             concurrency: options.concurrency,
+            forced: options.force_reregister,
             instance: 0,
             leaving: false,
         };
@@ -215,8 +216,11 @@ impl Model {
                 }
             }
         }
-        let better = |key: &Key| key.matches(procedure) && Some(key.precedence()) > best;
-        if self.in_transit(realm).any(better) {
+        let displaces = |(key, forced): (&Key, bool)| {
+            let precedence = Some(key.precedence());
+            key.matches(procedure) && (precedence > best || forced && precedence == best)
+        };
+        if self.in_transit(realm).any(displaces) {
             candidates.clear();
         }
         candidates
