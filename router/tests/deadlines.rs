@@ -1,0 +1,214 @@
+//! What happens when time passes, and when the router shuts down.
+
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use crossring_codec::message::{ClientRoles, Features, HelloDetails, Message};
+use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
+use crossring_router::config::{
+    AnonymousConfig, RealmConfig, RoleConfig, RouterConfig, TicketPrincipal, TransportAuthentication,
+};
+use crossring_router::input::Input;
+use crossring_router::letter::Letter;
+use crossring_router::limits::Limits;
+use crossring_router::outbox::{EndCause, Outbox, Post, Refused};
+use crossring_router::registry::Registry;
+use crossring_router::shard::Shard;
+
+const KEY: SessionKey = SessionKey { slot: 0, generation: 3 };
+const MS: u64 = 1_000_000;
+
+/// One shard, its registry, and one transport.
+struct Pair {
+    shard: Shard,
+    registry: Registry,
+    log: Log,
+}
+
+#[derive(Default)]
+struct Log {
+    letters: Vec<(ShardId, Letter)>,
+    /// What the peer received, and how its transport ended.
+    seen: Vec<String>,
+}
+
+impl Post for Log {
+    fn post(&mut self, to: ShardId, letter: Letter) {
+        self.letters.push((to, letter));
+    }
+}
+
+impl Outbox for Log {
+    fn send(&mut self, _: SessionKey, message: &Message<'_>) -> Result<(), Refused> {
+        self.seen.push(match message {
+            Message::Abort { reason, .. } => format!("ABORT {reason}"),
+            Message::Goodbye { reason, .. } => format!("GOODBYE {reason}"),
+            other => other.message_type().name().to_owned(),
+        });
+        Ok(())
+    }
+
+    fn fan_out(&mut self, _: &Message<'_>, _: &[SessionKey], _: Option<SessionKey>) {}
+
+    fn end(&mut self, _: SessionKey, cause: EndCause) {
+        self.seen.push(format!("{cause:?}"));
+    }
+}
+
+impl Pair {
+    fn new() -> Self {
+        let role = RoleConfig { name: "anonymous".into(), permissions: Vec::new() };
+        let principal = TicketPrincipal {
+            authid: "joe".into(),
+            ticket: Some("secret".into()),
+            role: "anonymous".into(),
+            realm: None,
+        };
+        let config = Arc::new(RouterConfig {
+            realms: vec![RealmConfig {
+                name: "realm1".into(),
+                strictness: Default::default(),
+                roles: vec![role],
+            }],
+            transports: vec![TransportAuthentication {
+                anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
+                ticket: vec![principal],
+            }],
+            agent: "".into(),
+        });
+        let mut pair = Self {
+            shard: Shard::new(ShardId(0), 1, Arc::clone(&config), Limits::default(), 1),
+            registry: Registry::new(1, config, Limits::default(), 1),
+            log: Log::default(),
+        };
+        pair.input(0, Input::Opened { key: KEY, transport: TransportId(0) });
+        pair
+    }
+
+    fn input(&mut self, ms: u64, input: Input<'_>) {
+        self.shard.handle(at(ms), input, &mut self.log);
+        self.settle(ms);
+    }
+
+    fn settle(&mut self, ms: u64) {
+        while !self.log.letters.is_empty() || self.shard.has_deferred() {
+            for (to, letter) in std::mem::take(&mut self.log.letters) {
+                if to == ShardId::CONTROL {
+                    self.registry.handle(at(ms), ShardId(0), letter, &mut self.log);
+                } else {
+                    let input = Input::Letter { from: ShardId::CONTROL, letter };
+                    self.shard.handle(at(ms), input, &mut self.log);
+                }
+            }
+            self.shard.resume(at(ms), &mut self.log);
+        }
+    }
+
+    fn hello(&mut self, ms: u64, method: &'static str) {
+        let details = HelloDetails {
+            roles: ClientRoles::all(Features::default()),
+            authmethods: vec![method.into()],
+            authid: Some("joe".into()),
+            ..HelloDetails::default()
+        };
+        let message = Message::Hello { realm: Some("realm1".into()), details: Box::new(details) };
+        self.input(ms, Input::Message { key: KEY, message });
+    }
+
+    fn goodbye(&mut self, ms: u64) {
+        let message = Message::Goodbye { details: Default::default(), reason: "wamp.close.normal".into() };
+        self.input(ms, Input::Message { key: KEY, message });
+    }
+
+    /// Lets time pass.
+    fn until(&mut self, ms: u64) {
+        self.shard.expire(at(ms), &mut self.log);
+        self.registry.expire(at(ms), &mut self.log);
+        self.settle(ms);
+    }
+
+    #[track_caller]
+    fn check(&mut self, seen: &[&str]) {
+        assert_eq!(std::mem::take(&mut self.log.seen), seen);
+    }
+}
+
+fn at(ms: u64) -> Now {
+    Now { monotonic_ns: ms * MS, unix_ms: ms }
+}
+
+#[test]
+fn hello_has_to_come() {
+    let mut pair = Pair::new();
+    assert_eq!(pair.shard.deadline(), Some(10_000 * MS));
+    pair.until(9_999);
+    pair.check(&[]);
+    pair.until(10_000);
+    pair.check(&["JoinTimeout"]);
+    pair.hello(10_001, "anonymous");
+    pair.check(&[]);
+}
+
+#[test]
+fn a_joined_session_has_no_deadline() {
+    let mut pair = Pair::new();
+    pair.hello(5, "anonymous");
+    assert_eq!((pair.shard.deadline(), pair.registry.deadline()), (None, None));
+    pair.until(1_000_000);
+    pair.check(&["WELCOME"]);
+}
+
+#[test]
+fn authenticate_has_to_come() {
+    let mut pair = Pair::new();
+    pair.hello(100, "ticket");
+    assert_eq!((pair.shard.deadline(), pair.registry.deadline()), (None, Some(10_100 * MS)));
+    pair.until(10_100);
+    pair.check(&["CHALLENGE", "ABORT wamp.error.authentication_failed", "Aborted"]);
+    assert_eq!(pair.registry.deadline(), None);
+}
+
+#[test]
+fn after_goodbye_the_transport_waits_for_another_hello() {
+    let mut pair = Pair::new();
+    pair.hello(0, "anonymous");
+    pair.goodbye(50);
+    pair.until(10_050);
+    pair.check(&["WELCOME", "GOODBYE wamp.close.goodbye_and_out", "Goodbye"]);
+}
+
+#[test]
+fn a_shutdown_says_goodbye_and_waits_for_the_answer() {
+    let mut pair = Pair::new();
+    pair.hello(0, "anonymous");
+    pair.registry.shutdown(at(1), &mut pair.log);
+    pair.settle(1);
+    pair.check(&["WELCOME", "GOODBYE wamp.close.system_shutdown"]);
+    pair.goodbye(2);
+    pair.check(&["Goodbye"]);
+}
+
+#[test]
+fn a_peer_that_does_not_answer_goodbye_is_cut_off() {
+    let mut pair = Pair::new();
+    pair.hello(0, "anonymous");
+    pair.registry.shutdown(at(1), &mut pair.log);
+    pair.settle(1);
+    pair.until(5_001);
+    pair.check(&["WELCOME", "GOODBYE wamp.close.system_shutdown", "GoodbyeTimeout"]);
+}
+
+#[test]
+fn who_wants_to_join_while_the_router_shuts_down_is_refused() {
+    let mut pair = Pair::new();
+    pair.registry.shutdown(at(1), &mut pair.log);
+    pair.settle(1);
+    pair.check(&["ABORT wamp.close.system_shutdown", "Aborted"]);
+    let key = SessionKey { slot: 1, generation: 1 };
+    pair.input(2, Input::Opened { key, transport: TransportId(0) });
+    let details = HelloDetails { roles: ClientRoles::all(Features::default()), ..HelloDetails::default() };
+    let message = Message::Hello { realm: Some("realm1".into()), details: Box::new(details) };
+    pair.input(2, Input::Message { key, message });
+    pair.check(&["ABORT wamp.close.system_shutdown", "Aborted"]);
+}
