@@ -157,6 +157,7 @@ impl Shard {
     }
 
     #[inline]
+    #[inline(always)] // a message is moved, not copied, only within one function
     fn message<O: Outbox>(&mut self, now: Now, key: SessionKey, message: Message<'_>, out: &mut O) {
         self.counters.messages += 1;
         if !matches!(self.sessions.state(key), State::Established(_)) {
@@ -168,6 +169,7 @@ impl Shard {
     }
 
     /// A message of a joined session.
+    #[inline(always)]
     fn joined_message<O: Outbox>(
         &mut self,
         now: Now,
