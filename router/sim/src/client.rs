@@ -28,6 +28,8 @@ pub struct SimClient {
     pub calls: Vec<RequestId>,
     /// Invocations waiting for ours.
     pub invocations: Vec<OpenInvocation>,
+    /// Requests made behind the back of the session.
+    pub requests_apart: Vec<RequestId>,
     /// Does not read before this tick.
     pub stuck_until: u64,
 }
@@ -68,6 +70,7 @@ impl Default for SimClient {
             registrations: Vec::new(),
             calls: Vec::new(),
             invocations: Vec::new(),
+            requests_apart: Vec::new(),
             stuck_until: 0,
         }
     }
@@ -122,6 +125,7 @@ impl SimClient {
         self.registrations.clear();
         self.calls.clear();
         self.invocations.clear();
+        self.requests_apart.clear();
     }
 
     fn read(&mut self, link: Link, world: &mut World<'_>) {
@@ -137,13 +141,17 @@ impl SimClient {
     }
 
     fn receive(&mut self, message: Message<'static>, world: &mut World<'_>) {
+        if !self.profile.honest
+            && answered_request(&message).is_some_and(|id| self.requests_apart.contains(&id))
+        {
+            return;
+        }
         match self.session.receive(message) {
             Ok(event) => self.take(event, world),
             Err(violation) if self.profile.honest => {
                 world.judge.fail("sessions", format!("a client takes this for a violation: {violation}"));
             }
             Err(violation) => {
-                self.forget_session();
                 if world.rng.chance(200) {
                     self.send(world, violation.abort());
                 }
@@ -201,6 +209,19 @@ impl SimClient {
         } else {
             self.hang_up(world, false);
         }
+    }
+}
+
+/// The request that a message answers.
+fn answered_request(message: &Message<'_>) -> Option<RequestId> {
+    match message {
+        Message::Subscribed { request, .. }
+        | Message::Published { request, .. }
+        | Message::Registered { request, .. }
+        | Message::Result { request, .. }
+        | Message::Error { request, .. } => Some(*request),
+        Message::Unsubscribed { request, .. } | Message::Unregistered { request, .. } => *request,
+        _ => None,
     }
 }
 

@@ -447,6 +447,26 @@ impl Model {
         call.returned || self.is_limited(call) || self.departed.iter().any(left)
     }
 
+    /// Whether the callees of a registration may have been evicted on some shard, and have not been told yet.
+    pub fn may_be_evicted(&self, realm: usize, key: &Key) -> bool {
+        self.in_transit(realm).any(|(other, forced)| forced && other == key)
+    }
+
+    /// Whether a callee may be busy with another call than this one, or was not long ago.
+    pub fn has_work(&self, call: &Call) -> bool {
+        let realm = self.sessions[call.caller].realm;
+        let is_open = |other: &Call| {
+            let caller = &self.sessions[other.caller];
+            let invoked = other
+                .invoked
+                .map(|(callee, id)| self.sessions[callee].invocations.iter().any(|(open, _)| *open == id));
+            caller.realm == realm
+                && other.order != call.order
+                && invoked.unwrap_or(caller.live && !other.done)
+        };
+        self.in_transit(realm).next().is_some() || self.calls.iter().flatten().any(is_open)
+    }
+
     /// Whether somebody who may get the call set a limit of calls at once.
     pub fn is_limited(&self, call: &Call) -> bool {
         let realm = self.sessions[call.caller].realm;

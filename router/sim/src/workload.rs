@@ -135,7 +135,8 @@ pub fn act(client: &mut SimClient, world: &mut World<'_>) {
     if world.phase != Phase::Safety {
         return act_in_good_health(client, world);
     }
-    if !client.profile.honest && world.rng.chance(world.options.activity_per_mille) {
+    let restraint = if client.session.state() == ClientState::Joined { 4 } else { 50 };
+    if !client.profile.honest && world.rng.chance(world.options.activity_per_mille / restraint) {
         hostile::send_anything(client, world);
     }
     if world.rng.chance(2) {

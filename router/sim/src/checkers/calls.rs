@@ -93,15 +93,15 @@ impl Calls {
         let Some((number, call)) = pending_call(model, session, request) else { return Ok(()) };
         let context = || format!("RESULT of call #{number} for p{}", session.peer.0);
         let Some((callee, _)) = call.invoked else { return Err(format!("{} without INVOCATION", context())) };
+        if details.progress && !call.receive_progress {
+            return Err(format!("{}: progress that nobody asked for", context()));
+        }
         if !model.sessions[callee].honest {
             return Ok(());
         }
         let tag = Tag::read(payload).filter(|tag| tag.number == number);
         let Some(tag) = tag else { return Err(format!("{} that the callee did not give", context())) };
         if details.progress {
-            if !call.receive_progress {
-                return Err(format!("{}: progress that nobody asked for", context()));
-            }
             let sent = self.parts_sent.entry(number).or_default();
             if tag.part != *sent || *sent >= call.parts_given {
                 return Err(format!("{}: part {} instead of {sent}", context(), tag.part));
@@ -205,15 +205,15 @@ fn staying<'a>(model: &'a Model, call: &'a Call) -> impl Iterator<Item = &'a Reg
     call.candidates.iter().filter_map(|(session, instance)| {
         let session = &model.sessions[*session];
         let held = session.registrations.iter().find(|held| held.instance == *instance);
-        held.filter(|held| session.live && !held.leaving)
+        held.filter(|held| session.live && !held.leaving && !model.may_be_evicted(session.realm, &held.key))
     })
 }
 
-/// Whether a callee that takes the call may have been busy: somebody set a limit, and nobody who may be passed over to
-/// has none.
+/// Whether a callee that takes the call may have been busy: somebody set a limit and has something to do, and nobody who
+/// may be passed over to has none.
 fn may_be_busy(model: &Model, call: &Call) -> bool {
     let passes_over =
         |held: &Registration| matches!(held.invoke, InvocationPolicy::RoundRobin | InvocationPolicy::Random);
-    model.is_limited(call)
-        && !staying(model, call).any(|held| held.concurrency.is_none() && passes_over(held))
+    let has_other = staying(model, call).any(|held| held.concurrency.is_none() && passes_over(held));
+    model.is_limited(call) && !has_other && model.has_work(call)
 }

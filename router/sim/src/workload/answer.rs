@@ -1,6 +1,6 @@
 //! YIELD and ERROR: what callees do with invocations.
 
-use crossring_codec::message::YieldOptions;
+use crossring_codec::message::{Message, YieldOptions};
 use crossring_codec::payload::Payload;
 
 use super::World;
@@ -17,6 +17,9 @@ pub fn answer_some(client: &mut SimClient, world: &mut World<'_>) {
     }
     let mut index = 0;
     while index < client.invocations.len() {
+        if !client.profile.honest && world.rng.chance(300) {
+            send_unwanted_part(client, world, index);
+        }
         if world.rng.chance(500) && answer(client, world, index) {
             client.invocations.swap_remove(index);
         } else {
@@ -52,6 +55,14 @@ fn answer(client: &mut SimClient, world: &mut World<'_>, index: usize) -> bool {
         client.send(world, message);
     }
     parts_left == 0
+}
+
+/// A progressive result, whether the caller wants it or not.
+fn send_unwanted_part(client: &mut SimClient, world: &mut World<'_>, index: usize) {
+    let open = &mut client.invocations[index];
+    let options = YieldOptions { progress: true, ..YieldOptions::default() };
+    let message = Message::Yield { request: open.request, options, payload: next_payload(open) };
+    client.send(world, message);
 }
 
 fn next_payload(open: &mut OpenInvocation) -> Payload<'static> {

@@ -5,26 +5,25 @@ use std::borrow::Cow;
 use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{
     CallOptions, CancelMode, CancelOptions, CloseDetails, ErrorDetails, HelloDetails, Message, MessageType,
-    RegisterOptions, SubscribeOptions, YieldOptions,
+    PublishOptions, RegisterOptions, SubscribeOptions, YieldOptions,
 };
+use crossring_codec::payload::Payload;
 
 use super::{World, names, padding, publish};
 use crate::client::SimClient;
 use crate::tag::Tag;
 
-/// Ids of SUBSCRIBE and REGISTER start here, so that none is used twice at a time.
-const REQUESTS_OF_THEIR_OWN: u64 = 1 << 40;
-
 /// Sends a message that makes sense or none.
-pub fn send_anything(client: &SimClient, world: &mut World<'_>) {
-    let message = match world.rng.below(12) {
-        0 => establishing(world),
-        1 => router_message(world),
-        2..=4 => subscribing(world),
-        5..=7 => registering(world),
-        8 => Message::EventReceived { publication: PublicationId::from_random(world.rng.bits()) },
-        9 => ending(world),
-        _ => exchanging(world),
+pub fn send_anything(client: &mut SimClient, world: &mut World<'_>) {
+    let message = match world.rng.below(100) {
+        0..=2 => establishing(world),
+        3..=5 => router_message(world),
+        6..=8 => ending(world),
+        9..=20 => guessing(world),
+        21..=30 => Message::EventReceived { publication: PublicationId::from_random(world.rng.bits()) },
+        31..=55 => subscribing(client, world),
+        56..=80 => registering(client, world),
+        _ => exchanging(client, world),
     };
     client.send(world, message);
 }
@@ -57,54 +56,69 @@ fn router_message(world: &mut World<'_>) -> Message<'static> {
     }
 }
 
-fn subscribing(world: &mut World<'_>) -> Message<'static> {
-    if world.rng.chance(300) {
-        let subscription = any_subscription(world);
-        return Message::Unsubscribe { request: own_request(world), subscription };
+fn subscribing(client: &mut SimClient, world: &mut World<'_>) -> Message<'static> {
+    let request = next_request(client, world);
+    if world.rng.chance(500) {
+        return Message::Unsubscribe { request, subscription: any_subscription(world) };
     }
     let (topic, match_policy) = names::pattern(world);
     let options = SubscribeOptions { match_policy, ..SubscribeOptions::default() };
-    Message::Subscribe { request: own_request(world), options, topic: Cow::Borrowed(topic) }
+    Message::Subscribe { request, options, topic: Cow::Borrowed(topic) }
 }
 
-fn registering(world: &mut World<'_>) -> Message<'static> {
-    if world.rng.chance(300) {
-        let registration = any_registration(world);
-        return Message::Unregister { request: own_request(world), registration };
+fn registering(client: &mut SimClient, world: &mut World<'_>) -> Message<'static> {
+    let request = next_request(client, world);
+    if world.rng.chance(500) {
+        return Message::Unregister { request, registration: any_registration(world) };
     }
     let (procedure, match_policy) = names::pattern(world);
     let options = RegisterOptions { match_policy, ..RegisterOptions::default() };
-    Message::Register { request: own_request(world), options, procedure: Cow::Borrowed(procedure) }
+    Message::Register { request, options, procedure: Cow::Borrowed(procedure) }
 }
 
-fn exchanging(world: &mut World<'_>) -> Message<'static> {
-    let request = any_request(world);
+/// Requests with ids that follow.
+fn exchanging(client: &mut SimClient, world: &mut World<'_>) -> Message<'static> {
+    let request = next_request(client, world);
     let name = Cow::Borrowed(names::name(world));
-    let tag = Tag { number: world.take_tag(), part: 0 };
-    let payload = tag.payload(padding(world));
-    match world.rng.below(5) {
-        0 => Message::Publish { request, options: publish::options(world), topic: name, payload },
-        1 => Message::Call { request, options: CallOptions::default(), procedure: name, payload },
-        2 => {
-            let options = CancelOptions { mode: CancelMode::Kill, forward_for: None };
-            Message::Cancel { request, options }
+    let payload = Tag { number: world.take_tag(), part: 0 }.payload(padding(world));
+    if world.rng.chance(500) {
+        Message::Publish { request, options: publish::options(world), topic: name, payload }
+    } else {
+        Message::Call { request, options: CallOptions::default(), procedure: name, payload }
+    }
+}
+
+/// Messages about calls and invocations that may exist.
+fn guessing(world: &mut World<'_>) -> Message<'static> {
+    let request = any_request(world);
+    let payload = Tag { number: world.take_tag(), part: 0 }.payload(padding(world));
+    match world.rng.below(4) {
+        0 => {
+            Message::Cancel { request, options: CancelOptions { mode: CancelMode::Kill, forward_for: None } }
         }
-        3 => Message::Yield {
-            request,
-            options: YieldOptions { progress: world.rng.chance(500), ..YieldOptions::default() },
-            payload,
-        },
+        1 => {
+            let procedure = Cow::Borrowed(names::name(world));
+            Message::Call { request, options: CallOptions::default(), procedure, payload }
+        }
+        2 => {
+            let options = YieldOptions { progress: world.rng.chance(500), ..YieldOptions::default() };
+            Message::Yield { request, options, payload }
+        }
         _ => {
             let (details, error) = (ErrorDetails::default(), Cow::Borrowed("com.error.hostile"));
-            let kinds = [MessageType::Invocation, MessageType::Call];
+            let kinds = [MessageType::Invocation, MessageType::Invocation, MessageType::Call];
             Message::Error { request_type: *world.rng.pick(&kinds), request, details, error, payload }
         }
     }
 }
 
-fn own_request(world: &mut World<'_>) -> RequestId {
-    let request = REQUESTS_OF_THEIR_OWN + world.take_tag() as u64;
-    RequestId::new(request).unwrap_or(RequestId::from_random(0))
+/// The id that follows in the sequence of the session, so that the request is not refused for its id alone. Its answer is
+/// not for the session to see.
+fn next_request(client: &mut SimClient, world: &mut World<'_>) -> RequestId {
+    let next = client.session.publish("", PublishOptions::default(), Payload::EMPTY);
+    let Ok(next) = next else { return any_request(world) };
+    client.requests_apart.push(next.id);
+    next.id
 }
 
 /// Small, so that it is likely to mean something.
