@@ -156,7 +156,6 @@ impl Shard {
         ShardView::new(self)
     }
 
-    #[inline]
     #[inline(always)] // a message is moved, not copied, only within one function
     fn message<O: Outbox>(&mut self, now: Now, key: SessionKey, message: Message<'_>, out: &mut O) {
         self.counters.messages += 1;
