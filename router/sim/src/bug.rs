@@ -84,7 +84,7 @@ pub enum Fate {
     Swapped(Letter),
     /// It is delivered twice.
     Doubled(Letter),
-    /// It is delivered, and its receiver seems to have acknowledged it at once.
+    /// It is delivered, slowly, and its receiver seems to have acknowledged it at once.
     Acknowledged(Letter, u64),
     /// It is lost.
     Lost,

@@ -28,6 +28,9 @@ struct Sent {
     letter: Letter,
 }
 
+/// Ticks by which a letter is late when its receiver is said to have acknowledged it already.
+const SLOW_TICKS: u64 = 60;
+
 /// The lanes, most urgent first.
 pub const LANES: [Lane; 3] = [Lane::Control, Lane::Reply, Lane::Data];
 
@@ -51,7 +54,7 @@ impl Postbox {
             }
             Fate::Acknowledged(letter, ticket) => {
                 self.append(tick, to, from, Letter::Acknowledge { ticket });
-                self.append(tick, from, to, letter);
+                self.append(tick + SLOW_TICKS, from, to, letter);
             }
             Fate::Lost => {}
         }
