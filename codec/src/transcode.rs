@@ -166,22 +166,32 @@ fn count_entries<'a, R: Reader<'a>>(
     while if is_dict { reader.next_entry(&mut items)? } else { reader.next(&mut items)? } {
         count += 1;
         if is_dict {
-            reader.skip_key()?;
+            // A key may be a list or dict too, and is written as one.
+            if R::TEXT_KEYS {
+                reader.skip_key()?
+            } else {
+                count_within(reader, counts)?
+            }
             reader.between_key_and_value()?;
         }
-        match reader.kind()? {
-            Kind::List | Kind::Dict | Kind::Other => match reader.token()? {
-                Token::List(items) => count_entries(reader, items, false, counts)?,
-                Token::Dict(items) => count_entries(reader, items, true, counts)?,
-                _ => {}
-            },
-            _ => reader.skip()?,
-        }
+        count_within(reader, counts)?;
     }
     if is_wanted {
         counts[slot] = count;
     }
     Ok(())
+}
+
+/// Passes over a value and counts the entries of all lists and dicts in it.
+fn count_within<'a, R: Reader<'a>>(reader: &mut R, counts: &mut Vec<u32>) -> Result<(), Fault> {
+    match reader.kind()? {
+        Kind::List | Kind::Dict | Kind::Other => match reader.token()? {
+            Token::List(items) => count_entries(reader, items, false, counts),
+            Token::Dict(items) => count_entries(reader, items, true, counts),
+            _ => Ok(()),
+        },
+        _ => reader.skip(),
+    }
 }
 
 impl From<Fault> for Unrepresentable {

@@ -337,6 +337,16 @@ fn cbor_reads_whatever_form_was_chosen() {
 }
 
 #[test]
+fn entries_are_counted_in_keys_too() {
+    // {_ [_ ]: 1} in a list without a length: the key's own entries count.
+    let head = [0x9f, 16, 1, 0xa0, 0x61, b'a', 0x9f, 0xbf, 0x9f, 0xff, 1, 0xff, 2, 0xff, 0xff];
+    let message = decode(SerializerId::Cbor, &head).expect("well formed");
+    let mut octets = Vec::new();
+    encode(SerializerId::MessagePack, &message, &mut octets).expect("has a form");
+    assert_eq!(octets[4..], [0xa1, b'a', 0x92, 0x81, 0x90, 1, 2][..], "{octets:x?}");
+}
+
+#[test]
 fn payloads_say_what_another_serializer_lacks() {
     use SerializerId::{Cbor, Json, MessagePack};
     let lacking = |serializer, tail: &[u8], to| {
