@@ -65,7 +65,7 @@ static OPTIONS: Table = Table {
             .default("auto: io_uring, else epoll with one warning"),
         key("slow_consumer", &Kind::Choice(SLOW_CONSUMER), "What happens to a session that does not read: events are dropped and counted, or the session is closed. Extension of crossring.")
             .default("drop_events"),
-        key("outbound_bytes_max", &Kind::Integer(65_536, 4 << 30), "Bytes that may wait for one session before `slow_consumer` applies. Extension of crossring.")
+        key("outbound_bytes_max", &Kind::Integer(65_536, 1 << 30), "Bytes that may wait for one session before `slow_consumer` applies. Extension of crossring.")
             .default("16777216"),
         key("auth_timeout", &Kind::Milliseconds, "Time from connect to WELCOME, in milliseconds; 0 = no limit. Extension of crossring.")
             .default("10000"),
