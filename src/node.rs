@@ -133,7 +133,18 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
     let office = connect(starts, &control_bell)?;
     announce(config, shards, &report);
     let control = Control::new(registry, office, control_bell, shards, config.limits.shutdown_timeout);
-    Ok(control.run(stop_after, report.chosen == EngineKind::IoUring, exits)?)
+    let end = control.run(stop_after, report.chosen == EngineKind::IoUring, exits);
+    remove_sockets(config);
+    Ok(end?)
+}
+
+/// Takes away the files of Unix sockets that nobody listens on any more.
+fn remove_sockets(config: &NodeConfig) {
+    for transport in &config.transports {
+        if let Endpoint::Unix(unix) = &transport.endpoint {
+            let _ = std::fs::remove_file(&unix.path);
+        }
+    }
 }
 
 /// A shard's start: its doorbell comes, its post office goes.

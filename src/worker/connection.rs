@@ -184,7 +184,7 @@ impl Connection {
     }
 
     fn fail(&mut self, error: TransportError, routing: &mut Routing<'_>) -> Pumped {
-        tracing::info!(slot = self.key.slot, "transport: {error}");
+        tracing::debug!(slot = self.key.slot, "transport: {error}");
         if self.phase == Phase::Open {
             let text = error.to_string();
             let input = Input::Violation { key: self.key, text: &text };
