@@ -68,6 +68,7 @@ fn run_all(shards: usize) {
                         node.router.log()
                     );
                 }
+                clients.leave();
                 run += 1;
             }
         }
@@ -195,6 +196,8 @@ struct Client {
     received: VecDeque<String>,
     unsent: Vec<u8>,
     is_ended: bool,
+    /// Between WELCOME and ABORT or GOODBYE.
+    is_joined: bool,
 }
 
 struct Clients(BTreeMap<String, Client>);
@@ -206,6 +209,17 @@ impl Clients {
             (name.to_owned(), Client::connect(node, carrier, serializer))
         };
         Self(names.into_iter().enumerate().map(client).collect())
+    }
+
+    /// Ends all sessions, and waits for it: the next script finds nothing of this one.
+    fn leave(mut self) {
+        let joined = self.0.iter().filter(|(_, client)| client.is_joined && client.stream.is_some());
+        let names: Vec<String> = joined.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.send(&name, "[6,{},\"wamp.close.close_realm\"]", false);
+            let client = self.client(&name);
+            while client.is_joined && client.stream.is_some() && client.read(PATIENCE) {}
+        }
     }
 
     fn client(&mut self, name: &str) -> &mut Client {
@@ -240,6 +254,7 @@ impl Client {
             received: VecDeque::new(),
             unsent: request,
             is_ended: false,
+            is_joined: false,
         };
         client.flush();
         while client.transport.framing().is_none() {
@@ -286,6 +301,7 @@ impl Client {
                 Incoming::Message(message) => {
                     let value =
                         Value::decode(self.serializer, message).expect("the router sends what can be read");
+                    self.note(&value);
                     self.received.push_back(in_json(&value));
                 }
                 Incoming::Reply(reply) => self.unsent.extend_from_slice(reply),
@@ -294,6 +310,15 @@ impl Client {
             }
         }
         self.flush();
+    }
+
+    fn note(&mut self, message: &Value) {
+        let Value::List(elements) = message else { return };
+        match elements.first().and_then(Value::as_integer) {
+            Some(2) => self.is_joined = true,
+            Some(3 | 6) => self.is_joined = false,
+            _ => {}
+        }
     }
 
     fn next(&mut self, patience: Duration) -> Option<String> {
