@@ -444,7 +444,11 @@ impl Model {
         let left = |departed: &Departed| {
             departed.realm == realm && departed.tick >= call.tick && departed.key.matches(&call.procedure)
         };
-        call.returned || self.is_limited(call) || self.departed.iter().any(left)
+        let evicts = |(key, forced): (&Key, bool)| forced && key.matches(&call.procedure);
+        call.returned
+            || self.is_limited(call)
+            || self.departed.iter().any(left)
+            || self.in_transit(realm).any(evicts)
     }
 
     /// Whether the callees of a registration may have been evicted on some shard, and have not been told yet.

@@ -2,6 +2,7 @@
 
 use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{CancelMode, Message, MessageType, WelcomeDetails};
+use crossring_codec::uri::well_known;
 
 use super::{Model, PendingKind, Session, Subscription};
 use crate::observation::Peer;
@@ -41,7 +42,9 @@ impl Model {
             Message::Error { request_type: MessageType::Call, request, .. } => {
                 self.call_ended(peer, *request)
             }
-            Message::Error { request_type, request, .. } => self.refused(peer, *request_type, *request),
+            Message::Error { request_type, request, error, .. } => {
+                self.refused(peer, *request_type, *request, error);
+            }
             _ => self.revoked(peer, message),
         }
     }
@@ -140,9 +143,12 @@ impl Model {
         self.note_publication(Some(number), id);
     }
 
-    fn refused(&mut self, peer: Peer, kind: MessageType, request: RequestId) {
-        if let Some(session) = self.session_mut(peer) {
-            session.take_pending(kind, request);
+    fn refused(&mut self, peer: Peer, kind: MessageType, request: RequestId, error: &str) {
+        let Some(session) = self.session_mut(peer) else { return };
+        let realm = session.realm;
+        let Some(pending) = session.take_pending(kind, request) else { return };
+        if let (Some(wanted), well_known::UNREGISTERED) = (pending.registration(), error) {
+            self.depart(realm, wanted.key.clone(), wanted.forced);
         }
     }
 

@@ -13,6 +13,9 @@ use super::{World, names, padding, publish};
 use crate::client::SimClient;
 use crate::tag::Tag;
 
+/// Request ids of clients that have no session start here.
+const REQUESTS_APART: u64 = 1 << 40;
+
 /// Sends a message that makes sense or none.
 pub fn send_anything(client: &mut SimClient, world: &mut World<'_>) {
     let message = match world.rng.below(100) {
@@ -116,9 +119,11 @@ fn guessing(world: &mut World<'_>) -> Message<'static> {
 /// not for the session to see.
 fn next_request(client: &mut SimClient, world: &mut World<'_>) -> RequestId {
     let next = client.session.publish("", PublishOptions::default(), Payload::EMPTY);
-    let Ok(next) = next else { return any_request(world) };
-    client.requests_apart.push(next.id);
-    next.id
+    // Without a session any id will do, but no two requests share one: their answers could not be told apart.
+    let apart = RequestId::from_random((REQUESTS_APART + world.take_tag() as u64) << 11);
+    let id = next.map_or(apart, |next| next.id);
+    client.requests_apart.push(id);
+    id
 }
 
 /// Small, so that it is likely to mean something.
