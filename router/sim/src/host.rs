@@ -28,8 +28,6 @@ pub struct Host {
     generations: Vec<u32>,
     /// Beyond it EVENTs are dropped; beyond twice of it the transport is broken.
     queue_length_max: usize,
-    /// EVENTs handed over by the shard, one for each receiver.
-    pub events: u64,
 }
 
 #[derive(Debug)]
@@ -111,7 +109,7 @@ pub struct Dial {
 impl Host {
     /// No transport.
     pub const fn new(queue_length_max: usize) -> Self {
-        Self { slots: Vec::new(), generations: Vec::new(), queue_length_max, events: 0 }
+        Self { slots: Vec::new(), generations: Vec::new(), queue_length_max }
     }
 
     /// Opens a transport for a client.
@@ -332,7 +330,6 @@ impl Outbox for Emission<'_> {
 impl Emission<'_> {
     fn deliver(&mut self, session: SessionKey, message: &Rc<Message<'static>>) -> Result<(), Refused> {
         let is_event = matches!(**message, Message::Event { .. });
-        self.host.events += u64::from(is_event);
         let limit = self.host.queue_length_max << u32::from(!is_event);
         let Some(connection) = self.host.connection_mut(session) else {
             let name = message.message_type().name();
