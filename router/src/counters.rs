@@ -13,8 +13,6 @@ pub struct Counters {
     pub aborts: u64,
     /// PUBLISH accepted.
     pub publications: u64,
-    /// Receivers of EVENTs handed to the host; a publisher that excludes itself is counted where it is subscribed.
-    pub events: u64,
     /// CALL accepted.
     pub calls: u64,
     /// INVOCATIONs sent.

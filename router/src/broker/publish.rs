@@ -165,7 +165,7 @@ impl Shard {
             except: options.exclude_me.then_some(key),
         };
         for &subscription in &route.subscriptions {
-            self.broker.deliver(subscription, &event, &self.sessions, &self.config, &mut self.counters, out);
+            self.broker.deliver(subscription, &event, &self.sessions, &self.config, out);
         }
     }
 
@@ -186,9 +186,8 @@ impl Shard {
         };
         let mut is_stale = true;
         for subscription in &letter.subscriptions {
-            let counters = &mut self.counters;
             let id = subscription.get();
-            is_stale &= !self.broker.deliver(id, &event, &self.sessions, &self.config, counters, out);
+            is_stale &= !self.broker.deliver(id, &event, &self.sessions, &self.config, out);
         }
         self.counters.publications_stale += u64::from(is_stale);
     }
@@ -238,7 +237,6 @@ impl Broker {
         event: &Event<'_>,
         sessions: &Sessions,
         config: &RouterConfig,
-        counters: &mut Counters,
         out: &mut O,
     ) -> bool {
         let Some(subscription) = self.subscriptions.get(id).filter(|known| !known.members.is_empty()) else {
@@ -246,7 +244,6 @@ impl Broker {
         };
         let message = event.message(subscription.id, subscription.match_policy);
         let Some(filter) = &event.filter else {
-            counters.events += subscription.members.len() as u64;
             out.fan_out(&message, &subscription.members, event.except);
             return true;
         };
@@ -259,7 +256,6 @@ impl Broker {
         self.receivers.clear();
         self.receivers.extend(subscription.members.iter().filter(admitted));
         if !self.receivers.is_empty() {
-            counters.events += self.receivers.len() as u64;
             out.fan_out(&message, &self.receivers, event.except);
         }
         true
