@@ -219,9 +219,10 @@ pub(super) fn try_it(config: &NodeConfig) -> Option<String> {
         }
         (_, Endpoint::Unix(_)) => return None,
     };
+    let program = std::env::current_exe().map_or("crossring".into(), |path| path.display().to_string());
     let there = format!("--url {url} --realm {realm}");
     Some(format!(
-        "crossring sub {there} --count 1 com.example.hello & sleep 1; crossring pub {there} com.example.hello '\"world\"'"
+        "{program} sub {there} --count 1 com.example.hello & sleep 1; {program} pub {there} com.example.hello '\"world\"'"
     ))
 }
 
