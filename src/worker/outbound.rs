@@ -2,7 +2,7 @@
 //!
 //! Messages are appended to chunks that belong to the turn: EVENTs to one chunk per framing, so that the events of a turn lie
 //! side by side and a subscriber's share of them is one range; everything else to one common chunk. A connection only
-//! collects ranges. [`Outbound::flush`] freezes the chunks and hands each connection its ranges in one send. While a send
+//! collects ranges. `Outbound::flush` freezes the chunks and hands each connection its ranges in one send. While a send
 //! is in flight, what follows is copied to the connection's own backlog: a slow reader keeps no shared chunk alive beyond
 //! the one in flight, and the bytes counted against it are the bytes it costs.
 

@@ -8,7 +8,7 @@ use crate::rng::SeededRng;
 /// Ticks of the safety phase unless asked otherwise.
 pub const STEPS_DEFAULT: u64 = 1_500;
 
-/// Ticks within which a healed node must come to rest. Covers every timeout of [`limits`] several times.
+/// Ticks within which a healed node must come to rest. Covers every timeout of `limits` several times.
 pub const REST_TICKS_MAX: u64 = 6_000;
 
 /// What the caller of the simulator decides.
