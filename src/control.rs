@@ -80,7 +80,7 @@ impl Control {
     ) -> io::Result<NodeEnd> {
         let mut stops = StopSignals::new()?;
         let descriptor = self.doorbell.as_fd().ok_or(io::ErrorKind::Unsupported)?.try_clone_to_owned()?;
-        // Deprecated because a descriptor might close behind tokio's back; an `OwnedFd` does not. The successor is `unsafe`.
+        // Deprecated for descriptors that close behind tokio's back; an `OwnedFd` does not.
         #[allow(deprecated)]
         let bell = AsyncFd::new(descriptor)?;
         let mut stopping: Option<Monotonic> = None;

@@ -30,7 +30,7 @@ pub enum Order {
 /// One thread's end of the mail: it posts to all and receives from all.
 pub struct PostOffice {
     mailbox: Mailbox<Mail>,
-    /// Letters that every `Data` lane still takes; looked up anew at zero.
+    /// Letters that every gated lane still takes; looked up anew at zero.
     credit: usize,
 }
 
@@ -74,7 +74,7 @@ impl PostOffice {
         self.mailbox.recycle(delivery);
     }
 
-    /// Whether every other shard takes more on its `Data` lane. While not, input is read no further.
+    /// Whether every lane that clients can fill takes more. While not, input is read no further.
     #[inline]
     pub fn has_credit(&mut self) -> bool {
         self.credit > 0 || self.look_up_credit()
@@ -82,21 +82,25 @@ impl PostOffice {
 
     #[cold]
     fn look_up_credit(&mut self) -> bool {
-        self.credit = self.data_lanes().map(|to| self.mailbox.data_credit(to)).min().unwrap_or(usize::MAX);
+        self.credit =
+            self.gated_lanes().map(|(to, lane)| self.mailbox.credit(to, lane)).min().unwrap_or(usize::MAX);
         self.credit > 0
     }
 
-    fn data_lanes(&self) -> impl Iterator<Item = usize> + use<> {
-        let own = self.mailbox.own_index();
-        (0..self.control_index()).filter(move |to| *to != own)
+    /// The lanes that clients fill at will: `Data` to the other shards, and `Control` to the registry (SUBSCRIBE and UNSUBSCRIBE
+    /// in a loop). Answers need no gate: there are no more of them than calls.
+    fn gated_lanes(&self) -> impl Iterator<Item = (usize, mailbox::Lane)> + use<> {
+        let (own, control) = (self.mailbox.own_index(), self.control_index());
+        let shards = (0..control).filter(move |to| *to != own).map(|to| (to, mailbox::Lane::Data));
+        shards.chain([(control, mailbox::Lane::Control)])
     }
 
     /// Lets the next sleep end when there is credit again.
     pub fn wait_for_credit(&mut self) {
         self.credit = 0;
-        for to in self.data_lanes() {
-            if self.mailbox.data_credit(to) == 0 {
-                self.mailbox.wait_for_credit(to, mailbox::Lane::Data);
+        for (to, lane) in self.gated_lanes() {
+            if self.mailbox.credit(to, lane) == 0 {
+                self.mailbox.wait_for_credit(to, lane);
             }
         }
     }
@@ -120,9 +124,34 @@ impl Post for PostOffice {
             letter::Lane::Reply => mailbox::Lane::Reply,
             letter::Lane::Data => mailbox::Lane::Data,
         };
-        if lane == mailbox::Lane::Data {
+        if lane != mailbox::Lane::Reply {
             self.credit = self.credit.saturating_sub(1);
         }
         self.mailbox.post(self.index_of(to), lane, Mail::Letter(letter));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossring_router::address::SessionKey;
+
+    #[test]
+    fn a_registry_that_is_behind_stops_the_reading() {
+        let doorbells = [(); 2].map(|()| Doorbell::eventfd().expect("an eventfd"));
+        let [mut shard, mut control] =
+            <[PostOffice; 2]>::try_from(post_offices(doorbells.to_vec())).unwrap_or_else(|_| panic!("two"));
+        let key = SessionKey { slot: 0, generation: 0 };
+        let mut posted = 0;
+        while shard.has_credit() {
+            shard.post(ShardId::CONTROL, Letter::Leave { key });
+            posted += 1;
+            assert!(posted <= MailboxLimits::default().letter_count_max, "no end");
+        }
+        shard.deliver(Doorbell::ring);
+        assert!(!shard.has_credit(), "delivered is not taken");
+        let (from, delivery) = control.take(Doorbell::ring).expect("mail");
+        assert_eq!((from, delivery.letters.len()), (ShardId(0), posted));
+        assert!(shard.has_credit());
     }
 }
