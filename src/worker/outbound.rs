@@ -4,7 +4,10 @@
 //! side by side and a subscriber's share of them is one range; everything else to one common chunk. A connection only
 //! collects ranges. `Outbound::flush` freezes the chunks and hands each connection its ranges in one send. While a send
 //! is in flight, what follows is copied to the connection's own backlog: a slow reader keeps no shared chunk alive beyond
-//! the one in flight, and the bytes counted against it are the bytes it costs.
+//! the one in flight, and the bytes counted against it are the bytes it costs. The backlog grows by blocks: no turn ever
+//! copies what waits already.
+
+use std::collections::VecDeque;
 
 use crossring_codec::message::encode::encode;
 use crossring_codec::message::{Message, MessageType};
@@ -18,6 +21,9 @@ use super::mail::PostOffice;
 
 /// A chunk of a turn is followed by another one above this size, in octets.
 const CHUNK_SIZE: usize = 64 * 1024;
+
+/// A block of a backlog, in octets; one send takes one block.
+const BLOCK_SIZE: usize = 64 * 1024;
 
 /// Room for ranges that a connection keeps from turn to turn; more is given back.
 const RANGES_KEPT_MAX: usize = 64;
@@ -126,7 +132,8 @@ struct Lane {
     queued: u32,
     latest: Range,
     earlier: Vec<Range>,
-    backlog: Vec<u8>,
+    /// Blocks that wait, oldest first; none is empty, all but the last are full.
+    backlog: VecDeque<Vec<u8>>,
 }
 
 const _: () = assert!(size_of::<Lane>() <= 96, "one per connection");
@@ -143,7 +150,7 @@ impl Lane {
         queued: 0,
         latest: Range::NONE,
         earlier: Vec::new(),
-        backlog: Vec::new(),
+        backlog: VecDeque::new(),
     };
 
     fn push(&mut self, range: Range) {
@@ -319,13 +326,12 @@ impl Outbound {
             return;
         }
         if lane.in_flight || !lane.backlog.is_empty() {
-            append_to_backlog(lane, &self.turn.frozen);
+            append_to_backlog(lane, &self.turn.frozen, &mut self.pool);
         }
         if !lane.in_flight && lane.queued > 0 {
-            let outgoing = if lane.backlog.is_empty() {
-                gather(lane, &self.turn.frozen, &mut self.pool)
-            } else {
-                Outgoing::Owned(std::mem::take(&mut lane.backlog))
+            let outgoing = match lane.backlog.pop_front() {
+                Some(block) => Outgoing::Owned(block),
+                None => gather(lane, &self.turn.frozen, &mut self.pool),
             };
             lane.in_flight = true;
             self.counters.sends += 1;
@@ -481,12 +487,19 @@ impl Turn {
     }
 }
 
-fn append_to_backlog(lane: &mut Lane, chunks: &[Chunk]) {
+fn append_to_backlog(lane: &mut Lane, chunks: &[Chunk], pool: &mut ChunkPool) {
     let mut backlog = std::mem::take(&mut lane.backlog);
     for range in lane.ranges() {
-        backlog.extend_from_slice(
-            &chunks[range.chunk as usize].bytes()[range.start as usize..range.end as usize],
-        );
+        let mut octets = &chunks[range.chunk as usize].bytes()[range.start as usize..range.end as usize];
+        while !octets.is_empty() {
+            if backlog.back().is_none_or(|block| block.len() >= BLOCK_SIZE) {
+                backlog.push_back(pool.owned());
+            }
+            let block = backlog.back_mut().expect("pushed above");
+            let (now, later) = octets.split_at(octets.len().min(BLOCK_SIZE - block.len()));
+            block.extend_from_slice(now);
+            octets = later;
+        }
     }
     lane.backlog = backlog;
 }
