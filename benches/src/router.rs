@@ -10,7 +10,7 @@ use crossring_codec::message::{
     SubscribeOptions, YieldOptions,
 };
 use crossring_codec::payload::Payload;
-use crossring_codec::uri::{Match, Strictness};
+use crossring_codec::uri::Match;
 use crossring_router::address::{Now, RealmId, SessionAddress, SessionKey, ShardId, TransportId};
 use crossring_router::config::{
     Allow, AnonymousConfig, Permission, RealmConfig, RoleConfig, RouterConfig, TransportAuthentication,
@@ -239,10 +239,11 @@ fn config() -> RouterConfig {
         disclose_caller: false,
         disclose_publisher: false,
     };
-    let role = RoleConfig { name: "anonymous".into(), permissions: vec![everything] };
+    let role =
+        RoleConfig { name: "anonymous".into(), permissions: vec![everything], ..RoleConfig::default() };
     let anonymous = AnonymousConfig { role: "anonymous".into(), authid: None };
     RouterConfig {
-        realms: vec![RealmConfig { name: "realm1".into(), strictness: Strictness::Loose, roles: vec![role] }],
+        realms: vec![RealmConfig { roles: vec![role], ..RealmConfig::default() }],
         transports: vec![TransportAuthentication { anonymous: Some(anonymous), ticket: Vec::new() }],
         agent: "crossring".into(),
     }

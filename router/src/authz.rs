@@ -112,7 +112,11 @@ mod tests {
             disclose_publisher: false,
         };
         RoleRules::new(
-            &RoleConfig { name: "role".into(), permissions: rules.iter().map(permission).collect() },
+            &RoleConfig {
+                name: "role".into(),
+                permissions: rules.iter().map(permission).collect(),
+                ..RoleConfig::default()
+            },
             0,
         )
     }

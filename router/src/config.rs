@@ -11,15 +11,108 @@ pub struct RealmConfig {
     pub strictness: Strictness,
     /// Roles, in the order of the configuration.
     pub roles: Vec<RoleConfig>,
+    /// Whether the realm has the WAMP meta API: procedures and events under `wamp.`.
+    pub meta_api: bool,
+    /// Whether sharded registration and subscription (`rkey`, `nkey`, `runmode`) are announced and obeyed.
+    pub sharding: bool,
+    /// Whether sessions may survive a lost transport, and how much of them; absent: they may not.
+    pub resumption: Option<ResumptionConfig>,
+    /// What the realm keeps.
+    pub store: StoreConfig,
+}
+
+impl Default for RealmConfig {
+    fn default() -> Self {
+        Self {
+            name: "realm1".into(),
+            strictness: Strictness::Loose,
+            roles: Vec::new(),
+            meta_api: true,
+            sharding: false,
+            resumption: None,
+            store: StoreConfig::default(),
+        }
+    }
+}
+
+/// How long and how much of a session survives its transport.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResumptionConfig {
+    /// Milliseconds from the loss of the transport to the end of the session.
+    pub timeout_ms: u32,
+    /// Events kept for the session meanwhile; older ones give way, and are counted.
+    pub events_max: u32,
+    /// Octets of payload of all events kept for one session.
+    pub octets_max: u32,
+}
+
+impl Default for ResumptionConfig {
+    fn default() -> Self {
+        Self { timeout_ms: 60_000, events_max: 1_000, octets_max: 1 << 20 }
+    }
+}
+
+/// What a realm keeps of its publications and calls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreConfig {
+    /// Publications kept for `wamp.subscription.get_events`.
+    pub history: Vec<HistoryRule>,
+    /// Procedures whose calls wait when all callees are at their concurrency limit.
+    pub call_queue: Vec<QueueRule>,
+    /// Topics that may have a retained event.
+    pub retained_topics_max: u32,
+    /// Octets of payload of all retained events of the realm.
+    pub retained_octets_max: u32,
+    /// Milliseconds that an event is retained; absent: for ever.
+    pub retained_lifetime_ms: Option<u64>,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            history: Vec::new(),
+            call_queue: Vec::new(),
+            retained_topics_max: 100_000,
+            retained_octets_max: 256 << 20,
+            retained_lifetime_ms: None,
+        }
+    }
+}
+
+/// Keeps the latest publications that match.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryRule {
+    /// The topic or pattern; it exists as a subscription from the start.
+    pub uri: Box<str>,
+    /// How `uri` is read.
+    pub match_policy: Match,
+    /// Publications kept.
+    pub limit: u32,
+}
+
+/// Lets calls wait instead of refusing them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueRule {
+    /// The procedure or pattern called.
+    pub uri: Box<str>,
+    /// How `uri` is read.
+    pub match_policy: Match,
+    /// Calls that may wait for one registration.
+    pub limit: u32,
 }
 
 /// A role and what it may do.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RoleConfig {
     /// The role's name (`authrole`).
     pub name: Box<str>,
     /// Static rules; the most specific one that matches decides, no rule means no.
     pub permissions: Vec<Permission>,
+    /// Trust level of the role's publications and calls, told to their receivers; 0 is the lowest, absent: none is told.
+    pub trustlevel: Option<u64>,
+    /// The role of the router's own sessions: may use URIs under `wamp.`, is always disclosed, sees protected URIs, may
+    /// forward for others.
+    pub is_trusted: bool,
 }
 
 /// One static rule.

@@ -58,7 +58,7 @@ impl Outbox for Log {
 
 impl Pair {
     fn new() -> Self {
-        let role = RoleConfig { name: "anonymous".into(), permissions: Vec::new() };
+        let role = RoleConfig { name: "anonymous".into(), ..RoleConfig::default() };
         let principal = TicketPrincipal {
             authid: "joe".into(),
             ticket: Some("secret".into()),
@@ -66,11 +66,7 @@ impl Pair {
             realm: None,
         };
         let config = Arc::new(RouterConfig {
-            realms: vec![RealmConfig {
-                name: "realm1".into(),
-                strictness: Default::default(),
-                roles: vec![role],
-            }],
+            realms: vec![RealmConfig { name: "realm1".into(), roles: vec![role], ..RealmConfig::default() }],
             transports: vec![TransportAuthentication {
                 anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
                 ticket: vec![principal],

@@ -43,6 +43,7 @@ fn realm(realm: &RealmConfig) -> core::RealmConfig {
             UriCheck::Strict => uri::Strictness::Strict,
         },
         roles: realm.roles.iter().map(role).collect(),
+        ..core::RealmConfig::default()
     }
 }
 
@@ -57,7 +58,7 @@ fn role(role: &RoleConfig) -> core::RoleConfig {
             disclose_publisher: false,
         });
     }
-    core::RoleConfig { name: role.name.as_str().into(), permissions }
+    core::RoleConfig { name: role.name.as_str().into(), permissions, ..core::RoleConfig::default() }
 }
 
 fn permission(permission: &Permission) -> core::Permission {

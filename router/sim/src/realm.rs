@@ -64,8 +64,12 @@ pub enum Verdict {
 /// The configuration.
 pub fn router_config() -> RouterConfig {
     let strictness = [Strictness::Loose, Strictness::Strict];
-    let realm =
-        |(name, strictness): (&&str, _)| RealmConfig { name: (*name).into(), strictness, roles: roles() };
+    let realm = |(name, strictness): (&&str, _)| RealmConfig {
+        name: (*name).into(),
+        strictness,
+        roles: roles(),
+        ..RealmConfig::default()
+    };
     RouterConfig {
         realms: REALMS.iter().zip(strictness).map(realm).collect(),
         transports: vec![anonymous("member"), anonymous("guest"), tickets()],
@@ -118,7 +122,8 @@ fn disclosed(rule: &Permission, action: Action) -> bool {
 
 fn roles() -> Vec<RoleConfig> {
     let nothing = Allow::default();
-    let role = |name: &str, permissions| RoleConfig { name: name.into(), permissions };
+    let role =
+        |name: &str, permissions| RoleConfig { name: name.into(), permissions, ..RoleConfig::default() };
     vec![
         role("member", vec![rule("", Match::Prefix, Allow::ALL), disclosing("com.disclosed.")]),
         role(

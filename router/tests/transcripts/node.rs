@@ -205,7 +205,11 @@ fn config() -> RouterConfig {
     };
     let only_subscribe = Allow { subscribe: true, ..Allow::default() };
     let roles = vec![
-        RoleConfig { name: "anonymous".into(), permissions: vec![rule("", Match::Prefix, Allow::ALL)] },
+        RoleConfig {
+            name: "anonymous".into(),
+            permissions: vec![rule("", Match::Prefix, Allow::ALL)],
+            ..RoleConfig::default()
+        },
         RoleConfig {
             name: "limited".into(),
             permissions: vec![
@@ -214,9 +218,15 @@ fn config() -> RouterConfig {
                 rule("com.open.secret", Match::Exact, Allow::default()),
                 rule("com..read", Match::Wildcard, only_subscribe),
             ],
+            ..RoleConfig::default()
         },
     ];
-    let realm = |name: &str, strictness| RealmConfig { name: name.into(), strictness, roles: roles.clone() };
+    let realm = |name: &str, strictness| RealmConfig {
+        name: name.into(),
+        strictness,
+        roles: roles.clone(),
+        ..RealmConfig::default()
+    };
     let principal = |authid: &str, role: &str, realm: Option<&str>| TicketPrincipal {
         authid: authid.into(),
         ticket: Some("secret".into()),
