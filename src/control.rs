@@ -1,6 +1,7 @@
 //! The control shard: one thread that owns the truth of the node.
 //!
-//! It runs the registry (joining, authentication, interest, registrations), the signals and the shut-down. The data path
+//! It runs the registry (joining, authentication, interest, registrations), the router's own sessions, the signals and the
+//! shut-down. The data path
 //! never waits for it. It lives on a `tokio-uring` runtime; where the host refuses io_uring, on a plain tokio one.
 
 use std::future::Future;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use crossring_io::{Doorbell, Monotonic};
 use crossring_router::address::ShardId;
-use crossring_router::registry::Registry;
+use crossring_router::control::Control as Core;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -42,7 +43,7 @@ pub enum NodeEnd {
 
 /// The control shard.
 pub struct Control {
-    registry: Registry,
+    core: Core,
     mail: PostOffice,
     doorbell: Doorbell,
     clock: Clock,
@@ -54,13 +55,13 @@ impl Control {
     /// A control shard over `shards` data shards; `doorbell` is the one its mail rings; sessions get `drain_timeout` to
     /// leave at shut-down.
     pub fn new(
-        registry: Registry,
+        core: Core,
         mail: PostOffice,
         doorbell: Doorbell,
         shards: usize,
         drain_timeout: Duration,
     ) -> Self {
-        Self { registry, mail, doorbell, clock: Clock::new(), shards, drain_timeout }
+        Self { core, mail, doorbell, clock: Clock::new(), shards, drain_timeout }
     }
 
     /// Runs until the node has ended, stopping by itself after a time if one is given. Blocks the calling thread.
@@ -83,6 +84,7 @@ impl Control {
         // Deprecated for descriptors that close behind tokio's back; an `OwnedFd` does not.
         #[allow(deprecated)]
         let bell = AsyncFd::new(descriptor)?;
+        self.core.start(self.clock.now(Monotonic::read()), &mut self.mail);
         let mut stopping: Option<Monotonic> = None;
         let mut stop_at = stop_after.map(|after| Monotonic::read().after_ns(after.as_nanos() as u64));
         let mut running = self.shards;
@@ -99,7 +101,7 @@ impl Control {
                 stopping = Some(self.begin_stop());
             }
             let deadlines = [
-                self.registry.deadline().map(Monotonic),
+                self.core.deadline().map(Monotonic),
                 stopping.map(|at| at.after_ns(EXIT_TIMEOUT_NS)),
                 stop_at,
                 (!self.mail.prepare_sleep()).then_some(now),
@@ -135,13 +137,13 @@ impl Control {
         while let Some((from, mut delivery)) = self.mail.take(Doorbell::ring) {
             for mail in delivery.letters.drain(..) {
                 if let Mail::Letter(letter) = mail {
-                    self.registry.handle(now, from, letter, &mut self.mail);
+                    self.core.handle(now, from, letter, &mut self.mail);
                 }
             }
             self.mail.recycle(delivery);
         }
-        if self.registry.deadline().is_some_and(|deadline| deadline <= now.monotonic_ns) {
-            self.registry.expire(now, &mut self.mail);
+        if self.core.deadline().is_some_and(|deadline| deadline <= now.monotonic_ns) {
+            self.core.expire(now, &mut self.mail);
         }
         self.mail.deliver(Doorbell::ring);
     }
@@ -149,7 +151,7 @@ impl Control {
     fn begin_stop(&mut self) -> Monotonic {
         let now = Monotonic::read();
         let deadline = now.after_ns(self.drain_timeout.as_nanos() as u64);
-        self.registry.shutdown(self.clock.now(now), &mut self.mail);
+        self.core.shutdown(self.clock.now(now), &mut self.mail);
         for shard in 0..self.shards {
             self.mail.order(ShardId(shard as u8), Order::Stop { deadline });
         }

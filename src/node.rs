@@ -11,7 +11,7 @@ use std::time::Duration;
 use crossring_io::listener::{self, TcpOptions, UnixOptions};
 use crossring_io::{AnyEngine, Doorbell, Engine, EngineKind, EngineOptions, ProbeReport, affinity};
 use crossring_router::address::{SHARDS_MAX, ShardId, TransportId};
-use crossring_router::registry::Registry;
+use crossring_router::control;
 use crossring_router::shard::Shard;
 use tokio::sync::mpsc;
 
@@ -94,7 +94,7 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
     let cpus = affinity::allowed()?;
     let shards = shard_count(config, cpus.len())?;
     let report = probe(config.engine)?;
-    let router_config = Arc::new(convert::router_config(config));
+    let router_config = Arc::new(convert::router_config(config).with_trusted_role());
     let limits = convert::limits(config);
     let mut listeners = listen(config, shards)?;
     let seed = random_seed()?;
@@ -112,7 +112,7 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
             listeners: listeners.pop().unwrap_or_default(),
             shard: Shard::new(
                 ShardId(index as u8),
-                shards,
+                shards + 1,
                 router_config.clone(),
                 limits.clone(),
                 seed.wrapping_add(1 + index as u64),
@@ -129,10 +129,10 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
         starts.push((bell, office_sender));
     }
     starts.reverse();
-    let registry = Registry::new(shards, router_config, limits, seed);
+    let core = control::Control::new(shards, router_config, limits, seed);
     let office = connect(starts, &control_bell)?;
     announce(config, shards, &report);
-    let control = Control::new(registry, office, control_bell, shards, config.limits.shutdown_timeout);
+    let control = Control::new(core, office, control_bell, shards, config.limits.shutdown_timeout);
     let end = control.run(stop_after, report.chosen == EngineKind::IoUring, exits);
     remove_sockets(config);
     Ok(end?)

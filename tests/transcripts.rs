@@ -38,7 +38,7 @@ fn over_sockets_on_two_shards() {
     run_all(2);
 }
 
-const FILES: [&str; 9] = [
+const FILES: &[&str] = &[
     include_str!("../router/tests/transcripts/traces.wamp"),
     include_str!("../router/tests/transcripts/establishment.wamp"),
     include_str!("../router/tests/transcripts/authentication.wamp"),
@@ -48,6 +48,7 @@ const FILES: [&str; 9] = [
     include_str!("../router/tests/transcripts/patterns.wamp"),
     include_str!("../router/tests/transcripts/calls.wamp"),
     include_str!("../router/tests/transcripts/leaving.wamp"),
+    include_str!("../router/tests/transcripts/meta_session.wamp"),
 ];
 
 fn run_all(shards: usize) {

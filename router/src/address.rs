@@ -1,9 +1,9 @@
 //! Where things live: shards, and session slots on a shard.
 
-/// Most data shards of a node: a set of shards is one word.
+/// Most shards of a node, its service shard included: a set of shards is one word.
 pub const SHARDS_MAX: usize = 64;
 
-/// A data shard (`0..shards`), or [`ShardId::CONTROL`].
+/// A data shard (`0..shards`), the service shard behind them (see [`crate::control`]), or [`ShardId::CONTROL`].
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub struct ShardId(pub u8);
 
@@ -119,6 +119,11 @@ pub struct RoleId(pub u16);
 /// A configured listening transport: index into the list of transports; decides which authentication applies.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub struct TransportId(pub u16);
+
+impl TransportId {
+    /// Where the router's own sessions come from: no listener, and no client.
+    pub(crate) const SERVICE: TransportId = TransportId(u16::MAX);
+}
 
 /// The time, read once a turn by the host.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Ord, PartialOrd)]

@@ -9,7 +9,7 @@ use crossring_codec::value::Dict;
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::address::{RealmId, RoleId, TransportId};
-use crate::config::{AnonymousConfig, RouterConfig, TicketPrincipal};
+use crate::config::{AnonymousConfig, RouterConfig, TRUSTED, TicketPrincipal};
 use crate::rng::SecretGenerator;
 
 /// What happens next in an attempt to join.
@@ -46,6 +46,8 @@ pub(crate) struct Identity {
 pub(crate) enum Method {
     Anonymous,
     Ticket,
+    /// The router's own sessions.
+    Trusted,
 }
 
 impl Method {
@@ -54,6 +56,7 @@ impl Method {
         match self {
             Method::Anonymous => "anonymous",
             Method::Ticket => "ticket",
+            Method::Trusted => "trusted",
         }
     }
 
@@ -78,6 +81,9 @@ impl Pending {
     }
 }
 
+/// Who the router's own sessions are.
+const SERVICE_AUTHID: &str = "crossring-service-agent";
+
 /// HELLO.
 pub(crate) fn begin(
     config: &RouterConfig,
@@ -90,6 +96,9 @@ pub(crate) fn begin(
         Ok(realm) => realm,
         Err(denial) => return Step::Deny(denial),
     };
+    if transport == TransportId::SERVICE {
+        return accept(config, realm, TRUSTED, SERVICE_AUTHID.into(), Method::Trusted);
+    }
     let Some(methods) = config.transports.get(usize::from(transport.0)) else { return no_method() };
     let offered = details.authmethods.iter().map(|method| &**method);
     let default = details.authmethods.is_empty().then_some("anonymous");

@@ -188,6 +188,32 @@ impl std::fmt::Debug for TicketPrincipal {
     }
 }
 
+impl RouterConfig {
+    /// Adds the role of the router's own sessions to each realm; every part of a node needs the same configuration.
+    #[must_use]
+    pub fn with_trusted_role(mut self) -> Self {
+        for realm in &mut self.realms {
+            let everything = Permission {
+                uri: "".into(),
+                match_policy: Match::Prefix,
+                allow: Allow::ALL,
+                disclose_caller: true,
+                disclose_publisher: true,
+            };
+            realm.roles.push(RoleConfig {
+                name: TRUSTED.into(),
+                permissions: vec![everything],
+                trustlevel: None,
+                is_trusted: true,
+            });
+        }
+        self
+    }
+}
+
+/// The role of the router's own sessions. No configured role may have this name.
+pub const TRUSTED: &str = "trusted";
+
 /// Everything the core is configured with.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RouterConfig {

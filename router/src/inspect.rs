@@ -39,7 +39,7 @@ pub struct ShardSizes {
 /// Sizes of the registry's tables. After the last session has left all of them are zero.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 pub struct RegistrySizes {
-    /// Sessions admitted.
+    /// Sessions admitted, without the router's own.
     pub sessions: usize,
     /// Sessions that still have to authenticate.
     pub pending_authentications: usize,
@@ -232,7 +232,7 @@ impl<'a> RegistryView<'a> {
         }
     }
 
-    /// The joined sessions, by shard and slot.
+    /// The joined sessions, by shard and slot, without the router's own.
     pub fn sessions(&self) -> impl Iterator<Item = MemberView<'a>> {
         self.registry.sessions().map(|(address, session)| MemberView {
             address,

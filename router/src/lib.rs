@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+mod agent;
 mod auth;
 mod authz;
 mod broker;
 pub mod client;
 pub mod config;
+pub mod control;
 pub mod counters;
 mod dealer;
 mod dense;

@@ -232,12 +232,13 @@ impl Shard {
         self.leave(key, State::Closing { deadline_ns }, out);
     }
 
-    /// GOODBYE for joined sessions, ABORT for those that try to join.
+    /// GOODBYE for joined sessions, ABORT for those that try to join. The router's own sessions stay to the end.
     pub(crate) fn shut_down<O: Outbox>(&mut self, now: Now, out: &mut O) {
         self.is_shutting_down = true;
         let keys: Vec<SessionKey> = self.sessions.iter().map(|(key, _)| key).collect();
         for key in keys {
             match self.sessions.state(key) {
+                State::Established(_) if self.is_trusted(key) => {}
                 State::Established(_) => self.say_goodbye(now, key, well_known::SYSTEM_SHUTDOWN, None, out),
                 State::Opened { again: true, .. } => self.end(key, EndCause::Goodbye, out),
                 State::Opened { .. } | State::Joining(_) | State::Challenged(_) => {

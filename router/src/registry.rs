@@ -12,9 +12,10 @@ use crossring_codec::message::{
     Feature, Features, HelloDetails, InvocationPolicy, RouterRoles, WelcomeDetails,
 };
 use crossring_codec::uri::{Match, well_known};
+use crossring_codec::value::Value;
 
 use crate::address::{Now, RealmId, SessionAddress, SessionKey, ShardId, ShardSet, TransportId};
-use crate::auth::{self, Denial, Identity, Pending, Step};
+use crate::auth::{self, Denial, Identity, Method, Pending, Step};
 use crate::config::RouterConfig;
 use crate::dense::Assigner;
 use crate::inspect::RegistryView;
@@ -25,8 +26,11 @@ use crate::pattern::PatternTable;
 use crate::rng::SecretGenerator;
 use crate::table::{IntegerMap, IntegerState};
 
+mod notice;
 mod registrations;
 mod subscriptions;
+
+pub(crate) use notice::Notice;
 
 /// The registry of a node: admits sessions, assigns ids, and tells every shard what it has to know.
 #[derive(Debug)]
@@ -46,6 +50,8 @@ pub struct Registry {
     /// Letters to all shards that some have not acknowledged.
     pub(crate) tickets: IntegerMap<u64, Ticket>,
     ticket_last: u64,
+    /// What has to be published.
+    notices: Vec<Notice>,
     is_shutting_down: bool,
 }
 
@@ -164,6 +170,7 @@ impl Registry {
             registrations: Assigner::default(),
             tickets: integers.map(),
             ticket_last: 0,
+            notices: Vec::new(),
             is_shutting_down: false,
         }
     }
@@ -285,6 +292,27 @@ impl Registry {
         *self.member_mut(address) = Member::Joined(Box::new(joined));
         self.prune_deadlines();
         out.post(address.shard, Letter::Admit { key: address.key, admission: Box::new(admission) });
+        self.note_join(address);
+    }
+
+    fn note_join(&mut self, address: SessionAddress) {
+        let Some(session) = self.session_mut(address) else { return };
+        let (realm, role, method) = (session.identity.realm, session.identity.role, session.identity.method);
+        let (id, authid) = (session.id, session.identity.authid.to_string());
+        let role = &self.config.realms[usize::from(realm.0)].roles[usize::from(role.0)];
+        if role.is_trusted {
+            return;
+        }
+        let authrole = role.name.to_string();
+        self.note(realm, "wamp.session.on_join", || {
+            vec![Value::Dict(vec![
+                ("session".to_owned(), id.get().into()),
+                ("authid".to_owned(), Value::String(authid)),
+                ("authrole".to_owned(), Value::String(authrole)),
+                ("authmethod".to_owned(), method.as_str().into()),
+                ("authprovider".to_owned(), "static".into()),
+            ])]
+        });
     }
 
     /// The session, or the attempt, is over: nothing of it stays.
@@ -298,6 +326,11 @@ impl Registry {
         for id in sorted(session.subscriptions.as_deref()).filter_map(SubscriptionId::new) {
             self.remove_member(address, id, out);
         }
+        let Identity { realm, role, authid, .. } = session.identity;
+        let authrole = self.config.realms[usize::from(realm.0)].roles[usize::from(role.0)].name.to_string();
+        self.note(realm, "wamp.session.on_leave", || {
+            vec![session.id.get().into(), Value::String(authid.into()), Value::String(authrole)]
+        });
     }
 
     /// The place of a session; made if there is none. A new generation starts with nobody.
@@ -370,14 +403,15 @@ impl Registry {
         self.slots.iter().flatten().filter(|slot| matches!(slot.member, Member::Pending { .. })).count()
     }
 
+    /// The joined sessions, by shard and slot, without the router's own.
     pub(crate) fn sessions(&self) -> impl Iterator<Item = (SessionAddress, &Session)> {
         self.slots.iter().enumerate().flat_map(|(shard, slots)| {
             slots.iter().enumerate().filter_map(move |(index, slot)| match &slot.member {
-                Member::Joined(session) => {
+                Member::Joined(session) if session.identity.method != Method::Trusted => {
                     let key = SessionKey { slot: index as u32, generation: slot.generation };
                     Some((SessionAddress { shard: ShardId(shard as u8), key }, &**session))
                 }
-                Member::Nobody | Member::Pending { .. } => None,
+                Member::Nobody | Member::Pending { .. } | Member::Joined(_) => None,
             })
         })
     }

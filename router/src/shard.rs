@@ -282,6 +282,13 @@ impl Shard {
         &self.config.realms[usize::from(session.realm.0)].roles[usize::from(session.role.0)].name
     }
 
+    /// Whether the session is one of the router's own.
+    pub(crate) fn is_trusted(&self, key: SessionKey) -> bool {
+        self.sessions.get(key).is_some_and(|session| {
+            self.config.realms[usize::from(session.realm.0)].roles[usize::from(session.role.0)].is_trusted
+        })
+    }
+
     /// Checks a URI or pattern of SUBSCRIBE or REGISTER; what the session may do to it.
     pub(crate) fn check_pattern(
         &self,

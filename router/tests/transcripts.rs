@@ -66,5 +66,6 @@ transcripts!(
     publish,
     patterns,
     calls,
-    leaving
+    leaving,
+    meta_session
 );

@@ -45,6 +45,7 @@ impl PostOffice {
         self.mailbox.member_count() - 1
     }
 
+    /// Registry and service shard (the number behind those of the data shards) live on the same thread.
     fn index_of(&self, shard: ShardId) -> usize {
         if shard == ShardId::CONTROL { self.control_index() } else { shard.index() }
     }
@@ -87,11 +88,11 @@ impl PostOffice {
         self.credit > 0
     }
 
-    /// The lanes that clients fill at will: `Data` to the other shards, and `Control` to the registry (SUBSCRIBE and UNSUBSCRIBE
-    /// in a loop). Answers need no gate: there are no more of them than calls.
+    /// The lanes that clients fill at will: `Data` to the other shards and to the service shard, and `Control` to the registry
+    /// (SUBSCRIBE and UNSUBSCRIBE in a loop). Answers need no gate: there are no more of them than calls.
     fn gated_lanes(&self) -> impl Iterator<Item = (usize, mailbox::Lane)> + use<> {
         let (own, control) = (self.mailbox.own_index(), self.control_index());
-        let shards = (0..control).filter(move |to| *to != own).map(|to| (to, mailbox::Lane::Data));
+        let shards = (0..=control).filter(move |to| *to != own).map(|to| (to, mailbox::Lane::Data));
         shards.chain([(control, mailbox::Lane::Control)])
     }
 

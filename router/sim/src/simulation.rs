@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use crossring_router::address::ShardId;
+use crossring_router::control::Control;
 use crossring_router::input::Input;
-use crossring_router::registry::Registry;
 use crossring_router::shard::Shard;
 
 use crate::bug::Saboteur;
-use crate::checkers::agreement;
+use crate::checkers::agreement::{self, Baseline};
 use crate::client::SimClient;
 use crate::clock::Clock;
 use crate::host::{Arrival, Emission, Host, Mail};
@@ -30,7 +30,7 @@ pub struct Outcome {
     pub hash: u64,
     /// Messages that shards took or sent.
     pub messages: u64,
-    /// Letters that shards and registry posted.
+    /// Letters that shards and control shard posted.
     pub letters: u64,
     /// Ticks of virtual time.
     pub ticks: u64,
@@ -58,7 +58,9 @@ struct Simulation {
     phase: Phase,
     clock: Clock,
     shards: Vec<Shard>,
-    registry: Registry,
+    control: Control,
+    /// What is known before the first client comes.
+    baseline: Baseline,
     hosts: Vec<Host>,
     postbox: Postbox,
     clients: Vec<SimClient>,
@@ -68,7 +70,7 @@ struct Simulation {
     scheduler: SeededRng,
     /// Decides what clients do.
     workload: SeededRng,
-    /// Per shard, the registry last: stands still until this tick.
+    /// Per shard, the control shard last: stands still until this tick.
     stalled_until: Vec<u64>,
 }
 
@@ -76,20 +78,27 @@ impl Simulation {
     fn new(request: &Request) -> Self {
         let mut rng = SeededRng::new(request.seed);
         let options = Options::draw(&mut rng.fork(), request.steps);
-        let config = Arc::new(router_config());
+        let config = Arc::new(router_config().with_trusted_role());
         let count = request.shards;
         let shard = |index: usize| {
             let id = ShardId(index as u8);
-            Shard::new(id, count, Arc::clone(&config), options.limits.clone(), request.seed ^ index as u64)
+            Shard::new(
+                id,
+                count + 1,
+                Arc::clone(&config),
+                options.limits.clone(),
+                request.seed ^ index as u64,
+            )
         };
         let saboteur = Saboteur::new(request.bug, rng.fork());
         let postbox = Postbox::new(count, options.faults.clone(), rng.fork(), saboteur);
-        Self {
+        let mut simulation = Self {
             steps: request.steps,
             phase: Phase::Safety,
             clock: Clock::default(),
             shards: (0..count).map(shard).collect(),
-            registry: Registry::new(count, Arc::clone(&config), options.limits.clone(), !request.seed),
+            control: Control::new(count, Arc::clone(&config), options.limits.clone(), !request.seed),
+            baseline: Baseline::default(),
             hosts: (0..count).map(|_| Host::new(options.faults.queue_length_max)).collect(),
             postbox,
             clients: (0..options.clients).map(|_| SimClient::default()).collect(),
@@ -99,7 +108,21 @@ impl Simulation {
             workload: rng.fork(),
             stalled_until: vec![0; count + 1],
             options,
+        };
+        simulation.start();
+        simulation
+    }
+
+    /// The router's own sessions join and register, undisturbed: clients are let in only then.
+    fn start(&mut self) {
+        let (now, mut mail) = (self.clock.now(), self.control_mail());
+        mail.0.start(now, &mut mail.1);
+        while self.postbox.waiting() > 0 {
+            self.clock.advance();
+            (0..self.shards.len()).for_each(|index| self.shard_turn(index));
+            self.control_turn();
         }
+        self.baseline = Baseline::of(&self.shards, &self.control);
     }
 
     fn safety(&mut self) {
@@ -125,7 +148,7 @@ impl Simulation {
             return;
         }
         self.judge.rest(self.clock.tick());
-        let agreement = agreement::at_rest(&self.shards, &self.registry, &self.judge.model);
+        let agreement = agreement::at_rest(&self.shards, &self.control, &self.judge.model, &self.baseline);
         self.report("agreement", agreement);
     }
 
@@ -134,7 +157,7 @@ impl Simulation {
         if !self.comes_to_rest() {
             return;
         }
-        let empty = agreement::when_empty(&self.shards, &self.registry);
+        let empty = agreement::when_empty(&self.shards, &self.control, &self.baseline);
         self.report("agreement", empty);
     }
 
@@ -189,8 +212,8 @@ impl Simulation {
     fn shut_down(&mut self) {
         let tick = self.clock.tick();
         self.judge.observe(tick, &Observation::ShutDown);
-        let Self { registry, postbox, judge, .. } = self;
-        registry.shutdown(self.clock.now(), &mut Mail { tick, from: ShardId::CONTROL, postbox, judge });
+        let Self { control, postbox, judge, .. } = self;
+        control.shutdown(self.clock.now(), &mut Mail { tick, from: ShardId::CONTROL, postbox, judge });
     }
 
     fn stall_somebody(&mut self) {
@@ -208,7 +231,7 @@ impl Simulation {
         let first = self.scheduler.below(count);
         for index in (0..count).map(|offset| (first + offset) % count) {
             if self.stalled_until[index] <= self.clock.tick() {
-                if index < self.shards.len() { self.shard_turn(index) } else { self.registry_turn() }
+                if index < self.shards.len() { self.shard_turn(index) } else { self.control_turn() }
             }
         }
         let first = self.scheduler.below(self.clients.len());
@@ -230,31 +253,31 @@ impl Simulation {
         self.clients[index].turn(&mut world);
     }
 
-    fn registry_turn(&mut self) {
+    fn control_turn(&mut self) {
         let (tick, now) = (self.clock.tick(), self.clock.now());
         for from in self.postbox.everybody() {
             for lane in LANES {
                 for _ in 0..self.options.batch_max {
                     let Some(letter) = self.postbox.take(tick, from, ShardId::CONTROL, lane) else { break };
-                    let mut mail = self.registry_mail();
+                    let mut mail = self.control_mail();
                     mail.0.handle(now, from, letter, &mut mail.1);
                 }
             }
         }
-        if self.registry.deadline().is_some_and(|deadline| deadline <= now.monotonic_ns) {
-            let mut mail = self.registry_mail();
+        if self.control.deadline().is_some_and(|deadline| deadline <= now.monotonic_ns) {
+            let mut mail = self.control_mail();
             mail.0.expire(now, &mut mail.1);
         }
     }
 
-    const fn registry_mail(&mut self) -> (&mut Registry, Mail<'_>) {
+    const fn control_mail(&mut self) -> (&mut Control, Mail<'_>) {
         let mail = Mail {
             tick: self.clock.tick(),
             from: ShardId::CONTROL,
             postbox: &mut self.postbox,
             judge: &mut self.judge,
         };
-        (&mut self.registry, mail)
+        (&mut self.control, mail)
     }
 
     /// What one turn of the real worker does: what was put off, letters, clients, timers.

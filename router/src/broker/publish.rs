@@ -9,8 +9,8 @@ use crossring_codec::message::{
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_reserved, is_valid, well_known};
 
-use super::Broker;
 use super::filter::Filter;
+use super::{Broker, Subscription};
 use crate::address::{SessionKey, ShardSet};
 use crate::config::RouterConfig;
 use crate::counters::Counters;
@@ -92,6 +92,7 @@ impl Shard {
         let version = self.broker.realms[usize::from(session.realm.0)].version;
         if route.version != version || route.topic != topic {
             let (realm, role) = (session.realm, session.role);
+            let is_trusted = self.config.realms[usize::from(realm.0)].roles[usize::from(role.0)].is_trusted;
             let strictness = self.config.realms[usize::from(realm.0)].strictness;
             let decision = self.authorization.decide(realm, role, topic, Match::Exact);
             route.topic.clear();
@@ -100,7 +101,7 @@ impl Shard {
             route.disclose = decision.disclose_publisher;
             route.refusal = if topic.len() > self.limits.uri_size_max as usize
                 || !is_valid(topic, Match::Exact, strictness)
-                || is_reserved(topic)
+                || (is_reserved(topic) && !is_trusted)
             {
                 Some(well_known::INVALID_URI)
             } else {
@@ -193,6 +194,11 @@ impl Shard {
     }
 }
 
+/// Whether a subscription is for meta events: a broad pattern is not.
+fn is_meant(subscription: &Subscription) -> bool {
+    subscription.uri.split('.').next() == Some("wamp")
+}
+
 impl Broker {
     /// Fills in where publications to `topic` go.
     fn match_topic(&self, realm: usize, topic: &str, route: &mut PublishRoute) {
@@ -201,8 +207,10 @@ impl Broker {
         if route.refusal.is_some() {
             return;
         }
+        let is_meta = is_reserved(topic);
         self.realms[realm].patterns.visit(topic, |id| {
-            if let Some(subscription) = self.subscriptions.get(id) {
+            let known = self.subscriptions.get(id).filter(|known| !is_meta || is_meant(known));
+            if let Some(subscription) = known {
                 route.subscriptions.push(id);
                 route.shards = route.shards.union(subscription.interest);
             }

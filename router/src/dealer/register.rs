@@ -132,7 +132,7 @@ impl Shard {
 
     fn may_register(&self, key: SessionKey, procedure: &str, policy: Match) -> Result<(), &'static str> {
         let decision = self.check_pattern(key, procedure, policy)?;
-        if is_reserved(procedure) {
+        if is_reserved(procedure) && !self.is_trusted(key) {
             return Err(well_known::INVALID_URI);
         }
         if !decision.allow.register {

@@ -11,12 +11,12 @@ use crossring_router::config::{
     Allow, AnonymousConfig, Permission, RealmConfig, RoleConfig, RouterConfig, TicketPrincipal,
     TransportAuthentication,
 };
+use crossring_router::control::Control;
 use crossring_router::input::Input;
 use crossring_router::inspect::{RegistrySizes, ShardSizes};
 use crossring_router::letter::{Lane, Letter};
 use crossring_router::limits::Limits;
 use crossring_router::outbox::{EndCause, Outbox, Post, Refused};
-use crossring_router::registry::Registry;
 use crossring_router::shard::Shard;
 
 use crate::script::Driver;
@@ -24,7 +24,9 @@ use crate::script::Driver;
 /// See the module.
 pub(crate) struct Node {
     shards: Vec<Shard>,
-    registry: Registry,
+    control: Control,
+    /// What the node holds without any client.
+    baseline: (RegistrySizes, ShardSizes),
     lanes: Lanes,
     clients: BTreeMap<String, Client>,
 }
@@ -43,18 +45,24 @@ struct Client {
 impl Node {
     /// A node whose clients live on the given shards.
     pub(crate) fn new<'a>(shards: usize, places: impl Iterator<Item = (&'a str, usize)>) -> Self {
-        let config = Arc::new(config());
+        let config = Arc::new(config().with_trusted_role());
         let limits = Limits::default();
         let shard = |index: usize| {
             let id = ShardId(index as u8);
-            Shard::new(id, shards, Arc::clone(&config), limits.clone(), 7 + index as u64)
+            Shard::new(id, shards + 1, Arc::clone(&config), limits.clone(), 7 + index as u64)
         };
         let mut node = Self {
             shards: (0..shards).map(shard).collect(),
-            registry: Registry::new(shards, Arc::clone(&config), limits.clone(), 7),
+            control: Control::new(shards, Arc::clone(&config), limits.clone(), 7),
+            baseline: Default::default(),
             lanes: BTreeMap::new(),
             clients: BTreeMap::new(),
         };
+        let from = ShardId::CONTROL;
+        let mut out = Wire { from, lanes: &mut node.lanes, clients: &mut node.clients };
+        node.control.start(Now::default(), &mut out);
+        node.settle();
+        node.baseline = (node.control.registry().inspect().sizes(), node.shards[0].inspect().sizes());
         for (slot, (name, place)) in places.enumerate() {
             let key = SessionKey { slot: slot as u32, generation: 1 };
             let shard = ShardId(place as u8);
@@ -80,12 +88,12 @@ impl Node {
         }
         for shard in &self.shards {
             let sizes = shard.inspect().sizes();
-            if sizes != ShardSizes::default() {
+            if sizes != self.baseline.1 {
                 return Err(format!("left on shard {:?}: {sizes:?}", shard.id()));
             }
         }
-        let sizes = self.registry.inspect().sizes();
-        if sizes == RegistrySizes::default() { Ok(()) } else { Err(format!("left: {sizes:?}")) }
+        let sizes = self.control.registry().inspect().sizes();
+        if sizes == self.baseline.0 { Ok(()) } else { Err(format!("left: {sizes:?}")) }
     }
 
     fn input(&mut self, shard: ShardId, input: Input<'_>) {
@@ -102,11 +110,10 @@ impl Node {
             }
             let next = self.lanes.iter_mut().find_map(|(lane, letters)| Some((*lane, letters.pop_front()?)));
             match next {
-                Some(((from, _, ShardId::CONTROL), letter)) => {
-                    let from_registry = ShardId::CONTROL;
-                    let mut out =
-                        Wire { from: from_registry, lanes: &mut self.lanes, clients: &mut self.clients };
-                    self.registry.handle(Now::default(), from, letter, &mut out);
+                Some(((from, _, to), letter)) if to.index() >= self.shards.len() => {
+                    let control = ShardId::CONTROL;
+                    let mut out = Wire { from: control, lanes: &mut self.lanes, clients: &mut self.clients };
+                    self.control.handle(Now::default(), from, letter, &mut out);
                 }
                 Some(((from, _, to), letter)) => self.input(to, Input::Letter { from, letter }),
                 None if self.shards.iter().any(Shard::has_deferred) => {}

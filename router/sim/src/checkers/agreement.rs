@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use crossring_codec::message::InvocationPolicy;
+use crossring_codec::uri::is_reserved;
 use crossring_router::address::{SessionAddress, ShardId, ShardSet};
+use crossring_router::control::Control;
 use crossring_router::inspect::{RegistrySizes, ShardSizes};
 use crossring_router::registry::Registry;
 use crossring_router::shard::Shard;
@@ -16,12 +18,37 @@ type Interests = BTreeMap<(usize, Key), Vec<ShardId>>;
 /// Realm and key → policy and callees.
 type Registrations = BTreeMap<(usize, Key), (InvocationPolicy, Vec<SessionAddress>)>;
 
+/// What a node holds without any client: the sessions of the router itself.
+#[derive(Clone, Debug, Default)]
+pub struct Baseline {
+    registry: RegistrySizes,
+    shards: Vec<ShardSizes>,
+}
+
+impl Baseline {
+    /// The tables of a node whose own sessions have joined and registered.
+    pub fn of(shards: &[Shard], control: &Control) -> Self {
+        Self { registry: control.registry().inspect().sizes(), shards: sizes_of(shards, control) }
+    }
+}
+
+fn sizes_of(shards: &[Shard], control: &Control) -> Vec<ShardSizes> {
+    shards.iter().chain([control.service_shard()]).map(|shard| shard.inspect().sizes()).collect()
+}
+
 /// Checks the tables of a node at rest.
-pub fn at_rest(shards: &[Shard], registry: &Registry, model: &Model) -> Result<(), String> {
+pub fn at_rest(
+    shards: &[Shard],
+    control: &Control,
+    model: &Model,
+    baseline: &Baseline,
+) -> Result<(), String> {
+    let registry = control.registry();
     same_sessions(shards, registry, model)?;
     let sizes = registry.inspect().sizes();
     let held: usize = sessions(model).map(|session| session.subscriptions.len()).sum();
-    let subscribers: usize = shards.iter().map(|shard| shard.inspect().sizes().subscribers).sum();
+    let held = held + baseline.registry.subscribers;
+    let subscribers: usize = sizes_of(shards, control).iter().map(|shard| shard.subscribers).sum();
     if sizes.subscribers != held || subscribers != held {
         let registry = sizes.subscribers;
         return Err(format!(
@@ -29,6 +56,7 @@ pub fn at_rest(shards: &[Shard], registry: &Registry, model: &Model) -> Result<(
         ));
     }
     let held: usize = sessions(model).map(|session| session.registrations.len()).sum();
+    let held = held + baseline.registry.callees;
     if sizes.callees != held {
         return Err(format!("{held} registrations held, {} callees in the registry", sizes.callees));
     }
@@ -56,15 +84,14 @@ pub fn at_rest(shards: &[Shard], registry: &Registry, model: &Model) -> Result<(
 }
 
 /// Checks that nothing is left after everybody has gone.
-pub fn when_empty(shards: &[Shard], registry: &Registry) -> Result<(), String> {
-    let sizes = registry.inspect().sizes();
-    if sizes != RegistrySizes::default() {
+pub fn when_empty(shards: &[Shard], control: &Control, baseline: &Baseline) -> Result<(), String> {
+    let sizes = control.registry().inspect().sizes();
+    if sizes != baseline.registry {
         return Err(format!("all have left, and the registry holds {sizes:?}"));
     }
-    for shard in shards {
-        let sizes = shard.inspect().sizes();
-        if sizes != ShardSizes::default() {
-            return Err(format!("all have left, and shard {} holds {sizes:?}", shard.id().0));
+    for (index, (sizes, before)) in sizes_of(shards, control).iter().zip(&baseline.shards).enumerate() {
+        if sizes != before {
+            return Err(format!("all have left, and shard {index} holds {sizes:?}"));
         }
     }
     Ok(())
@@ -130,6 +157,7 @@ fn callees_of(model: &Model) -> BTreeMap<(usize, Key), (&'static str, usize)> {
 fn registrations_on(shard: &Shard) -> Registrations {
     let view = shard.inspect();
     view.registrations()
+        .filter(|known| !is_reserved(known.uri))
         .map(|known| {
             let key = Key { uri: known.uri.to_owned(), policy: known.match_policy };
             ((usize::from(known.realm.0), key), (known.invoke, known.callees))

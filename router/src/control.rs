@@ -1,0 +1,303 @@
+//! The control shard's half of the core: the registry, and the *service shard* with the router's own sessions.
+//!
+//! The service shard is a [`Shard`] like any other, behind the data shards in number, but its sessions have no transport:
+//! one *service session* for each realm with a meta API joins, registers procedures, is called and publishes, by the
+//! same messages as any client. So nothing in the data path knows of the meta API.
+//!
+//! Registry and service shard share a thread. Letters between them do not leave this module; letters of data shards are
+//! told apart by their lane: [`Lane::Control`] is the registry's, the others are the service shard's.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crossring_codec::id::RequestId;
+use crossring_codec::message::{
+    ClientRoles, ErrorDetails, Feature, Features, HelloDetails, InvocationDetails, Message, MessageType,
+    PublishOptions, RegisterOptions, YieldOptions,
+};
+use crossring_codec::payload::Payload;
+use crossring_codec::serializer::SerializerId;
+use crossring_codec::value::Dict;
+
+use crate::address::{Now, RealmId, SessionKey, ShardId, TransportId};
+use crate::agent::{self, Context, Failure, Reply};
+use crate::config::RouterConfig;
+use crate::input::Input;
+use crate::letter::{Lane, Letter};
+use crate::limits::Limits;
+use crate::outbox::{EndCause, Outbox, Post, Refused};
+use crate::registry::{Notice, Registry};
+use crate::shard::Shard;
+use crate::table::{IntegerMap, IntegerState};
+
+/// The registry and the service shard of a node.
+#[derive(Debug)]
+pub struct Control {
+    registry: Registry,
+    shard: Shard,
+    /// By realm.
+    services: Vec<Service>,
+    exchange: Exchange,
+}
+
+/// The service session of a realm.
+#[derive(Debug)]
+struct Service {
+    realm: RealmId,
+    key: SessionKey,
+    request_next: RequestId,
+    /// Index into [`agent::PROCEDURES`] by registration.
+    procedures: IntegerMap<u64, usize>,
+}
+
+/// What has been posted or sent on this thread and not been seen to.
+#[derive(Debug, Default)]
+struct Exchange {
+    letters: VecDeque<(ShardId, Letter)>,
+    messages: VecDeque<(SessionKey, Message<'static>)>,
+}
+
+/// Takes what registry and service shard emit: what is for this thread stays, the rest goes to the host.
+struct Emission<'a, P> {
+    service_shard: ShardId,
+    exchange: &'a mut Exchange,
+    out: &'a mut P,
+}
+
+impl<P: Post> Post for Emission<'_, P> {
+    fn post(&mut self, to: ShardId, letter: Letter) {
+        if to == ShardId::CONTROL || to == self.service_shard {
+            self.exchange.letters.push_back((to, letter));
+        } else {
+            self.out.post(to, letter);
+        }
+    }
+}
+
+impl<P: Post> Outbox for Emission<'_, P> {
+    fn send(&mut self, session: SessionKey, message: &Message<'_>) -> Result<(), Refused> {
+        if !matches!(message, Message::Event { .. }) {
+            self.exchange.messages.push_back((session, message.clone().into_owned()));
+        }
+        Ok(())
+    }
+
+    /// Service sessions subscribe for the sake of the event history, which takes publications as they arrive.
+    fn fan_out(&mut self, _: &Message<'_>, _: &[SessionKey], _: Option<SessionKey>) {}
+
+    fn end(&mut self, _: SessionKey, _: EndCause) {}
+}
+
+impl Control {
+    /// The control half of a node with `data_shards` data shards. `seed` decides every random choice it makes. The
+    /// configuration must have gone through [`RouterConfig::with_trusted_role`]; that of all shards is the same.
+    pub fn new(data_shards: usize, config: Arc<RouterConfig>, limits: Limits, seed: u64) -> Self {
+        let shards = data_shards + 1;
+        let id = ShardId(data_shards as u8);
+        let service = |index: usize| Service {
+            realm: RealmId(index as u16),
+            key: SessionKey { slot: index as u32, generation: 1 },
+            request_next: RequestId::from_random(0),
+            procedures: IntegerState::new(seed).map(),
+        };
+        Self {
+            services: (0..config.realms.len()).map(service).collect(),
+            registry: Registry::new(shards, Arc::clone(&config), limits.clone(), seed),
+            shard: Shard::new(id, shards, config, limits, seed.rotate_left(32)),
+            exchange: Exchange::default(),
+        }
+    }
+
+    /// Lets the service sessions join and register. Their procedures are known on every data shard before the first
+    /// session is welcome there.
+    pub fn start<P: Post>(&mut self, now: Now, out: &mut P) {
+        for index in 0..self.services.len() {
+            let (key, transport) = (self.services[index].key, TransportId::SERVICE);
+            self.input(now, Input::Opened { key, transport }, out);
+            let realm = &self.shard.config.realms[index];
+            let message = Message::Hello { realm: Some(realm.name.to_string().into()), details: hello() };
+            self.input(now, Input::Message { key, message }, out);
+        }
+        self.settle(now, out);
+    }
+
+    /// Takes one letter of a data shard.
+    pub fn handle<P: Post>(&mut self, now: Now, from: ShardId, letter: Letter, out: &mut P) {
+        if letter.lane() == Lane::Control {
+            self.registry_letter(now, from, letter, out);
+        } else {
+            self.input(now, Input::Letter { from, letter }, out);
+        }
+        self.settle(now, out);
+    }
+
+    /// Says GOODBYE `wamp.close.system_shutdown` to every session; new ones are refused from now on.
+    pub fn shutdown<P: Post>(&mut self, now: Now, out: &mut P) {
+        let service_shard = self.shard.id();
+        let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
+        self.registry.shutdown(now, &mut emission);
+        self.settle(now, out);
+    }
+
+    /// When [`Control::expire`] is next due, in monotonic nanoseconds.
+    pub fn deadline(&self) -> Option<u64> {
+        self.registry.deadline().into_iter().chain(self.shard.deadline()).min()
+    }
+
+    /// Does what is due at `now`.
+    pub fn expire<P: Post>(&mut self, now: Now, out: &mut P) {
+        let service_shard = self.shard.id();
+        let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
+        self.registry.expire(now, &mut emission);
+        self.shard.expire(now, &mut emission);
+        self.settle(now, out);
+    }
+
+    /// The registry, for checkers.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The service shard, for checkers.
+    pub fn service_shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    fn registry_letter<P: Post>(&mut self, now: Now, from: ShardId, letter: Letter, out: &mut P) {
+        let service_shard = self.shard.id();
+        let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
+        self.registry.handle(now, from, letter, &mut emission);
+    }
+
+    fn input<P: Post>(&mut self, now: Now, input: Input<'_>, out: &mut P) {
+        let service_shard = self.shard.id();
+        let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
+        self.shard.handle(now, input, &mut emission);
+    }
+
+    /// Sees to everything that stays on this thread until nothing is left.
+    fn settle<P: Post>(&mut self, now: Now, out: &mut P) {
+        loop {
+            for notice in self.registry.take_notices() {
+                self.publish(now, notice, out);
+            }
+            if let Some((to, letter)) = self.exchange.letters.pop_front() {
+                if to == ShardId::CONTROL {
+                    self.registry_letter(now, self.shard.id(), letter, out);
+                } else {
+                    self.input(now, Input::Letter { from: ShardId::CONTROL, letter }, out);
+                }
+            } else if let Some((key, message)) = self.exchange.messages.pop_front() {
+                self.serve(now, key, message, out);
+            } else if self.shard.has_deferred() {
+                let service_shard = self.shard.id();
+                let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
+                self.shard.resume(now, &mut emission);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// A message for a service session.
+    fn serve<P: Post>(&mut self, now: Now, key: SessionKey, message: Message<'static>, out: &mut P) {
+        let Some(service) = self.services.get_mut(key.slot as usize) else { return };
+        match message {
+            Message::Welcome { .. } => self.register(now, key, out),
+            Message::Registered { request, registration } => {
+                service.procedures.insert(registration.get(), request.get() as usize - 1);
+            }
+            Message::Invocation { request, registration, details, payload } => {
+                let procedure = service.procedures.get(&registration.get()).copied();
+                let answer = self.answer(now, key, procedure, &details, &payload, out);
+                let message = answer_message(request, answer, &payload);
+                self.input(now, Input::Message { key, message }, out);
+            }
+            Message::Error { request_type, error, .. } => {
+                debug_assert!(false, "a service session was refused {request_type:?}: {error}");
+            }
+            _ => {}
+        }
+    }
+
+    fn publish<P: Post>(&mut self, now: Now, notice: Notice, out: &mut P) {
+        let Notice::Event { realm, topic, arguments } = notice;
+        let key = self.services[usize::from(realm.0)].key;
+        let message = Message::Publish {
+            request: self.next_request(key),
+            options: PublishOptions::default(),
+            topic: topic.into(),
+            payload: Payload::from_values(SerializerId::MessagePack, &arguments, &Dict::new()),
+        };
+        self.input(now, Input::Message { key, message }, out);
+    }
+
+    fn register<P: Post>(&mut self, now: Now, key: SessionKey, out: &mut P) {
+        let realm = self.services[key.slot as usize].realm;
+        if !self.shard.config.realms[usize::from(realm.0)].meta_api {
+            return;
+        }
+        for procedure in agent::PROCEDURES {
+            let request = self.next_request(key);
+            let options = RegisterOptions { disclose_caller: true, ..RegisterOptions::default() };
+            let message = Message::Register { request, options, procedure: procedure.uri.into() };
+            self.input(now, Input::Message { key, message }, out);
+        }
+    }
+
+    fn answer<P: Post>(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        procedure: Option<usize>,
+        details: &InvocationDetails<'_>,
+        payload: &Payload<'_>,
+        out: &mut P,
+    ) -> Result<Reply, Failure> {
+        let (Some(procedure), Some(caller)) =
+            (procedure.and_then(|index| agent::PROCEDURES.get(index)), details.caller)
+        else {
+            return Err(Failure::new(crossring_codec::uri::well_known::NO_SUCH_PROCEDURE));
+        };
+        let arguments = payload.arguments().map_err(|error| Failure::invalid_argument(&error.to_string()))?;
+        let keywords = payload.keywords().map_err(|error| Failure::invalid_argument(&error.to_string()))?;
+        let service_shard = self.shard.id();
+        let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
+        let realm = self.services[key.slot as usize].realm;
+        let mut context = Context { registry: &mut self.registry, realm, caller, now, out: &mut emission };
+        (procedure.call)(&mut context, &arguments, &keywords)
+    }
+
+    fn next_request(&mut self, key: SessionKey) -> RequestId {
+        let service = &mut self.services[key.slot as usize];
+        let request = service.request_next;
+        service.request_next = request.next();
+        request
+    }
+}
+
+/// What a service session announces: everything, so that it is asked and told everything.
+fn hello() -> Box<HelloDetails<'static>> {
+    Box::new(HelloDetails { roles: ClientRoles::all(Features::of(Feature::ALL)), ..HelloDetails::default() })
+}
+
+/// The answer to an INVOCATION, in the serializer of its arguments.
+fn answer_message(
+    request: RequestId,
+    answer: Result<Reply, Failure>,
+    asked: &Payload<'_>,
+) -> Message<'static> {
+    match answer {
+        Ok(Reply { arguments, keywords }) => {
+            let payload = Payload::from_values(asked.serializer, &arguments, &keywords);
+            Message::Yield { request, options: YieldOptions::default(), payload }
+        }
+        Err(Failure { error, arguments, keywords }) => Message::Error {
+            request_type: MessageType::Invocation,
+            request,
+            details: ErrorDetails::default(),
+            error: error.into_string().into(),
+            payload: Payload::from_values(asked.serializer, &arguments, &keywords),
+        },
+    }
+}

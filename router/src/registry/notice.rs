@@ -1,0 +1,37 @@
+//! What the registry has to tell the subscribers of a realm, in the order in which it happened.
+
+use crossring_codec::value::Value;
+
+use super::Registry;
+use crate::address::RealmId;
+
+/// Something to be published by the service session of a realm.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Notice {
+    /// A meta event (wamp.md 3).
+    Event { realm: RealmId, topic: &'static str, arguments: Vec<Value> },
+}
+
+impl Registry {
+    /// Takes note of a meta event, if the realm has them and anybody is subscribed.
+    pub(super) fn note(
+        &mut self,
+        realm: RealmId,
+        topic: &'static str,
+        arguments: impl FnOnce() -> Vec<Value>,
+    ) {
+        let index = usize::from(realm.0);
+        let mut is_wanted = false;
+        if self.config.realms[index].meta_api {
+            self.realms[index].topics.visit(topic, |_| is_wanted = true);
+        }
+        if is_wanted {
+            self.notices.push(Notice::Event { realm, topic, arguments: arguments() });
+        }
+    }
+
+    /// What has been noted since the last time.
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+}
