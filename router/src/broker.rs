@@ -13,7 +13,7 @@ mod filter;
 mod publish;
 mod subscribe;
 
-pub(crate) use publish::{PublishRoute, check_passthru};
+pub(crate) use publish::{PublishRoute, Publisher, check_passthru};
 
 /// The tables of the broker.
 #[derive(Debug)]

@@ -21,12 +21,13 @@ use crossring_codec::value::Dict;
 
 use crate::address::{Now, RealmId, SessionKey, ShardId, TransportId};
 use crate::agent::{self, Context, Failure, Reply};
+use crate::broker::Publisher;
 use crate::config::RouterConfig;
 use crate::input::Input;
 use crate::letter::{Lane, Letter};
 use crate::limits::Limits;
 use crate::outbox::{EndCause, Outbox, Post, Refused};
-use crate::registry::{Notice, Registry};
+use crate::registry::{Notice, Registry, Testament};
 use crate::shard::Shard;
 use crate::table::{IntegerMap, IntegerState};
 
@@ -221,15 +222,28 @@ impl Control {
     }
 
     fn publish<P: Post>(&mut self, now: Now, notice: Notice, out: &mut P) {
-        let Notice::Event { realm, topic, arguments } = notice;
-        let key = self.services[usize::from(realm.0)].key;
-        let message = Message::Publish {
-            request: self.next_request(key),
-            options: PublishOptions::default(),
-            topic: topic.into(),
-            payload: Payload::from_values(SerializerId::MessagePack, &arguments, &Dict::new()),
-        };
-        self.input(now, Input::Message { key, message }, out);
+        match notice {
+            Notice::Event { realm, topic, arguments } => {
+                let key = self.services[usize::from(realm.0)].key;
+                let message = Message::Publish {
+                    request: self.next_request(key),
+                    options: PublishOptions::default(),
+                    topic: topic.into(),
+                    payload: Payload::from_values(SerializerId::MessagePack, &arguments, &Dict::new()),
+                };
+                self.input(now, Input::Message { key, message }, out);
+            }
+            Notice::Testament(testament) => self.execute(&testament, out),
+        }
+    }
+
+    /// Publishes a testament, if its session may still do so.
+    fn execute<P: Post>(&mut self, testament: &Testament, out: &mut P) {
+        let Testament { realm, role, session, authid, options, topic, parcel } = testament;
+        let publisher = Publisher { realm: *realm, role: *role, session: *session, authid };
+        let service_shard = self.shard.id();
+        let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
+        let _ = self.shard.publish_as(&publisher, options, topic, &parcel.payload(), &mut emission);
     }
 
     fn register<P: Post>(&mut self, now: Now, key: SessionKey, out: &mut P) {

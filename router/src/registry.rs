@@ -30,7 +30,7 @@ mod notice;
 mod registrations;
 mod subscriptions;
 
-pub(crate) use notice::Notice;
+pub(crate) use notice::{Notice, Testament};
 
 /// The registry of a node: admits sessions, assigns ids, and tells every shard what it has to know.
 #[derive(Debug)]

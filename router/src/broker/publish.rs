@@ -11,7 +11,7 @@ use crossring_codec::uri::{Match, is_reserved, is_valid, well_known};
 
 use super::filter::Filter;
 use super::{Broker, Subscription};
-use crate::address::{SessionKey, ShardSet};
+use crate::address::{RealmId, RoleId, SessionKey, ShardSet};
 use crate::config::RouterConfig;
 use crate::counters::Counters;
 use crate::letter::{Disclosure, Letter, Parcel, Publication};
@@ -32,6 +32,15 @@ pub(crate) struct PublishRoute {
     subscriptions: Vec<u64>,
     /// Other shards with members of any of the subscriptions.
     shards: ShardSet,
+}
+
+/// In whose name something is published.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Publisher<'a> {
+    pub(crate) realm: RealmId,
+    pub(crate) role: RoleId,
+    pub(crate) session: SessionId,
+    pub(crate) authid: &'a str,
 }
 
 /// An event on its way to the members of this shard.
@@ -92,25 +101,30 @@ impl Shard {
         let version = self.broker.realms[usize::from(session.realm.0)].version;
         if route.version != version || route.topic != topic {
             let (realm, role) = (session.realm, session.role);
-            let is_trusted = self.config.realms[usize::from(realm.0)].roles[usize::from(role.0)].is_trusted;
-            let strictness = self.config.realms[usize::from(realm.0)].strictness;
-            let decision = self.authorization.decide(realm, role, topic, Match::Exact);
-            route.topic.clear();
-            route.topic.push_str(topic);
-            route.version = version;
-            route.disclose = decision.disclose_publisher;
-            route.refusal = if topic.len() > self.limits.uri_size_max as usize
-                || !is_valid(topic, Match::Exact, strictness)
-                || (is_reserved(topic) && !is_trusted)
-            {
-                Some(well_known::INVALID_URI)
-            } else {
-                (!decision.allow.publish).then_some(well_known::NOT_AUTHORIZED)
-            };
-            self.broker.match_topic(usize::from(realm.0), topic, &mut route);
-            route.shards.remove(self.id);
+            self.fill_route(realm, role, topic, &mut route);
         }
         Ok(route)
+    }
+
+    /// Finds out where publications of a role to `topic` go.
+    fn fill_route(&self, realm: RealmId, role: RoleId, topic: &str, route: &mut PublishRoute) {
+        let config = &self.config.realms[usize::from(realm.0)];
+        let is_trusted = config.roles[usize::from(role.0)].is_trusted;
+        let decision = self.authorization.decide(realm, role, topic, Match::Exact);
+        route.topic.clear();
+        route.topic.push_str(topic);
+        route.version = self.broker.realms[usize::from(realm.0)].version;
+        route.disclose = decision.disclose_publisher;
+        route.refusal = if topic.len() > self.limits.uri_size_max as usize
+            || !is_valid(topic, Match::Exact, config.strictness)
+            || (is_reserved(topic) && !is_trusted)
+        {
+            Some(well_known::INVALID_URI)
+        } else {
+            (!decision.allow.publish).then_some(well_known::NOT_AUTHORIZED)
+        };
+        self.broker.match_topic(usize::from(realm.0), topic, route);
+        route.shards.remove(self.id);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the elements of the message")]
@@ -168,6 +182,45 @@ impl Shard {
         for &subscription in &route.subscriptions {
             self.broker.deliver(subscription, &event, &self.sessions, &self.config, out);
         }
+    }
+
+    /// A publication in the name of a session that is not (or no longer) here. No session is left out as its publisher.
+    ///
+    /// # Errors
+    /// The URI of the error that PUBLISH would have been answered with.
+    pub(crate) fn publish_as<O: Outbox>(
+        &mut self,
+        publisher: &Publisher<'_>,
+        options: &PublishOptions<'_>,
+        topic: &str,
+        payload: &Payload<'_>,
+        out: &mut O,
+    ) -> Result<Publication, &'static str> {
+        let Publisher { realm, role, session, authid } = *publisher;
+        let mut route = PublishRoute::default();
+        self.fill_route(realm, role, topic, &mut route);
+        if let Some(refusal) = route.refusal {
+            return Err(refusal);
+        }
+        self.counters.publications += 1;
+        let role = &self.config.realms[usize::from(realm.0)].roles[usize::from(role.0)];
+        let mut publication = Publication {
+            realm,
+            publication: PublicationId::from_random(self.random.next_u64()),
+            topic: topic.into(),
+            subscriptions: Vec::new(),
+            publisher: (options.disclose_me || route.disclose).then(|| Disclosure {
+                session,
+                authid: authid.into(),
+                authrole: role.name.clone(),
+            }),
+            extra: options.extra.as_deref().map(|extra| Box::new(owned::publish_extra(extra.clone()))),
+            parcel: Parcel::pack(payload),
+        };
+        self.broker.post_to_shards(&route, publication.clone(), &mut self.counters, out);
+        publication.subscriptions = route.subscriptions.into_iter().filter_map(SubscriptionId::new).collect();
+        self.take_publication(&publication, out);
+        Ok(publication)
     }
 
     /// An event published on another shard.

@@ -1,15 +1,33 @@
 //! What the registry has to tell the subscribers of a realm, in the order in which it happened.
 
+use crossring_codec::id::SessionId;
+use crossring_codec::message::PublishOptions;
 use crossring_codec::value::Value;
 
 use super::Registry;
-use crate::address::RealmId;
+use crate::address::{RealmId, RoleId};
+use crate::letter::Parcel;
 
 /// Something to be published by the service session of a realm.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Notice {
     /// A meta event (wamp.md 3).
     Event { realm: RealmId, topic: &'static str, arguments: Vec<Value> },
+    /// A testament of a session that has ended (wamp.md 2.3).
+    #[allow(dead_code)] // the procedures that take testaments follow
+    Testament(Box<Testament>),
+}
+
+/// A publication in the name of a session that is gone.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Testament {
+    pub(crate) realm: RealmId,
+    pub(crate) role: RoleId,
+    pub(crate) session: SessionId,
+    pub(crate) authid: Box<str>,
+    pub(crate) options: PublishOptions<'static>,
+    pub(crate) topic: Box<str>,
+    pub(crate) parcel: Parcel,
 }
 
 impl Registry {
