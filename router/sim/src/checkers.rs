@@ -4,6 +4,7 @@ mod accounting;
 pub mod agreement;
 mod calls;
 mod delivery;
+mod invocations;
 mod isolation;
 mod ordering;
 mod sessions;
@@ -22,6 +23,7 @@ pub struct Checkers {
     isolation: isolation::Isolation,
     delivery: delivery::Delivery,
     calls: calls::Calls,
+    invocations: invocations::Invocations,
     accounting: accounting::Accounting,
 }
 
@@ -33,6 +35,7 @@ impl Checkers {
         self.isolation.check(model, observation).map_err(|text| ("isolation", text))?;
         self.delivery.check(model, observation).map_err(|text| ("delivery", text))?;
         self.calls.check(model, observation).map_err(|text| ("calls", text))?;
+        self.invocations.check(model, observation).map_err(|text| ("invocations", text))?;
         self.accounting.check(observation).map_err(|text| ("accounting", text))
     }
 

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use crossring_codec::id::{RegistrationId, RequestId, SubscriptionId};
-use crossring_codec::message::{CancelMode, Message};
+use crossring_codec::message::{CancelMode, Feature, InvocationDetails, Message, RouterRoles};
 use crossring_router::address::SessionKey;
 use crossring_router::client::{ClientEvent, ClientSession, ClientState};
 
+use crate::clock::ticks;
 use crate::observation::{Observation, Peer};
 use crate::tag::Tag;
 use crate::workload::{self, Phase, Profile, World};
@@ -26,8 +27,12 @@ pub struct SimClient {
     pub registrations: Vec<RegistrationId>,
     /// Calls waiting for an answer.
     pub calls: Vec<RequestId>,
+    /// Progressive invocations under way.
+    pub progressive: Vec<Progressive>,
     /// Invocations waiting for ours.
     pub invocations: Vec<OpenInvocation>,
+    /// What the router announced.
+    pub router: RouterRoles,
     /// Requests made behind the back of the session.
     pub requests_apart: Vec<RequestId>,
     /// Does not read before this tick.
@@ -58,6 +63,23 @@ pub struct OpenInvocation {
     pub parts_left: u32,
     /// Octets that answers are made longer by.
     pub padding: usize,
+    /// More INVOCATIONs are to come.
+    pub more: bool,
+    /// The caller's time for it, to be minded here.
+    pub due_tick: Option<u64>,
+}
+
+/// A progressive invocation as its caller sees it.
+#[derive(Copy, Clone, Debug)]
+pub struct Progressive {
+    /// The CALL.
+    pub request: RequestId,
+    /// What was called.
+    pub procedure: &'static str,
+    /// Its number.
+    pub number: usize,
+    /// CALLs sent.
+    pub parts: u32,
 }
 
 impl Default for SimClient {
@@ -69,7 +91,9 @@ impl Default for SimClient {
             subscriptions: Vec::new(),
             registrations: Vec::new(),
             calls: Vec::new(),
+            progressive: Vec::new(),
             invocations: Vec::new(),
+            router: RouterRoles::default(),
             requests_apart: Vec::new(),
             stuck_until: 0,
         }
@@ -99,6 +123,18 @@ impl SimClient {
         }
     }
 
+    /// Whether the router's dealer and this client have a feature.
+    pub fn calls_with(&self, feature: Feature) -> bool {
+        self.profile.features.contains(feature)
+            && self.router.dealer.is_some_and(|features| features.contains(feature))
+    }
+
+    /// Whether the router's broker and this client have a feature.
+    pub fn publishes_with(&self, feature: Feature) -> bool {
+        self.profile.features.contains(feature)
+            && self.router.broker.is_some_and(|features| features.contains(feature))
+    }
+
     /// Sends a message.
     pub fn send(&self, world: &mut World<'_>, message: Message<'static>) {
         if let Some(link) = self.link {
@@ -124,6 +160,7 @@ impl SimClient {
         self.subscriptions.clear();
         self.registrations.clear();
         self.calls.clear();
+        self.progressive.clear();
         self.invocations.clear();
         self.requests_apart.clear();
     }
@@ -161,7 +198,10 @@ impl SimClient {
 
     fn take(&mut self, event: ClientEvent<'static>, world: &mut World<'_>) {
         match event {
-            ClientEvent::Welcome { session, .. } => world.remember_session(session),
+            ClientEvent::Welcome { session, details } => {
+                self.router = details.roles;
+                world.remember_session(session);
+            }
             ClientEvent::Challenged { .. } => workload::join::answer_challenge(self, world),
             ClientEvent::Subscribed { subscription, .. } => remember(&mut self.subscriptions, subscription),
             ClientEvent::Registered { registration, .. } => remember(&mut self.registrations, registration),
@@ -172,10 +212,7 @@ impl SimClient {
                 self.registrations.retain(|held| *held != registration);
             }
             ClientEvent::Invocation { request, details, payload, .. } => {
-                let parts_left = if details.receive_progress { world.rng.below(4) as u32 } else { 0 };
-                let padding = workload::padding(world);
-                let tag = Tag::read(&payload);
-                self.invocations.push(OpenInvocation { request, tag, parts: 0, parts_left, padding });
+                self.invoked(request, &details, Tag::read(&payload), world);
             }
             ClientEvent::Interrupt { request, mode, .. } if mode != CancelMode::Kill => {
                 self.invocations.retain(|open| open.request != request);
@@ -191,8 +228,30 @@ impl SimClient {
         }
     }
 
+    fn invoked(
+        &mut self,
+        request: RequestId,
+        details: &InvocationDetails<'_>,
+        tag: Option<Tag>,
+        world: &mut World<'_>,
+    ) {
+        if let Some(open) = self.invocations.iter_mut().find(|open| open.request == request) {
+            open.more = details.progress;
+            return;
+        }
+        if self.session.invocations() == 0 {
+            return; // a late part of one that is answered
+        }
+        let parts_left = if details.receive_progress { world.rng.below(4) as u32 } else { 0 };
+        let due_tick = (details.timeout_ms > 0).then(|| world.tick + ticks(details.timeout_ms));
+        let padding = workload::padding(world);
+        let more = details.progress;
+        self.invocations.push(OpenInvocation { request, tag, parts: 0, parts_left, padding, more, due_tick });
+    }
+
     fn call_ended(&mut self, request: RequestId) {
         self.calls.retain(|call| *call != request);
+        self.progressive.retain(|call| call.request != request);
     }
 
     /// Some clients use the transport again, others close it.

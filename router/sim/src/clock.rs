@@ -5,6 +5,11 @@ use crossring_router::address::Now;
 /// Nanoseconds of virtual time in one tick.
 pub const TICK_NS: u64 = 100_000;
 
+/// Ticks in so many milliseconds.
+pub const fn ticks(milliseconds: u64) -> u64 {
+    milliseconds * 1_000_000 / TICK_NS
+}
+
 /// 2001-09-09T01:46:40Z: any fixed date will do.
 const START_UNIX_MS: u64 = 1_000_000_000_000;
 

@@ -12,7 +12,6 @@ use crossring_router::outbox::{EndCause, Outbox, Post, Refused};
 use crate::bug::Bug;
 use crate::judge::Judge;
 use crate::observation::{Observation, Peer};
-use crate::owned::owned;
 use crate::postbox::Postbox;
 
 /// Ticks that an ended transport is kept for its client to read the rest.
@@ -304,11 +303,11 @@ impl Post for Emission<'_> {
 
 impl Outbox for Emission<'_> {
     fn send(&mut self, session: SessionKey, message: &Message<'_>) -> Result<(), Refused> {
-        self.deliver(session, &Rc::new(owned(message)))
+        self.deliver(session, &Rc::new(message.clone().into_owned()))
     }
 
     fn fan_out(&mut self, event: &Message<'_>, receivers: &[SessionKey], except: Option<SessionKey>) {
-        let shared = Rc::new(owned(event));
+        let shared = Rc::new(event.clone().into_owned());
         for receiver in receivers.iter().filter(|receiver| Some(**receiver) != except) {
             _ = self.deliver(*receiver, &shared);
         }

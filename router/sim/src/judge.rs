@@ -1,5 +1,9 @@
 //! The judge of a run: shows every observation to the checkers, keeps the model up to date and stops at the first fault.
 
+use std::sync::Arc;
+
+use crossring_router::config::RouterConfig;
+
 use crate::checkers::Checkers;
 use crate::model::Model;
 use crate::observation::Observation;
@@ -35,9 +39,9 @@ pub struct Judge {
 
 impl Judge {
     /// A judge who has seen nothing.
-    pub fn new(log: bool) -> Self {
+    pub fn new(config: Arc<RouterConfig>, log: bool) -> Self {
         Self {
-            model: Model::default(),
+            model: Model::new(config),
             checkers: Checkers::default(),
             trace: Trace::new(log),
             tick: 0,
@@ -48,13 +52,14 @@ impl Judge {
     /// Takes in what happened.
     pub fn observe(&mut self, tick: u64, observation: &Observation<'_>) {
         self.tick = tick;
+        self.model.tick = tick;
         self.trace.record(tick, observation);
         if self.violation.is_none()
             && let Err((checker, text)) = self.checkers.check(&self.model, observation)
         {
             self.fail(checker, text);
         }
-        self.model.apply(tick, observation);
+        self.model.apply(observation);
     }
 
     /// Everything has come to rest: nothing may be owed any more.

@@ -13,7 +13,6 @@ pub mod judge;
 pub mod model;
 pub mod observation;
 pub mod options;
-pub mod owned;
 pub mod postbox;
 pub mod realm;
 pub mod rng;

@@ -1,5 +1,6 @@
 //! What one run does: drawn from its seed, so that each seed leaves some features and faults out ("swarm").
 
+use crossring_router::config::{ResumptionConfig, StoreConfig};
 use crossring_router::limits::Limits;
 
 use crate::bug::Bug;
@@ -98,8 +99,31 @@ pub struct Options {
     pub names: usize,
     /// Messages of one client, and letters of one lane, handled in one turn.
     pub batch_max: usize,
+    /// Of 1000 clients, how many lack some features.
+    pub plain_per_mille: u32,
+    /// Of 1000 CALLs, how many have a timeout.
+    pub timeout_per_mille: u32,
+    /// Of 1000 messages with payload, how many use rare options.
+    pub rare_per_mille: u32,
+    /// What the realms have.
+    pub realm: RealmOptions,
     /// Bounds given to the router.
     pub limits: Limits,
+}
+
+/// What the realms of a run have.
+#[derive(Clone, Debug)]
+pub struct RealmOptions {
+    /// Procedures and events under `wamp.`.
+    pub meta_api: bool,
+    /// `rkey` and `nkey` count.
+    pub sharding: bool,
+    /// Roles have trust levels.
+    pub trustlevels: bool,
+    /// Sessions survive their transport.
+    pub resumption: Option<ResumptionConfig>,
+    /// What is kept.
+    pub store: StoreConfig,
 }
 
 impl Options {
@@ -116,6 +140,10 @@ impl Options {
             names: rng.between(1, 10) as usize,
             batch_max: rng.between(1, 16) as usize,
             limits: limits(rng),
+            plain_per_mille: sometimes(rng, 500),
+            timeout_per_mille: sometimes(rng, 400),
+            rare_per_mille: sometimes(rng, 200),
+            realm: realm(rng),
         }
     }
 }
@@ -127,6 +155,16 @@ fn limits(rng: &mut SeededRng) -> Limits {
         goodbye_timeout_ms: 30,
         strict_request_ids: rng.chance(500),
         ..Limits::default()
+    }
+}
+
+fn realm(rng: &mut SeededRng) -> RealmOptions {
+    RealmOptions {
+        meta_api: rng.chance(800),
+        sharding: rng.chance(300),
+        trustlevels: rng.chance(500),
+        resumption: None,
+        store: StoreConfig::default(),
     }
 }
 

@@ -6,6 +6,8 @@ use crossring_router::config::{
     TransportAuthentication,
 };
 
+use crate::options::RealmOptions;
+
 /// Realms of the simulated node. The second checks URIs strictly.
 pub const REALMS: [&str; 2] = ["realm1", "realm2"];
 
@@ -62,13 +64,16 @@ pub enum Verdict {
 }
 
 /// The configuration.
-pub fn router_config() -> RouterConfig {
+pub fn router_config(options: &RealmOptions) -> RouterConfig {
     let strictness = [Strictness::Loose, Strictness::Strict];
     let realm = |(name, strictness): (&&str, _)| RealmConfig {
         name: (*name).into(),
         strictness,
-        roles: roles(),
-        ..RealmConfig::default()
+        roles: roles(options.trustlevels),
+        meta_api: options.meta_api,
+        sharding: options.sharding,
+        resumption: options.resumption.clone(),
+        store: options.store.clone(),
     };
     RouterConfig {
         realms: REALMS.iter().zip(strictness).map(realm).collect(),
@@ -120,14 +125,19 @@ fn disclosed(rule: &Permission, action: Action) -> bool {
     }
 }
 
-fn roles() -> Vec<RoleConfig> {
+fn roles(trustlevels: bool) -> Vec<RoleConfig> {
     let nothing = Allow::default();
-    let role =
-        |name: &str, permissions| RoleConfig { name: name.into(), permissions, ..RoleConfig::default() };
+    let role = |name: &str, trustlevel: u64, permissions| RoleConfig {
+        name: name.into(),
+        permissions,
+        trustlevel: trustlevels.then_some(trustlevel),
+        is_trusted: false,
+    };
     vec![
-        role("member", vec![rule("", Match::Prefix, Allow::ALL), disclosing("com.disclosed.")]),
+        role("member", 7, vec![rule("", Match::Prefix, Allow::ALL), disclosing("com.disclosed.")]),
         role(
             "guest",
+            0,
             vec![
                 rule("com.public.", Match::Prefix, Allow::ALL),
                 rule("com.public.deep.", Match::Prefix, Allow { subscribe: true, call: true, ..nothing }),
@@ -135,7 +145,7 @@ fn roles() -> Vec<RoleConfig> {
                 rule("com..shared", Match::Wildcard, Allow { publish: true, call: true, ..nothing }),
             ],
         ),
-        role("observer", vec![rule("", Match::Prefix, Allow { subscribe: true, ..nothing })]),
+        role("observer", 1, vec![rule("", Match::Prefix, Allow { subscribe: true, ..nothing })]),
     ]
 }
 
@@ -168,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_most_specific_rule_decides() {
-        let guest = &roles()[1];
+        let guest = &roles(true)[1];
         let check =
             |action, uri, policy, expected| assert_eq!(authorize(guest, action, uri, policy), expected);
         let allowed = Verdict::Allowed { disclosed: false };

@@ -78,7 +78,7 @@ impl Simulation {
     fn new(request: &Request) -> Self {
         let mut rng = SeededRng::new(request.seed);
         let options = Options::draw(&mut rng.fork(), request.steps);
-        let config = Arc::new(router_config().with_trusted_role());
+        let config = Arc::new(router_config(&options.realm).with_trusted_role());
         let count = request.shards;
         let shard = |index: usize| {
             let id = ShardId(index as u8);
@@ -103,7 +103,7 @@ impl Simulation {
             postbox,
             clients: (0..options.clients).map(|_| SimClient::default()).collect(),
             common: Common::default(),
-            judge: Judge::new(request.log),
+            judge: Judge::new(Arc::clone(&config), request.log),
             scheduler: rng.fork(),
             workload: rng.fork(),
             stalled_until: vec![0; count + 1],

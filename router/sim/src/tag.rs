@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crossring_codec::message::{Passthru, Text};
 use crossring_codec::payload::{Payload, Shape};
 use crossring_codec::serializer::SerializerId;
 
@@ -18,7 +19,14 @@ pub struct Tag {
 impl Tag {
     /// The tag as `Arguments`, made longer by `padding` octets.
     pub fn payload(self, padding: usize) -> Payload<'static> {
-        let text = format!("[{},{},\"{:x<padding$}\"]", self.number, self.part, "");
+        self.marked_payload(Marks::default(), padding)
+    }
+
+    /// The same for a message that carries rare options.
+    pub fn marked_payload(self, marks: Marks, padding: usize) -> Payload<'static> {
+        let passthru = if marks.passthru { "p" } else { "" };
+        let hash = if marks.transaction_hash { "h" } else { "" };
+        let text = format!("[{},{},\"{passthru}{hash}{:x<padding$}\"]", self.number, self.part, "");
         Payload {
             serializer: SerializerId::Json,
             shape: Shape::Arguments,
@@ -33,6 +41,37 @@ impl Tag {
         let mut parts = text.strip_prefix('[')?.split(',');
         Some(Tag { number: parts.next()?.parse().ok()?, part: parts.next()?.parse().ok()? })
     }
+}
+
+/// The rare options of a message, as its payload tells: so a checker knows what has to be copied to its receiver.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+pub struct Marks {
+    /// Keys of payload passthru mode.
+    pub passthru: bool,
+    /// `transaction_hash`
+    pub transaction_hash: bool,
+}
+
+impl Marks {
+    fn read(payload: &Payload<'_>) -> Self {
+        let text = std::str::from_utf8(&payload.octets).unwrap_or_default();
+        let marks = text.split('"').nth(1).unwrap_or_default();
+        Self { passthru: marks.starts_with('p'), transaction_hash: marks.contains('h') }
+    }
+}
+
+/// The passthru keys of a message with this payload.
+pub fn passthru_of(payload: &Payload<'_>) -> Option<Passthru<'static>> {
+    let keyid = Tag::read(payload)?.number.to_string();
+    let keys =
+        Passthru { ppt_scheme: Some("x_sim".into()), ppt_keyid: Some(keyid.into()), ..Passthru::default() };
+    Marks::read(payload).passthru.then_some(keys)
+}
+
+/// The `transaction_hash` of a message with this payload.
+pub fn transaction_hash_of(payload: &Payload<'_>) -> Option<Text<'static>> {
+    let number = Tag::read(payload)?.number;
+    Marks::read(payload).transaction_hash.then(|| format!("0x{number:x}").into())
 }
 
 #[cfg(test)]

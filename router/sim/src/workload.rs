@@ -11,6 +11,7 @@ pub mod register;
 pub mod subscribe;
 
 use crossring_codec::id::SessionId;
+use crossring_codec::message::Features;
 use crossring_router::client::ClientState;
 
 use crate::client::SimClient;
@@ -19,6 +20,7 @@ use crate::judge::Judge;
 use crate::observation::Peer;
 use crate::options::Options;
 use crate::rng::SeededRng;
+use crate::tag::Marks;
 
 /// Sessions remembered for black- and whitelists.
 const SESSIONS_MAX: usize = 32;
@@ -112,6 +114,8 @@ pub struct Profile {
     pub silent: bool,
     /// Takes short messages only.
     pub short: bool,
+    /// What it announces.
+    pub features: Features,
 }
 
 impl Profile {
@@ -177,6 +181,9 @@ fn begin(client: &mut SimClient, world: &mut World<'_>) {
         weights.goodbye,
         weights.disconnect,
     ];
+    if world.rng.chance(100) {
+        call::call_more(client, world);
+    }
     match world.rng.weighted(&weights) {
         Some(0) => publish::publish(client, world),
         Some(1) => subscribe::subscribe(client, world),
@@ -189,6 +196,14 @@ fn begin(client: &mut SimClient, world: &mut World<'_>) {
         Some(8) => leave::disconnect(client, world),
         _ => {}
     }
+}
+
+/// Which rare options a message has.
+pub fn marks(world: &mut World<'_>, has_passthru: bool) -> Marks {
+    if !world.rng.chance(world.options.rare_per_mille) {
+        return Marks::default();
+    }
+    Marks { passthru: has_passthru && world.rng.chance(500), transaction_hash: world.rng.chance(500) }
 }
 
 /// Octets to make a payload longer by: now and then too many for a client that takes short messages only.

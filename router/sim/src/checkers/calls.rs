@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use crossring_codec::id::{RegistrationId, RequestId};
-use crossring_codec::message::{ErrorDetails, InvocationPolicy, Message, MessageType, ResultDetails};
+use crossring_codec::id::RequestId;
+use crossring_codec::message::{
+    ErrorDetails, Feature, InvocationPolicy, Message, MessageType, ResultDetails,
+};
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::well_known;
 
 use crate::model::{Call, Expected, Model, PendingKind, Registration, Session, SessionIndex};
 use crate::observation::{Observation, Peer};
-use crate::tag::Tag;
-use crate::workload::answer::CALLEE_ERROR;
+use crate::tag::{Tag, passthru_of};
 
 /// Counts the parts that callers have seen, by the tag of the call.
 #[derive(Debug, Default)]
@@ -39,7 +40,7 @@ impl Calls {
         for session in model.live.iter().map(|index| &model.sessions[*index]).filter(|session| session.honest)
         {
             for pending in &session.requests {
-                if let PendingKind::Call(number) = pending.kind {
+                if let PendingKind::Call(number) | PendingKind::Meta(number) = pending.kind {
                     return Err(format!(
                         "call #{number} ({}) of p{} is never answered",
                         pending.request, session.peer.0
@@ -66,9 +67,6 @@ impl Calls {
         let Some(index) = model.peer(peer).and_then(|record| record.session) else { return Ok(()) };
         let session = &model.sessions[index];
         match message {
-            Message::Invocation { registration, payload, .. } => {
-                invocation(model, index, *registration, payload)
-            }
             Message::Registered { request, .. } => registered(model, index, *request),
             Message::Result { request, details, payload } if session.honest => {
                 self.result(model, session, *request, details, payload)
@@ -92,12 +90,18 @@ impl Calls {
     ) -> Result<(), String> {
         let Some((number, call)) = pending_call(model, session, request) else { return Ok(()) };
         let context = || format!("RESULT of call #{number} for p{}", session.peer.0);
-        let Some((callee, _)) = call.invoked else { return Err(format!("{} without INVOCATION", context())) };
+        let Some(invoked) = call.invoked() else { return Err(format!("{} without INVOCATION", context())) };
+        if model.is_overdue(call) {
+            return Err(format!("{} after its time", context()));
+        }
         if details.progress && !call.receive_progress {
             return Err(format!("{}: progress that nobody asked for", context()));
         }
-        if !model.sessions[callee].honest {
+        if !model.sessions[invoked.callee].honest {
             return Ok(());
+        }
+        if details.passthru.as_deref() != passthru_of(payload).as_ref() {
+            return Err(format!("{}: passthru {:?}", context(), details.passthru));
         }
         let tag = Tag::read(payload).filter(|tag| tag.number == number);
         let Some(tag) = tag else { return Err(format!("{} that the callee did not give", context())) };
@@ -126,23 +130,43 @@ impl Calls {
         if model.call(number).is_none() || matches!(expected(session, request), Expected::Error(_)) {
             return Ok(()); // the right one, says the checker of sessions
         }
-        let by_callee = call.invoked.is_some_and(|(callee, _)| {
-            !model.sessions[callee].honest || call.answered && error == CALLEE_ERROR && is_of(payload, number)
+        let by_callee = call.invoked().is_some_and(|invoked| {
+            let given = call.error.as_deref() == Some(error) && is_of(payload, number);
+            !model.sessions[invoked.callee].honest || call.answered && given
         });
-        let reason = match error {
-            well_known::NO_SUCH_PROCEDURE => call.invoked.is_none() && staying(model, call).next().is_none(),
-            well_known::CANCELED => call.cancelled || call.callee_left,
-            well_known::PAYLOAD_SIZE_EXCEEDED => self.refused.contains_key(&number),
-            well_known::MAX_CONCURRENCY_REACHED => call.invoked.is_none() && may_be_busy(model, call),
-            _ => false,
-        };
-        if by_callee || reason || (call.returned && call.invoked.is_none()) {
+        if by_callee || self.is_due(model, number, call, error) {
             return Ok(());
         }
         Err(format!(
             "call #{number} ({}) of p{} gets {error} without a reason ({:?})",
             call.procedure, session.peer.0, details.message
         ))
+    }
+
+    /// Whether the router has a reason to answer in the place of a callee.
+    fn is_due(&self, model: &Model, number: usize, call: &Call, error: &str) -> bool {
+        let is_nowhere = call.invoked().is_none();
+        let caller = &model.sessions[call.caller];
+        match error {
+            well_known::NO_SUCH_PROCEDURE => {
+                is_nowhere && (call.returned || staying(model, call).next().is_none())
+            }
+            well_known::CANCELED => call.cancelled || call.callee_left,
+            well_known::TIMEOUT => {
+                let is_forwarded = call.invoked().is_some_and(|invoked| invoked.forwarded_timeout);
+                !is_forwarded && call.due_tick().is_some_and(|due| due <= model.tick)
+            }
+            well_known::PAYLOAD_SIZE_EXCEEDED => self.refused.contains_key(&number),
+            well_known::MAX_CONCURRENCY_REACHED => is_nowhere && (call.returned || may_be_busy(model, call)),
+            well_known::NO_AVAILABLE_CALLEE => {
+                is_nowhere && (call.was_refused() || call.returned && call.parts.len() > 1)
+            }
+            well_known::FEATURE_NOT_SUPPORTED if is_nowhere => {
+                call.parts[0].progress || call.passthru().is_some_and(|keys| keys.ppt_scheme.is_some())
+            }
+            well_known::FEATURE_NOT_SUPPORTED => !caller.caller_has(Feature::PayloadPassthruMode),
+            _ => false,
+        }
     }
 }
 
@@ -157,30 +181,6 @@ fn is_of(payload: &Payload<'_>, number: usize) -> bool {
 fn pending_call<'a>(model: &'a Model, session: &Session, request: RequestId) -> Option<(usize, &'a Call)> {
     let PendingKind::Call(number) = session.pending(MessageType::Call, request)?.kind else { return None };
     Some((number, model.call(number)?))
-}
-
-/// A call goes to one callee, and not to one that has to stand back behind a better registration.
-fn invocation(
-    model: &Model,
-    callee: SessionIndex,
-    registration: RegistrationId,
-    payload: &Payload<'_>,
-) -> Result<(), String> {
-    let Some(number) = Tag::read(payload).map(|tag| tag.number) else { return Ok(()) };
-    let (Some(call), Some(held)) = (model.call(number), model.sessions[callee].registration(registration))
-    else {
-        return Ok(());
-    };
-    let peer = model.sessions[callee].peer.0;
-    if let Some((other, _)) = call.invoked {
-        let other = model.sessions[other].peer.0;
-        return Err(format!("call #{number} reached p{other} and p{peer}"));
-    }
-    let better = staying(model, call).find(|better| better.key.precedence() > held.key.precedence());
-    match better {
-        Some(better) => Err(format!("call #{number} reached {:?} instead of {:?}", held.key, better.key)),
-        None => Ok(()),
-    }
 }
 
 /// A registration that is not shared has one callee, a shared one has one policy.
@@ -201,7 +201,7 @@ fn registered(model: &Model, callee: SessionIndex, request: RequestId) -> Result
 }
 
 /// The registrations that were there when the call came and are there still.
-fn staying<'a>(model: &'a Model, call: &'a Call) -> impl Iterator<Item = &'a Registration> {
+pub(super) fn staying<'a>(model: &'a Model, call: &'a Call) -> impl Iterator<Item = &'a Registration> {
     call.candidates.iter().filter_map(|(session, instance)| {
         let session = &model.sessions[*session];
         let held = session.registrations.iter().find(|held| held.instance == *instance);

@@ -1,13 +1,13 @@
 //! Nobody gets what is not for him: realms, permissions, black- and whitelists, disclosure, payloads.
 
-use crossring_codec::message::{EventDetails, InvocationDetails, Message};
+use crossring_codec::message::{EventDetails, Feature, InvocationDetails, Message};
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::Match;
 
 use crate::model::{Call, Expected, Key, Model, Publication, Registration, Session};
 use crate::observation::Observation;
 use crate::realm::Action;
-use crate::tag::Tag;
+use crate::tag::{Tag, passthru_of, transaction_hash_of};
 
 /// Holds nothing: the model knows all.
 #[derive(Debug, Default)]
@@ -80,6 +80,8 @@ fn event(
         return Err(format!("publisher {:?}, disclosed: {}", details.publisher, publication.disclosed));
     }
     topic(policy, details.topic.as_deref(), &publication.topic)?;
+    trust(model, publisher, Feature::PublicationTrustlevels, details.trustlevel)?;
+    rare(details, payload)?;
     size(payload, publication.size)
 }
 
@@ -99,12 +101,26 @@ fn invocation(
     if let Expected::Error(error) = model.expected(caller, Action::Call, &key) {
         return Err(format!("of a call that gets {error}"));
     }
-    disclosure(caller, call, held, details)?;
+    let part = Tag::read(payload).map_or(0, |tag| tag.part as usize);
+    if part == 0 {
+        disclosure(caller, call, held, details)?;
+        topic(held.key.policy, details.procedure.as_deref(), &call.procedure)?;
+        trust(model, caller, Feature::CallTrustlevels, details.trustlevel)?;
+    }
     if details.receive_progress && !call.receive_progress {
         return Err("asks for progress that the caller did not ask for".into());
     }
-    topic(held.key.policy, details.procedure.as_deref(), &call.procedure)?;
-    size(payload, call.size)
+    match call.parts.get(part) {
+        Some(part) => size(payload, part.size),
+        None => Err(format!("part {part}, which was not called")),
+    }
+}
+
+/// Receivers are told how much the sender is trusted, if that is configured and announced.
+fn trust(model: &Model, sender: &Session, feature: Feature, told: Option<u64>) -> Result<(), String> {
+    let announced = sender.dealer_has(feature) || sender.broker_has(feature);
+    let wanted = if announced { model.role(sender).trustlevel } else { None };
+    if told == wanted { Ok(()) } else { Err(format!("trust level {told:?} instead of {wanted:?}")) }
 }
 
 /// The caller is disclosed if it, a rule or the callee wants it. A callee that has registered anew may get calls of before,
@@ -124,6 +140,20 @@ fn disclosure(
         told if told == wanted => Ok(()),
         told => Err(format!("caller {told:?}, disclosed: {disclosed}")),
     }
+}
+
+/// Rare options are copied.
+fn rare(details: &EventDetails<'_>, payload: &Payload<'_>) -> Result<(), String> {
+    let extra = details.extra.as_ref();
+    let keys = extra.map(|extra| extra.passthru.clone()).unwrap_or_default();
+    if keys != passthru_of(payload).unwrap_or_default() {
+        return Err(format!("passthru {keys:?}"));
+    }
+    let hash = extra.and_then(|extra| extra.transaction_hash.clone());
+    if hash != transaction_hash_of(payload) {
+        return Err(format!("transaction hash {hash:?}"));
+    }
+    Ok(())
 }
 
 /// Patterns are told what matched, others are not.

@@ -109,20 +109,22 @@ impl Ordering {
     }
 
     fn invocation(&mut self, model: &Model, peer: Peer, payload: &Payload<'_>) -> Result<(), String> {
-        let call = Tag::read(payload).and_then(|tag| model.call(tag.number));
+        let tag = Tag::read(payload);
+        let call = tag.and_then(|tag| model.call(tag.number));
         let callee = model.peer(peer).and_then(|record| record.seen);
-        let (Some(call), Some(callee)) = (call, callee) else { return Ok(()) };
+        let (Some(tag), Some(call), Some(callee)) = (tag, call, callee) else { return Ok(()) };
+        let Some(part) = call.parts.get(tag.part as usize) else { return Ok(()) };
         if model.may_be_rerouted(call) {
             return Ok(()); // another callee was asked before: its place in the order is lost
         }
         let last = self.invocations.entry((call.caller, callee)).or_default();
-        if call.order <= *last {
+        if part.order <= *last {
             return Err(format!(
                 "p{} read the INVOCATION of call {} of session {} after {last}",
-                peer.0, call.order, call.caller
+                peer.0, part.order, call.caller
             ));
         }
-        *last = call.order;
+        *last = part.order;
         Ok(())
     }
 }

@@ -32,13 +32,15 @@ impl Model {
                 let number = Tag::read(payload).map(|tag| tag.number);
                 self.note_publication(number, *publication);
             }
-            Message::Invocation { request, payload, .. } => {
-                self.invoked(peer, *request, Tag::read(payload).map(|tag| tag.number));
+            Message::Invocation { request, registration, details, payload } => {
+                let number = Tag::read(payload).map(|tag| tag.number);
+                self.invoked(peer, *request, *registration, details.timeout_ms, number);
             }
             Message::Interrupt { request, options } if options.mode != CancelMode::Kill => {
                 self.interrupted(peer, *request);
             }
-            Message::Result { request, details, .. } if !details.progress => self.call_ended(peer, *request),
+            Message::Result { request, details, .. } if details.progress => self.progressed(peer, *request),
+            Message::Result { request, .. } => self.call_ended(peer, *request),
             Message::Error { request_type: MessageType::Call, request, .. } => {
                 self.call_ended(peer, *request)
             }
@@ -63,7 +65,7 @@ impl Model {
         let index = self.sessions.len();
         let Some(record) = self.peers.get_mut(peer.index()).and_then(Option::as_mut) else { return };
         record.session = Some(index);
-        record.hello = None;
+        let hello = record.hello.take();
         record.ticket = None;
         self.sessions.push(Session {
             peer,
@@ -73,12 +75,15 @@ impl Model {
             authid: details.authid.as_ref().map(ToString::to_string).unwrap_or_default(),
             id,
             honest: record.honest,
+            client: hello.map(|hello| hello.roles).unwrap_or_default(),
+            router: details.roles,
             live: true,
             subscriptions: Vec::new(),
             registrations: Vec::new(),
             requests: Vec::new(),
             invocations: Vec::new(),
             invocations_count: 0,
+            call_last: 0,
         });
         self.live.push(index);
     }
@@ -157,23 +162,6 @@ impl Model {
             number.and_then(|number| self.publications.get_mut(number)).and_then(Option::as_mut);
         if let Some(publication) = publication {
             publication.id.get_or_insert(id);
-        }
-    }
-
-    fn invoked(&mut self, peer: Peer, request: RequestId, call: Option<usize>) {
-        let Some(index) = self.peer(peer).and_then(|record| record.session) else { return };
-        let session = &mut self.sessions[index];
-        session.invocations_count += 1;
-        let Some(number) = call else { return };
-        session.invocations.push((request.get(), number));
-        if let Some(call) = self.call_mut(number) {
-            call.invoked = Some((index, request.get()));
-        }
-    }
-
-    fn interrupted(&mut self, peer: Peer, request: RequestId) {
-        if let Some(session) = self.session_mut(peer) {
-            session.invocations.retain(|(id, _)| *id != request.get());
         }
     }
 

@@ -1,18 +1,12 @@
 //! What messages of clients change.
 
 use crossring_codec::id::{RegistrationId, RequestId, SubscriptionId};
-use crossring_codec::message::{
-    CallOptions, Message, MessageType, PublishExtra, PublishOptions, RegisterOptions, Text,
-};
-use crossring_codec::payload::Payload;
-use crossring_codec::uri::{Match, well_known};
+use crossring_codec::message::{Message, MessageType, RegisterOptions, Text};
+use crossring_codec::uri::well_known;
 
-use super::{
-    Call, Expected, Hello, Key, Model, Pending, PendingKind, Publication, Registration, SessionIndex,
-};
+use super::{Expected, Hello, Key, Model, Pending, PendingKind, Registration, SessionIndex};
 use crate::observation::Peer;
 use crate::realm::Action;
-use crate::tag::Tag;
 
 impl Model {
     pub(super) fn handled(&mut self, peer: Peer, message: &Message<'static>) {
@@ -22,7 +16,7 @@ impl Model {
                 let authid = details.authid.as_ref().map(ToString::to_string);
                 self.peer_mut(peer, |record| {
                     if record.session.is_none() {
-                        record.hello = Some(Hello { realm, authid });
+                        record.hello = Some(Hello { realm, authid, roles: details.roles });
                     }
                 });
             }
@@ -64,15 +58,21 @@ impl Model {
                 self.call_begins(index, *request, options, procedure, payload);
             }
             Message::Cancel { request, .. } => self.cancel(index, *request),
-            Message::Yield { request, options, .. } => self.answer(index, *request, options.progress),
-            Message::Error { request_type: MessageType::Invocation, request, .. } => {
-                self.answer(index, *request, false);
+            Message::Yield { request, options, .. } => self.answer(index, *request, options.progress, None),
+            Message::Error { request_type: MessageType::Invocation, request, error, .. } => {
+                self.answer(index, *request, false, Some(error));
             }
             _ => {}
         }
     }
 
-    fn wait(&mut self, index: SessionIndex, request: RequestId, kind: PendingKind, expected: Expected) {
+    pub(super) fn wait(
+        &mut self,
+        index: SessionIndex,
+        request: RequestId,
+        kind: PendingKind,
+        expected: Expected,
+    ) {
         self.sessions[index].requests.push(Pending { request, kind, expected });
     }
 
@@ -122,6 +122,7 @@ impl Model {
             key,
             invoke: options.invoke,
             disclose_caller: options.disclose_caller,
+            forward_timeout: options.forward_timeout,
             concurrency: options.concurrency,
             forced: options.force_reregister,
             instance: 0,
@@ -129,136 +130,4 @@ impl Model {
         };
         self.wait(index, request, PendingKind::Register(registration), expected);
     }
-
-    fn publish(
-        &mut self,
-        index: SessionIndex,
-        request: RequestId,
-        options: &PublishOptions<'static>,
-        topic: &Text<'_>,
-        payload: &Payload<'_>,
-    ) {
-        let Some(tag) = Tag::read(payload) else { return };
-        let session = &self.sessions[index];
-        let key = Key { uri: topic.to_string(), policy: Match::Exact };
-        let expected = self.expected(session, Action::Publish, &key);
-        let disclosed = options.disclose_me || self.forced_disclosure(session, Action::Publish, &key.uri);
-        let mut publication = Publication {
-            publisher: index,
-            order: self.next_order(),
-            topic: key.uri,
-            expected,
-            exclude_me: options.exclude_me,
-            disclosed,
-            extra: options.extra.as_ref().map(|extra| Box::new(PublishExtra::clone(extra))),
-            owed: Vec::new(),
-            id: None,
-            size: payload.octets.len(),
-        };
-        publication.owed = self.owed(&publication);
-        put(&mut self.publications, tag.number, publication);
-        if options.acknowledge {
-            self.wait(index, request, PendingKind::Publish(tag.number), expected);
-        }
-    }
-
-    fn call_begins(
-        &mut self,
-        index: SessionIndex,
-        request: RequestId,
-        options: &CallOptions<'_>,
-        procedure: &Text<'_>,
-        payload: &Payload<'_>,
-    ) {
-        let Some(tag) = Tag::read(payload) else { return };
-        let session = &self.sessions[index];
-        let key = Key { uri: procedure.to_string(), policy: Match::Exact };
-        let expected = self.expected(session, Action::Call, &key);
-        let disclosed = options.disclose_me || self.forced_disclosure(session, Action::Call, &key.uri);
-        let call = Call {
-            caller: index,
-            tick: self.tick,
-            order: self.next_order(),
-            candidates: self.candidates(index, &key.uri),
-            procedure: key.uri,
-            receive_progress: options.receive_progress,
-            disclosed,
-            invoked: None,
-            cancelled: false,
-            returned: false,
-            answered: false,
-            callee_left: false,
-            done: false,
-            parts_given: 0,
-            size: payload.octets.len(),
-        };
-        put(&mut self.calls, tag.number, call);
-        self.wait(index, request, PendingKind::Call(tag.number), expected);
-    }
-
-    /// The best registrations that match, of all that every shard knows.
-    fn candidates(&self, caller: SessionIndex, procedure: &str) -> Vec<(SessionIndex, u64)> {
-        let realm = self.sessions[caller].realm;
-        let mut best = None;
-        let mut candidates = Vec::new();
-        for (index, session) in self.live.iter().map(|index| (*index, &self.sessions[*index])) {
-            for held in session.registrations.iter().filter(|held| !held.leaving) {
-                if session.realm != realm || !held.key.matches(procedure) {
-                    continue;
-                }
-                let precedence = Some(held.key.precedence());
-                if precedence > best {
-                    candidates.clear();
-                    best = precedence.clone();
-                }
-                if precedence == best {
-                    candidates.push((index, held.instance));
-                }
-            }
-        }
-        let displaces = |(key, forced): (&Key, bool)| {
-            let precedence = Some(key.precedence());
-            key.matches(procedure) && (precedence > best || forced && precedence == best)
-        };
-        if self.in_transit(realm).any(displaces) {
-            candidates.clear();
-        }
-        candidates
-    }
-
-    fn cancel(&mut self, index: SessionIndex, request: RequestId) {
-        let numbers = self.sessions[index].requests.iter().filter(|pending| pending.request == request);
-        let mut number = None;
-        for pending in numbers {
-            if let PendingKind::Call(call) = pending.kind {
-                number = Some(call);
-            }
-        }
-        if let Some(call) = number.and_then(|number| self.call_mut(number)) {
-            call.cancelled = true;
-        }
-    }
-
-    fn answer(&mut self, index: SessionIndex, request: RequestId, progress: bool) {
-        let open = &mut self.sessions[index].invocations;
-        let Some(position) = open.iter().position(|(id, _)| *id == request.get()) else { return };
-        let call = open[position].1;
-        if !progress {
-            open.swap_remove(position);
-        }
-        let Some(call) = self.call_mut(call) else { return };
-        if progress {
-            call.parts_given += 1;
-        } else {
-            call.answered = true;
-        }
-    }
-}
-
-/// Stores under a number that may be beyond the end.
-fn put<T>(table: &mut Vec<Option<T>>, number: usize, entry: T) {
-    if table.len() <= number {
-        table.resize_with(number + 1, || None);
-    }
-    table[number] = Some(entry);
 }

@@ -1,11 +1,12 @@
 //! YIELD and ERROR: what callees do with invocations.
 
-use crossring_codec::message::{Message, YieldOptions};
+use crossring_codec::message::{Feature, Message, YieldOptions};
 use crossring_codec::payload::Payload;
+use crossring_codec::uri::well_known;
 
-use super::World;
+use super::{World, marks};
 use crate::client::{OpenInvocation, SimClient};
-use crate::tag::Tag;
+use crate::tag::{Marks, Tag, passthru_of};
 
 /// The error that simulated callees give.
 pub const CALLEE_ERROR: &str = "com.error.of.callee";
@@ -17,6 +18,16 @@ pub fn answer_some(client: &mut SimClient, world: &mut World<'_>) {
     }
     let mut index = 0;
     while index < client.invocations.len() {
+        let open = client.invocations[index];
+        if open.due_tick.is_some_and(|due| due <= world.tick) {
+            fail(client, world, index, well_known::TIMEOUT);
+            client.invocations.swap_remove(index);
+            continue;
+        }
+        if open.more && world.rng.chance(900) {
+            index += 1;
+            continue;
+        }
         if !client.profile.honest && world.rng.chance(300) {
             send_unwanted_part(client, world, index);
         }
@@ -39,35 +50,46 @@ pub fn answer_all(client: &mut SimClient, world: &mut World<'_>) {
 
 /// Gives the next part of an answer; `true` when it was the last.
 fn answer(client: &mut SimClient, world: &mut World<'_>, index: usize) -> bool {
+    let parts_left = client.invocations[index].parts_left;
+    if parts_left == 0 && world.rng.chance(200) {
+        let reroutes = client.calls_with(Feature::CallReroute) && world.rng.chance(500);
+        fail(client, world, index, if reroutes { well_known::UNAVAILABLE } else { CALLEE_ERROR });
+        return true;
+    }
+    let has_passthru = client.profile.features.contains(Feature::PayloadPassthruMode);
+    let marks = Marks { transaction_hash: false, ..marks(world, has_passthru) };
     let open = &mut client.invocations[index];
-    let payload = next_payload(open);
-    let OpenInvocation { request, parts_left, .. } = *open;
-    let message = if parts_left > 0 {
-        open.parts_left -= 1;
-        let options = YieldOptions { progress: true, ..YieldOptions::default() };
-        client.session.yield_result(request, options, payload)
-    } else if world.rng.chance(200) {
-        client.session.yield_error(request, CALLEE_ERROR, payload)
-    } else {
-        client.session.yield_result(request, YieldOptions::default(), payload)
-    };
-    if let Ok(message) = message {
+    let (request, payload) = (open.request, next_payload(open, marks));
+    open.parts_left = parts_left.saturating_sub(1);
+    let passthru = passthru_of(&payload).map(Box::new);
+    let options = YieldOptions { progress: parts_left > 0, passthru, ..YieldOptions::default() };
+    if let Ok(message) = client.session.yield_result(request, options, payload) {
         client.send(world, message);
     }
     parts_left == 0
+}
+
+/// Gives an error as the answer.
+fn fail(client: &mut SimClient, world: &mut World<'_>, index: usize, error: &'static str) {
+    let open = &mut client.invocations[index];
+    let (request, payload) = (open.request, next_payload(open, Marks::default()));
+    if let Ok(message) = client.session.yield_error(request, error, payload) {
+        client.send(world, message);
+    }
 }
 
 /// A progressive result, whether the caller wants it or not.
 fn send_unwanted_part(client: &mut SimClient, world: &mut World<'_>, index: usize) {
     let open = &mut client.invocations[index];
     let options = YieldOptions { progress: true, ..YieldOptions::default() };
-    let message = Message::Yield { request: open.request, options, payload: next_payload(open) };
+    let message =
+        Message::Yield { request: open.request, options, payload: next_payload(open, Marks::default()) };
     client.send(world, message);
 }
 
-fn next_payload(open: &mut OpenInvocation) -> Payload<'static> {
+fn next_payload(open: &mut OpenInvocation, marks: Marks) -> Payload<'static> {
     let Some(call) = open.tag else { return Payload::EMPTY };
     let tag = Tag { number: call.number, part: open.parts };
     open.parts += 1;
-    tag.payload(open.padding)
+    tag.marked_payload(marks, open.padding)
 }

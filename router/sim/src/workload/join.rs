@@ -11,8 +11,6 @@ use crate::host::Dial;
 use crate::realm::{PRINCIPALS, REALMS, TRANSPORT_GUESTS, TRANSPORT_MEMBERS, TRANSPORT_TICKETS};
 
 const FEATURES: Features = Features::of(&[
-    Feature::ProgressiveCallResults,
-    Feature::CallCanceling,
     Feature::CallerIdentification,
     Feature::PublisherIdentification,
     Feature::PatternBasedRegistration,
@@ -21,6 +19,16 @@ const FEATURES: Features = Features::of(&[
     Feature::RegistrationRevocation,
     Feature::SubscriptionRevocation,
 ]);
+
+/// What some clients lack.
+const RARE_FEATURES: [Feature; 6] = [
+    Feature::CallCanceling,
+    Feature::ProgressiveCallResults,
+    Feature::ProgressiveCallInvocations,
+    Feature::CallTimeout,
+    Feature::CallReroute,
+    Feature::PayloadPassthruMode,
+];
 
 /// A client without a transport opens one, sooner or later.
 pub fn maybe_join(client: &mut SimClient, world: &mut World<'_>) {
@@ -47,7 +55,7 @@ pub fn say_hello(client: &mut SimClient, world: &mut World<'_>) {
     let principal = client.profile.principal.map(|index| PRINCIPALS[index]);
     let method = if principal.is_some() { "ticket" } else { "anonymous" };
     let details = HelloDetails {
-        roles: ClientRoles::all(FEATURES),
+        roles: ClientRoles::all(client.profile.features),
         authmethods: vec![Cow::Borrowed(method)],
         authid: principal.map(|principal| Cow::Borrowed(principal.authid)),
         ..HelloDetails::default()
@@ -89,5 +97,18 @@ fn draw_profile(world: &mut World<'_>) -> Profile {
         stuck: world.rng.chance(faults.stuck_reader_per_mille),
         silent: world.rng.chance(faults.silent_callee_per_mille),
         short: world.rng.chance(faults.short_message_per_mille),
+        features: draw_features(world),
     }
+}
+
+/// All of them, as a rule.
+fn draw_features(world: &mut World<'_>) -> Features {
+    let is_plain = world.rng.chance(world.options.plain_per_mille);
+    let mut features = FEATURES;
+    for feature in RARE_FEATURES {
+        if !is_plain || world.rng.chance(700) {
+            features.insert(feature);
+        }
+    }
+    features
 }

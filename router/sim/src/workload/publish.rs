@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use crossring_codec::id::SessionId;
-use crossring_codec::message::{PublishExtra, PublishOptions};
+use crossring_codec::message::{Feature, PublishExtra, PublishOptions};
 
-use super::{World, names, padding};
+use super::{World, marks, names, padding};
 use crate::client::SimClient;
-use crate::tag::Tag;
+use crate::tag::{Tag, passthru_of, transaction_hash_of};
 
 const AUTHIDS: [&str; 3] = ["alice", "bob", "nobody"];
 const ROLES: [&str; 3] = ["member", "guest", "observer"];
@@ -15,8 +15,16 @@ const ROLES: [&str; 3] = ["member", "guest", "observer"];
 /// Publishes.
 pub fn publish(client: &mut SimClient, world: &mut World<'_>) {
     let topic = names::name(world);
-    let payload = Tag { number: world.take_tag(), part: 0 }.payload(padding(world));
-    let options = options(world);
+    let has_passthru = client.profile.features.contains(Feature::PayloadPassthruMode);
+    let marks = marks(world, has_passthru);
+    let payload = Tag { number: world.take_tag(), part: 0 }.marked_payload(marks, padding(world));
+    let mut options = options(world);
+    if let Some(keys) = passthru_of(&payload) {
+        options.extra_mut().passthru = keys;
+    }
+    if let Some(hash) = transaction_hash_of(&payload) {
+        options.extra_mut().transaction_hash = Some(hash);
+    }
     if let Ok(request) = client.session.publish(topic, options, payload) {
         client.send(world, request.message);
     }

@@ -1,6 +1,6 @@
 //! REGISTER and UNREGISTER.
 
-use crossring_codec::message::{InvocationPolicy, RegisterOptions};
+use crossring_codec::message::{Feature, InvocationPolicy, RegisterOptions};
 
 use super::{World, names};
 use crate::client::SimClient;
@@ -22,6 +22,7 @@ pub fn register(client: &mut SimClient, world: &mut World<'_>) {
         invoke: *world.rng.pick(&POLICIES),
         disclose_caller: world.rng.chance(100),
         force_reregister: world.rng.chance(30),
+        forward_timeout: client.calls_with(Feature::CallTimeout) && world.rng.chance(200),
         concurrency: world.rng.chance(100).then(|| world.rng.between(1, 2)),
         ..RegisterOptions::default()
     };

@@ -1,0 +1,344 @@
+//! Calls: where they may go, where they went, and what came of them.
+
+use crossring_codec::id::{RegistrationId, RequestId};
+use crossring_codec::message::{CallExtra, CallOptions, Feature, Passthru, Text};
+use crossring_codec::payload::Payload;
+use crossring_codec::uri::{Match, well_known};
+
+use super::{Key, Model, PendingKind, SessionIndex, put};
+use crate::clock::ticks;
+use crate::observation::Peer;
+use crate::realm::Action;
+use crate::tag::Tag;
+
+/// A CALL that was handled.
+#[derive(Debug)]
+pub struct Call {
+    /// Who called.
+    pub caller: SessionIndex,
+    /// When.
+    pub tick: u64,
+    /// When, beside other calls.
+    pub order: u64,
+    /// What.
+    pub procedure: String,
+    /// The caller takes progressive results.
+    pub receive_progress: bool,
+    /// The caller is to be disclosed, whatever the callee wants.
+    pub disclosed: bool,
+    /// `CALL.Options.timeout`; 0: never.
+    pub timeout_ms: u64,
+    /// When the time for the next answer began.
+    pub clock_tick: u64,
+    /// Rare options.
+    pub extra: Option<Box<CallExtra<'static>>>,
+    /// The CALLs of a progressive invocation; of others the only one.
+    pub parts: Vec<Part>,
+    /// Callees that every shard knew when the call was handled: session and instance of the registration. Nobody, if a
+    /// better registration was coming or going.
+    pub candidates: Vec<(SessionIndex, u64)>,
+    /// Who got an INVOCATION; several only if all but the last refused it.
+    pub invocations: Vec<Invoked>,
+    /// CANCEL has been handled.
+    pub cancelled: bool,
+    /// A callee's shard has sent it back.
+    pub returned: bool,
+    /// The callee has given its final answer.
+    pub answered: bool,
+    /// The callee left without an answer.
+    pub callee_left: bool,
+    /// The caller got its final answer.
+    pub done: bool,
+    /// Progressive results given by the callee.
+    pub parts_given: u32,
+    /// The error given by the callee.
+    pub error: Option<String>,
+}
+
+/// One CALL of a progressive invocation.
+#[derive(Copy, Clone, Debug)]
+pub struct Part {
+    /// When, beside other calls.
+    pub order: u64,
+    /// More are to come.
+    pub progress: bool,
+    /// Octets of its payload.
+    pub size: usize,
+}
+
+/// An INVOCATION of a call.
+#[derive(Copy, Clone, Debug)]
+pub struct Invoked {
+    /// Whom.
+    pub callee: SessionIndex,
+    /// Its id.
+    pub id: u64,
+    /// What was called.
+    pub registration: RegistrationId,
+    /// INVOCATIONs sent: more than one if it is progressive.
+    pub parts: usize,
+    /// The callee minds the timeout itself.
+    pub forwarded_timeout: bool,
+    /// The callee asked for another one to be called.
+    pub refused: bool,
+}
+
+impl Call {
+    /// Who is to answer.
+    pub fn invoked(&self) -> Option<&Invoked> {
+        self.invocations.last().filter(|invoked| !invoked.refused)
+    }
+
+    /// Whether somebody asked for another callee.
+    pub fn was_refused(&self) -> bool {
+        self.invocations.iter().any(|invoked| invoked.refused)
+    }
+
+    /// When the call times out, if the router minds that.
+    pub fn due_tick(&self) -> Option<u64> {
+        (self.timeout_ms > 0).then(|| self.clock_tick + ticks(self.timeout_ms))
+    }
+
+    /// Whether the caller has said that more CALLs follow.
+    pub fn is_open(&self) -> bool {
+        self.parts.last().is_some_and(|part| part.progress)
+    }
+
+    /// The passthru keys of the call.
+    pub fn passthru(&self) -> Option<&Passthru<'static>> {
+        self.extra.as_ref().map(|extra| &extra.passthru)
+    }
+}
+
+/// Ticks by which a shard that stalls may be late.
+const LATE_TICKS: u64 = 400;
+
+impl Model {
+    /// Whether the router ought to have ended the call long ago.
+    pub fn is_overdue(&self, call: &Call) -> bool {
+        let minds = self.sessions[call.caller].dealer_has(Feature::CallTimeout);
+        let is_forwarded = call.invoked().is_some_and(|invoked| invoked.forwarded_timeout);
+        let late = |due: u64| due + LATE_TICKS < self.tick;
+        minds && !is_forwarded && call.due_tick().is_some_and(late)
+    }
+
+    /// Whether a call may have been with a callee that did not take it, before the one that did.
+    pub fn may_be_rerouted(&self, call: &Call) -> bool {
+        let realm = self.sessions[call.caller].realm;
+        let left = |departed: &super::Departed| {
+            departed.realm == realm && departed.tick >= call.tick && departed.key.matches(&call.procedure)
+        };
+        let evicts = |(key, forced): (&Key, bool)| forced && key.matches(&call.procedure);
+        call.returned
+            || call.was_refused()
+            || self.is_limited(call)
+            || self.departed.iter().any(left)
+            || self.in_transit(realm).any(evicts)
+    }
+
+    /// Whether a callee may be busy with another call than this one, or was not long ago.
+    pub fn has_work(&self, call: &Call) -> bool {
+        let realm = self.sessions[call.caller].realm;
+        let is_open = |other: &Call| {
+            let caller = &self.sessions[other.caller];
+            let invoked = other.invoked().map(|invoked| {
+                self.sessions[invoked.callee].invocations.iter().any(|open| open.id == invoked.id)
+            });
+            caller.realm == realm
+                && other.order != call.order
+                && invoked.unwrap_or(caller.live && !other.done)
+        };
+        self.in_transit(realm).next().is_some() || self.calls.iter().flatten().any(is_open)
+    }
+
+    /// Whether somebody who may get the call set a limit of calls at once.
+    pub fn is_limited(&self, call: &Call) -> bool {
+        let realm = self.sessions[call.caller].realm;
+        self.limited.iter().any(|(other, key)| *other == realm && key.matches(&call.procedure))
+    }
+
+    pub(super) fn call_begins(
+        &mut self,
+        index: SessionIndex,
+        request: RequestId,
+        options: &CallOptions<'static>,
+        procedure: &Text<'_>,
+        payload: &Payload<'_>,
+    ) {
+        let Some(tag) = Tag::read(payload) else { return };
+        let part = Part { order: self.next_order(), progress: options.progress, size: payload.octets.len() };
+        if self.continues(index, request, part) {
+            return;
+        }
+        let session = &self.sessions[index];
+        let key = Key { uri: procedure.to_string(), policy: Match::Exact };
+        let expected = self.expected(session, Action::Call, &key);
+        let disclosed = options.disclose_me || self.forced_disclosure(session, Action::Call, &key.uri);
+        let call = Call {
+            caller: index,
+            tick: self.tick,
+            order: part.order,
+            candidates: self.candidates(index, &key.uri),
+            procedure: key.uri,
+            receive_progress: options.receive_progress,
+            disclosed,
+            timeout_ms: options.timeout_ms,
+            clock_tick: self.tick,
+            extra: options.extra.clone(),
+            parts: vec![part],
+            invocations: Vec::new(),
+            cancelled: false,
+            returned: false,
+            answered: false,
+            callee_left: false,
+            done: false,
+            parts_given: 0,
+            error: None,
+        };
+        put(&mut self.calls, tag.number, call);
+        self.wait(index, request, PendingKind::Call(tag.number), expected);
+    }
+
+    /// Whether a CALL is a further part of a progressive invocation, or comes too late to be one.
+    fn continues(&mut self, index: SessionIndex, request: RequestId, part: Part) -> bool {
+        let tick = self.tick;
+        let session = &self.sessions[index];
+        if session.honest && request.get() <= session.call_last {
+            let number = self.pending_call(index, request);
+            if let Some(call) = number.and_then(|number| self.call_mut(number)) {
+                call.parts.push(part);
+                call.clock_tick = tick;
+            }
+            return true;
+        }
+        self.sessions[index].call_last = request.get();
+        false
+    }
+
+    /// The best registrations that match, of all that every shard knows.
+    fn candidates(&self, caller: SessionIndex, procedure: &str) -> Vec<(SessionIndex, u64)> {
+        let realm = self.sessions[caller].realm;
+        let mut best = None;
+        let mut candidates = Vec::new();
+        for (index, session) in self.live.iter().map(|index| (*index, &self.sessions[*index])) {
+            for held in session.registrations.iter().filter(|held| !held.leaving) {
+                if session.realm != realm || !held.key.matches(procedure) {
+                    continue;
+                }
+                let precedence = Some(held.key.precedence());
+                if precedence > best {
+                    candidates.clear();
+                    best = precedence.clone();
+                }
+                if precedence == best {
+                    candidates.push((index, held.instance));
+                }
+            }
+        }
+        let displaces = |(key, forced): (&Key, bool)| {
+            let precedence = Some(key.precedence());
+            key.matches(procedure) && (precedence > best || forced && precedence == best)
+        };
+        if self.in_transit(realm).any(displaces) {
+            candidates.clear();
+        }
+        candidates
+    }
+
+    pub(super) fn cancel(&mut self, index: SessionIndex, request: RequestId) {
+        let number = self.pending_call(index, request);
+        if let Some(call) = number.and_then(|number| self.call_mut(number)) {
+            call.cancelled = true;
+        }
+    }
+
+    fn pending_call(&self, index: SessionIndex, request: RequestId) -> Option<usize> {
+        let pending = self.sessions[index].requests.iter().filter(|pending| pending.request == request);
+        let number = |kind: &PendingKind| match kind {
+            PendingKind::Call(number) => Some(*number),
+            _ => None,
+        };
+        pending.filter_map(|pending| number(&pending.kind)).next_back()
+    }
+
+    pub(super) fn invoked(
+        &mut self,
+        peer: Peer,
+        request: RequestId,
+        registration: RegistrationId,
+        timeout_ms: u64,
+        call: Option<usize>,
+    ) {
+        let Some(index) = self.peer(peer).and_then(|record| record.session) else { return };
+        let session = &mut self.sessions[index];
+        let id = request.get();
+        let is_first = id > session.invocations_count;
+        session.invocations_count = session.invocations_count.max(id);
+        let Some(number) = call else { return };
+        if is_first {
+            session.invocations.push(super::OpenInvocation { id, call: number, registration });
+        }
+        let Some(call) = self.call_mut(number) else { return };
+        match call.invocations.iter_mut().find(|invoked| invoked.callee == index && invoked.id == id) {
+            Some(invoked) => invoked.parts += 1,
+            None => call.invocations.push(Invoked {
+                callee: index,
+                id,
+                registration,
+                parts: 1,
+                forwarded_timeout: timeout_ms > 0,
+                refused: false,
+            }),
+        }
+    }
+
+    pub(super) fn interrupted(&mut self, peer: Peer, request: RequestId) {
+        if let Some(session) = self.session_mut(peer) {
+            session.invocations.retain(|open| open.id != request.get());
+        }
+    }
+
+    /// YIELD or ERROR of a callee.
+    pub(super) fn answer(
+        &mut self,
+        index: SessionIndex,
+        request: RequestId,
+        progress: bool,
+        error: Option<&str>,
+    ) {
+        let session = &mut self.sessions[index];
+        let reroutes = error == Some(well_known::UNAVAILABLE)
+            && session.callee_has(Feature::CallReroute)
+            && session.dealer_has(Feature::CallReroute);
+        let open = &mut session.invocations;
+        let Some(position) = open.iter().position(|open| open.id == request.get()) else { return };
+        let call = open[position].call;
+        if !progress {
+            open.swap_remove(position);
+        }
+        let Some(call) = self.call_mut(call) else { return };
+        if progress {
+            call.parts_given += 1;
+        } else if reroutes {
+            let refusing = |invoked: &&mut Invoked| invoked.callee == index && invoked.id == request.get();
+            call.invocations.iter_mut().filter(refusing).for_each(|invoked| invoked.refused = true);
+        } else {
+            call.answered = true;
+            call.error = error.map(str::to_owned);
+        }
+    }
+
+    /// A progressive RESULT has left: the next one has all the time again.
+    pub(super) fn progressed(&mut self, peer: Peer, request: RequestId) {
+        let tick = self.tick;
+        let Some(index) = self.peer(peer).and_then(|record| record.session) else { return };
+        let number = self.pending_call(index, request);
+        if let Some(call) = number.and_then(|number| self.call_mut(number)) {
+            call.clock_tick = tick;
+        }
+    }
+
+    pub(super) fn call_mut(&mut self, number: usize) -> Option<&mut Call> {
+        self.calls.get_mut(number)?.as_mut()
+    }
+}
