@@ -86,6 +86,8 @@ pub struct Publication {
     pub subscriptions: Vec<SubscriptionId>,
     /// The publisher, when disclosed.
     pub publisher: Option<Disclosure>,
+    /// Trust level of its role.
+    pub trustlevel: Option<u64>,
     /// Receiver lists and everything else rare.
     pub extra: Option<Box<PublishExtra<'static>>>,
     /// Arguments.
@@ -111,6 +113,8 @@ pub struct Call {
     pub disclose: bool,
     /// The caller, when disclosed to this callee.
     pub disclosure: Option<Disclosure>,
+    /// Trust level of the caller's role.
+    pub trustlevel: Option<u64>,
     /// Arguments.
     pub parcel: Parcel,
     /// Callees that have refused this call already; they are not asked again.

@@ -468,6 +468,7 @@ fn welcome(config: &RouterConfig, identity: &Identity) -> WelcomeDetails<'static
 const ROLES: RouterRoles = RouterRoles {
     broker: Some(Features::of(&[
         Feature::PublisherIdentification,
+        Feature::PublicationTrustlevels,
         Feature::PublisherExclusion,
         Feature::SubscriberBlackwhiteListing,
         Feature::PatternBasedSubscription,
@@ -478,6 +479,7 @@ const ROLES: RouterRoles = RouterRoles {
         Feature::ProgressiveCallResults,
         Feature::CallCanceling,
         Feature::CallerIdentification,
+        Feature::CallTrustlevels,
         Feature::PatternBasedRegistration,
         Feature::SharedRegistration,
         Feature::RegistrationRevocation,

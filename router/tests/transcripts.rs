@@ -67,5 +67,6 @@ transcripts!(
     patterns,
     calls,
     leaving,
+    trust,
     meta_session
 );

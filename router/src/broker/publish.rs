@@ -48,6 +48,7 @@ struct Event<'a> {
     publication: PublicationId,
     topic: &'a str,
     publisher: Option<(SessionId, &'a str, &'a str)>,
+    trustlevel: Option<u64>,
     filter: Option<Filter<'a>>,
     extra: Option<EventExtra<'a>>,
     payload: &'a Payload<'a>,
@@ -162,6 +163,7 @@ impl Shard {
                     authid: authid.into(),
                     authrole: authrole.into(),
                 }),
+                trustlevel: role.trustlevel,
                 extra: extra.map(|extra| Box::new(owned::publish_extra(extra.clone()))),
                 parcel: Parcel::pack(payload),
             };
@@ -174,6 +176,7 @@ impl Shard {
             publication,
             topic,
             publisher: disclosed,
+            trustlevel: role.trustlevel,
             filter: extra.and_then(Filter::new),
             extra: extra.and_then(event_extra),
             payload,
@@ -214,6 +217,7 @@ impl Shard {
                 authid: authid.into(),
                 authrole: role.name.clone(),
             }),
+            trustlevel: role.trustlevel,
             extra: options.extra.as_deref().map(|extra| Box::new(owned::publish_extra(extra.clone()))),
             parcel: Parcel::pack(payload),
         };
@@ -233,6 +237,7 @@ impl Shard {
                 .publisher
                 .as_ref()
                 .map(|disclosed| (disclosed.session, &*disclosed.authid, &*disclosed.authrole)),
+            trustlevel: letter.trustlevel,
             filter: letter.extra.as_deref().and_then(Filter::new),
             extra: letter.extra.as_deref().and_then(event_extra),
             payload: &payload,
@@ -337,7 +342,7 @@ impl Event<'_> {
                 publisher,
                 publisher_authid: publisher_authid.map(Cow::Borrowed),
                 publisher_authrole: publisher_authrole.map(Cow::Borrowed),
-                trustlevel: None,
+                trustlevel: self.trustlevel,
                 retained: false,
                 extra: self.extra.clone().map(Box::new),
             },

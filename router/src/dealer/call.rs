@@ -28,6 +28,8 @@ pub(crate) struct CallRoute {
     version: u64,
     target: Target,
     disclose: bool,
+    /// Of the caller's role.
+    trustlevel: Option<u64>,
 }
 
 #[derive(Copy, Clone, Debug, Default)]
@@ -44,6 +46,8 @@ pub(crate) struct Question<'a> {
     pub(crate) options: &'a CallOptions<'a>,
     /// The caller wants to be, or has to be, disclosed.
     pub(crate) disclose: bool,
+    /// Of the caller's role.
+    pub(crate) trustlevel: Option<u64>,
     pub(crate) payload: &'a Payload<'a>,
 }
 
@@ -98,8 +102,10 @@ impl Shard {
         out: &mut O,
     ) -> Result<(), Violation> {
         self.check_call(key, request, options)?;
-        let (target, disclose) = self.call_route(key, procedure);
-        let question = Question { procedure, options, disclose: disclose || options.disclose_me, payload };
+        let Some(route) = self.call_route(key, procedure) else { return Ok(()) };
+        let (target, trustlevel) = (route.target, route.trustlevel);
+        let disclose = route.disclose || options.disclose_me;
+        let question = Question { procedure, options, disclose, trustlevel, payload };
         let outcome = match target {
             Target::Registration(id) => self.start_call(key, request, id, &question, out),
             Target::Refused(error) => Err(error),
@@ -137,15 +143,17 @@ impl Shard {
         }
     }
 
-    /// The target of the session's call, and whether a rule discloses the caller.
-    fn call_route(&mut self, key: SessionKey, procedure: &str) -> (Target, bool) {
-        let Some(session) = self.sessions.get_mut(key) else { return (Target::Nothing, false) };
+    /// The route of the session's call, made anew if the last one does not fit.
+    fn call_route(&mut self, key: SessionKey, procedure: &str) -> Option<&CallRoute> {
+        let session = self.sessions.get_mut(key)?;
         let realm = session.realm;
         let procedures = &self.dealer.realms[usize::from(realm.0)];
         let route = session.call_route.get_or_insert_with(Box::default);
         if route.version != procedures.version || route.procedure != procedure {
-            let strictness = self.config.realms[usize::from(realm.0)].strictness;
+            let config = &self.config.realms[usize::from(realm.0)];
+            let strictness = config.strictness;
             let decision = self.authorization.decide(realm, session.role, procedure, Match::Exact);
+            route.trustlevel = config.roles[usize::from(session.role.0)].trustlevel;
             route.procedure.clear();
             route.procedure.push_str(procedure);
             route.version = procedures.version;
@@ -160,7 +168,7 @@ impl Shard {
                 procedures.patterns.best(procedure).map_or(Target::Nothing, Target::Registration)
             };
         }
-        (route.target, route.disclose)
+        Some(route)
     }
 
     fn start_call<O: Outbox>(
@@ -335,6 +343,7 @@ impl Shard {
             procedure: &call.procedure,
             options: &call.options,
             disclose: false,
+            trustlevel: call.trustlevel,
             payload: &payload,
         };
         let asked = Asked {
@@ -491,6 +500,7 @@ impl Shard {
             procedure: &call.procedure,
             options: &call.options,
             disclose: call.disclose,
+            trustlevel: call.trustlevel,
             payload: &payload,
         };
         let refused = call.refused_by.iter().copied().chain(tried).collect();
@@ -519,6 +529,7 @@ impl Question<'_> {
             options: owned::call_options(self.options.clone()),
             disclose: self.disclose,
             disclosure,
+            trustlevel: self.trustlevel,
             parcel: Parcel::pack(self.payload),
             refused_by: attempt.refused,
             found_busy: attempt.found_busy,
@@ -547,7 +558,7 @@ impl Question<'_> {
             caller: disclosure.map(|caller| caller.session),
             caller_authid: disclosure.map(|caller| Cow::Borrowed(&*caller.authid)),
             caller_authrole: disclosure.map(|caller| Cow::Borrowed(&*caller.authrole)),
-            trustlevel: None,
+            trustlevel: self.trustlevel,
             receive_progress,
             progress: false,
             timeout_ms: 0,

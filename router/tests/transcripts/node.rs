@@ -201,7 +201,7 @@ impl Outbox for Wire<'_> {
     }
 }
 
-/// Anonymous peers may do anything in `realm1` and `strict`; `joe` is limited.
+/// Anonymous peers may do anything; `joe` is limited. The realm `advanced` has everything that has to be configured.
 fn config() -> RouterConfig {
     let rule = |uri: &str, match_policy, allow| Permission {
         uri: uri.into(),
@@ -234,6 +234,8 @@ fn config() -> RouterConfig {
         roles: roles.clone(),
         ..RealmConfig::default()
     };
+    let mut advanced = realm("advanced", Strictness::Loose);
+    advanced.roles[1].trustlevel = Some(3);
     let principal = |authid: &str, role: &str, realm: Option<&str>| TicketPrincipal {
         authid: authid.into(),
         ticket: Some("secret".into()),
@@ -241,7 +243,7 @@ fn config() -> RouterConfig {
         realm: realm.map(Into::into),
     };
     RouterConfig {
-        realms: vec![realm("realm1", Strictness::Loose), realm("strict", Strictness::Strict)],
+        realms: vec![realm("realm1", Strictness::Loose), realm("strict", Strictness::Strict), advanced],
         transports: vec![TransportAuthentication {
             anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
             ticket: vec![

@@ -4,6 +4,7 @@
 //! ## A title starts a transcript
 //! # a comment
 //! join a b                          HELLO with all roles and features; `$a`, `$b` are the session ids
+//! join a b @advanced                the same in another realm
 //! a> [32,1,{},"com.x"]              the client `a` sends
 //! a+ [32,2,{},"com.y"]              the same, but the next line follows at once
 //! a< [33,1,$sub]                    the next message that `a` receives; `$sub` is bound, or compared
@@ -67,7 +68,7 @@ impl<'a> Script<'a> {
         let mut names = Vec::new();
         for (_, line) in &self.lines {
             let mentioned: Vec<&str> = match line.strip_prefix("join ") {
-                Some(list) => list.split_whitespace().collect(),
+                Some(list) => list.split_whitespace().filter(|name| !name.starts_with('@')).collect(),
                 None => vec![split(line).0],
             };
             for name in mentioned {
@@ -101,8 +102,9 @@ const ALL_ROLES: &str = r#"{"publisher":{"features":{"payload_passthru_mode":tru
 
 fn run_line(line: &str, driver: &mut impl Driver, bound: &mut BTreeMap<String, Value>) -> Result<(), String> {
     if let Some(names) = line.strip_prefix("join ") {
+        let (names, realm) = names.split_once('@').unwrap_or((names, "realm1"));
         for name in names.split_whitespace() {
-            driver.send(name, &format!("[1,\"realm1\",{{\"roles\":{ALL_ROLES}}}]"), false);
+            driver.send(name, &format!("[1,\"{realm}\",{{\"roles\":{ALL_ROLES}}}]"), false);
             expect(driver, name, &format!("[2,${name},{{\"...\":0}}]"), bound)?;
         }
         return Ok(());
