@@ -14,6 +14,7 @@ pub mod client;
 pub mod config;
 pub mod control;
 pub mod counters;
+pub mod credentials;
 mod dealer;
 mod dense;
 pub mod input;
