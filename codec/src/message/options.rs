@@ -54,7 +54,7 @@ pub struct WelcomeDetails<'a> {
     pub resumed: bool,
     /// The session can be resumed.
     pub resumable: bool,
-    /// With what it can be resumed.
+    /// With what it can be resumed; written under both spellings, `resume_token` and `resume-token`.
     pub resume_token: Option<Text<'a>>,
 }
 

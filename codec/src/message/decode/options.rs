@@ -238,7 +238,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
             "agent" => details.agent = Some(self.reader.text()?),
             "resumed" => details.resumed = self.reader.boolean()?,
             "resumable" => details.resumable = self.reader.boolean()?,
-            "resume_token" | "resume-ticket" => details.resume_token = Some(self.reader.text()?),
+            "resume_token" | "resume-token" | "resume-ticket" => details.resume_token = Some(self.reader.text()?),
             _ => self.reader.skip()?,
         });
         Ok(details)

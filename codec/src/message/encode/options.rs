@@ -302,6 +302,7 @@ impl<W: Writer> Fields<'_, W> {
         self.boolean("resumed", details.resumed, false);
         self.boolean("resumable", details.resumable, false);
         self.text("resume_token", details.resume_token.as_deref());
+        self.text("resume-token", details.resume_token.as_deref());
         Ok(())
     }
 }
