@@ -121,6 +121,19 @@ pub struct Call {
     pub refused_by: Vec<SessionAddress>,
     /// One of them because it was busy.
     pub found_busy: bool,
+    /// One of them although it stays registered.
+    pub found_unavailable: bool,
+}
+
+/// Why a callee did not take a call.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Declined {
+    /// It is no callee any more.
+    Gone,
+    /// It is at a limit.
+    Busy,
+    /// It stays registered, but takes no calls now.
+    Unavailable,
 }
 
 /// A callee of a registration, as every shard knows it.
@@ -250,8 +263,8 @@ pub enum Letter {
     Result { call: CallKey, details: Box<ResultDetails<'static>>, parcel: Parcel },
     /// ERROR for the caller.
     Error { call: CallKey, details: Box<ErrorDetails<'static>>, error: Box<str>, parcel: Parcel },
-    /// The callee could not take the call (gone, or `busy`): the caller's shard tries the next one in its next turn.
-    Returned { call: Box<Call>, busy: bool },
+    /// The callee did not take the call: the caller's shard tries the next one in its next turn.
+    Returned { call: Box<Call>, why: Declined },
 }
 
 impl Letter {

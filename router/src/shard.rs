@@ -18,7 +18,7 @@ use crate::counters::Counters;
 use crate::dealer::{AddedCallee, Dealer};
 use crate::input::Input;
 use crate::inspect::ShardView;
-use crate::letter::{self, Letter};
+use crate::letter::{self, Declined, Letter};
 use crate::lifecycle::Deadlines;
 use crate::limits::Limits;
 use crate::outbox::Outbox;
@@ -52,9 +52,9 @@ pub struct Shard {
 #[derive(Debug)]
 pub(crate) enum Deferred {
     /// A call came back: try the next callee.
-    Retry { call: Box<letter::Call>, busy: bool },
+    Retry { call: Box<letter::Call>, why: Declined },
     /// A call cannot be taken: give it back.
-    Return { call: Box<letter::Call>, busy: bool },
+    Return { call: Box<letter::Call>, why: Declined },
     /// REGISTERED has been sent: invoke what waited.
     Waiting(SessionKey),
     /// A REGISTER has been answered: see to the next one for the same pattern.
@@ -129,8 +129,8 @@ impl Shard {
     pub fn resume<O: Outbox>(&mut self, now: Now, out: &mut O) {
         for _ in 0..self.deferred.len() {
             match self.deferred.pop_front() {
-                Some(Deferred::Retry { call, busy }) => self.retry(&call, busy, out),
-                Some(Deferred::Return { call, busy }) => self.give_back(call, busy, out),
+                Some(Deferred::Retry { call, why }) => self.retry(&call, why, out),
+                Some(Deferred::Return { call, why }) => self.give_back(call, why, out),
                 Some(Deferred::Waiting(key)) => self.flush_waiting(key, out),
                 Some(Deferred::Registering { key, session, pattern }) => {
                     if self.sessions.get(key).is_some_and(|joined| joined.id == session) {
@@ -223,7 +223,7 @@ impl Shard {
             Letter::Error { call, details, error, parcel } => {
                 self.error(call, *details, &error, &parcel.payload(), out);
             }
-            Letter::Returned { call, busy } => self.deferred.push_back(Deferred::Retry { call, busy }),
+            Letter::Returned { call, why } => self.deferred.push_back(Deferred::Retry { call, why }),
             Letter::Cancel { call, callee, mode } => self.cancel_foreign(call, callee, mode, out),
             Letter::Abandon { call, callee } => {
                 self.cancel_foreign(call, callee, crossring_codec::message::CancelMode::KillNoWait, out);

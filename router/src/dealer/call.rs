@@ -13,7 +13,7 @@ use super::choose::Choice;
 use super::{Call, Callee, Caller, Invocation};
 use crate::address::{CallAddress, CallKey, SessionAddress, SessionKey};
 use crate::broker::check_passthru;
-use crate::letter::{self, Disclosure, Letter, Parcel};
+use crate::letter::{self, Declined, Disclosure, Letter, Parcel};
 use crate::limits::LIMIT_EXCEEDED;
 use crate::outbox::{Outbox, Refused};
 use crate::owned;
@@ -58,6 +58,8 @@ pub(crate) struct Attempt {
     refused: Vec<SessionAddress>,
     /// One of them because it was busy.
     found_busy: bool,
+    /// One of them although it stays registered.
+    found_unavailable: bool,
 }
 
 /// A callee chosen for a call.
@@ -82,10 +84,8 @@ struct Asked {
 
 /// Why a callee was not invoked.
 enum Obstacle {
-    /// It is no callee any more.
-    Gone,
-    /// It is at a limit.
-    Busy,
+    /// The next one may take the call.
+    Declined(Declined),
     /// The call fails.
     Error(&'static str),
 }
@@ -239,13 +239,13 @@ impl Shard {
                     self.note_invocation(origin, invocation);
                     return Ok(());
                 }
-                Err(obstacle) => {
+                Err(Obstacle::Error(error)) => {
                     self.release_if(is_counted, registration, address);
-                    if let Obstacle::Error(error) = obstacle {
-                        return Err(error);
-                    }
-                    attempt.found_busy |= matches!(obstacle, Obstacle::Busy);
-                    attempt.refused.push(address);
+                    return Err(error);
+                }
+                Err(Obstacle::Declined(why)) => {
+                    self.release_if(is_counted, registration, address);
+                    attempt.note(address, why);
                 }
             }
         }
@@ -263,8 +263,8 @@ impl Shard {
             self.dealer.registrations.get_mut(id.get()).ok_or(well_known::NO_SUCH_PROCEDURE)?;
         let candidate = match registration.choose(&attempt.refused, &mut self.random) {
             Choice::Candidate(index) => &mut registration.candidates[index],
-            Choice::Nobody if !attempt.found_busy => return Err(well_known::NO_SUCH_PROCEDURE),
-            Choice::Nobody | Choice::Busy => return Err(well_known::MAX_CONCURRENCY_REACHED),
+            Choice::Nobody => return Err(attempt.error()),
+            Choice::Busy => return Err(well_known::MAX_CONCURRENCY_REACHED),
         };
         let is_counted = candidate.callee.concurrency.is_some();
         candidate.outstanding += u64::from(is_counted);
@@ -311,9 +311,9 @@ impl Shard {
 
     /// A call of another shard.
     pub(crate) fn take_foreign_call<O: Outbox>(&mut self, call: Box<letter::Call>, out: &mut O) {
-        if let Some((call, busy)) = self.try_letter(call, false, out) {
+        if let Some((call, why)) = self.try_letter(call, false, out) {
             self.counters.calls_returned += 1;
-            self.post(call.origin.shard, Letter::Returned { call, busy }, out);
+            self.post(call.origin.shard, Letter::Returned { call, why }, out);
         }
     }
 
@@ -324,19 +324,19 @@ impl Shard {
         call: Box<letter::Call>,
         is_first: bool,
         out: &mut O,
-    ) -> Option<(Box<letter::Call>, bool)> {
+    ) -> Option<(Box<letter::Call>, Declined)> {
         let address = SessionAddress { shard: self.id, key: call.callee };
         if !is_first && self.must_wait(address.key, call.registration, call.ticket) {
             self.let_wait(address.key, call);
             return None;
         }
         let callee = self.sessions.get(call.callee).and_then(|session| session.callee.as_ref());
-        let Some(callee) = callee else { return Some((call, false)) };
+        let Some(callee) = callee else { return Some((call, Declined::Gone)) };
         let Some(held) = callee.registrations.get(&call.registration.get()).copied() else {
-            return Some((call, false));
+            return Some((call, Declined::Gone));
         };
         if held.is_limited && !self.dealer.acquire(call.registration, address) {
-            return Some((call, true));
+            return Some((call, Declined::Busy));
         }
         let payload = call.parcel.payload();
         let question = Question {
@@ -362,8 +362,7 @@ impl Shard {
         };
         self.release_if(held.is_limited, call.registration, address);
         match obstacle {
-            Obstacle::Gone => return Some((call, false)),
-            Obstacle::Busy => return Some((call, true)),
+            Obstacle::Declined(why) => return Some((call, why)),
             Obstacle::Error(error) => self.fail(call.origin, error, out),
         }
         None
@@ -398,18 +397,20 @@ impl Shard {
         out: &mut O,
     ) -> Result<RequestId, Obstacle> {
         let Asked { callee: key, registration, origin, is_counted } = *asked;
-        let Some(session) = self.sessions.get_mut(key) else { return Err(Obstacle::Gone) };
+        let Some(session) = self.sessions.get_mut(key) else {
+            return Err(Obstacle::Declined(Declined::Gone));
+        };
         let progress_announced = session.callee_has(Feature::ProgressiveCallResults);
         let passthru_announced = session.callee_has(Feature::PayloadPassthruMode);
-        let Some(callee) = &mut session.callee else { return Err(Obstacle::Gone) };
+        let Some(callee) = &mut session.callee else { return Err(Obstacle::Declined(Declined::Gone)) };
         if callee.invocations.len() >= self.limits.invocations_per_session_max as usize {
-            return Err(Obstacle::Busy);
+            return Err(Obstacle::Declined(Declined::Busy));
         }
         if question.uses_passthru() && !passthru_announced {
             return Err(Obstacle::Error(well_known::FEATURE_NOT_SUPPORTED));
         }
         let Some(entry) = self.dealer.registrations.get(registration.get()) else {
-            return Err(Obstacle::Gone);
+            return Err(Obstacle::Declined(Declined::Gone));
         };
         let previous = callee.invocation_last;
         let request = RequestId::new(previous).map_or(FIRST_INVOCATION, RequestId::next);
@@ -420,7 +421,7 @@ impl Shard {
             Ok(()) => {}
             Err(Refused::TooLarge) => return Err(Obstacle::Error(well_known::PAYLOAD_SIZE_EXCEEDED)),
             Err(Refused::Unrepresentable) => return Err(Obstacle::Error(well_known::INVALID_ARGUMENT)),
-            Err(Refused::Gone) => return Err(Obstacle::Gone),
+            Err(Refused::Gone) => return Err(Obstacle::Declined(Declined::Gone)),
         }
         callee.invocation_last = request.get();
         let invocation = Invocation { origin, registration, receive_progress, is_counted };
@@ -433,13 +434,13 @@ impl Shard {
     fn let_wait(&mut self, callee: SessionKey, call: Box<letter::Call>) {
         let most = self.limits.invocations_per_session_max as usize;
         let Some(session) = self.sessions.get_mut(callee) else {
-            return self.deferred.push_back(Deferred::Return { call, busy: false });
+            return self.deferred.push_back(Deferred::Return { call, why: Declined::Gone });
         };
         let state = session.callee.get_or_insert_with(|| Box::new(Callee::new(self.integers)));
         if state.waiting.len() < most {
             state.waiting.push_back(call);
         } else {
-            self.deferred.push_back(Deferred::Return { call, busy: true });
+            self.deferred.push_back(Deferred::Return { call, why: Declined::Busy });
         }
     }
 
@@ -449,8 +450,8 @@ impl Shard {
             if call.origin.shard == self.id && self.is_over(call.origin.key) {
                 continue;
             }
-            if let Some((call, busy)) = self.try_letter(call, true, out) {
-                self.give_back(call, busy, out);
+            if let Some((call, why)) = self.try_letter(call, true, out) {
+                self.give_back(call, why, out);
             }
         }
     }
@@ -470,17 +471,17 @@ impl Shard {
     }
 
     /// A call that its callee did not take goes back to the caller's shard, which tries the next one.
-    pub(crate) fn give_back<O: Outbox>(&mut self, call: Box<letter::Call>, busy: bool, out: &mut O) {
+    pub(crate) fn give_back<O: Outbox>(&mut self, call: Box<letter::Call>, why: Declined, out: &mut O) {
         if call.origin.shard == self.id {
-            self.retry(&call, busy, out);
+            self.retry(&call, why, out);
         } else {
             self.counters.calls_returned += 1;
-            self.post(call.origin.shard, Letter::Returned { call, busy }, out);
+            self.post(call.origin.shard, Letter::Returned { call, why }, out);
         }
     }
 
     /// A call came back from the callee it was sent to: the next one gets it.
-    pub(crate) fn retry<O: Outbox>(&mut self, call: &letter::Call, busy: bool, out: &mut O) {
+    pub(crate) fn retry<O: Outbox>(&mut self, call: &letter::Call, why: Declined, out: &mut O) {
         let key = call.origin.key;
         let Some(record) = self.dealer.calls.get_mut(key.index, key.generation) else { return };
         let tried = record.callee.take();
@@ -489,7 +490,7 @@ impl Shard {
         if let (Some(tried), true) = (tried, counted) {
             self.dealer.release(registration, tried);
         }
-        if let (Some(tried), false) = (tried, busy) {
+        if let (Some(tried), Declined::Gone) = (tried, why) {
             self.dealer.forget_callee(registration, tried, call.ticket);
         }
         if is_killed {
@@ -503,11 +504,34 @@ impl Shard {
             trustlevel: call.trustlevel,
             payload: &payload,
         };
-        let refused = call.refused_by.iter().copied().chain(tried).collect();
-        let attempt = Attempt { refused, found_busy: busy || call.found_busy };
+        let mut attempt = Attempt {
+            refused: call.refused_by.clone(),
+            found_busy: call.found_busy,
+            found_unavailable: call.found_unavailable,
+        };
+        if let Some(tried) = tried {
+            attempt.note(tried, why);
+        }
         let placed = self.place_call(key, &question, attempt, out);
         if let Err(error) = placed {
             self.fail(call.origin, error, out);
+        }
+    }
+}
+
+impl Attempt {
+    fn note(&mut self, callee: SessionAddress, why: Declined) {
+        self.refused.push(callee);
+        self.found_busy |= why == Declined::Busy;
+        self.found_unavailable |= why == Declined::Unavailable;
+    }
+
+    /// What the caller is told when nobody is left.
+    fn error(&self) -> &'static str {
+        match self {
+            Attempt { found_busy: true, .. } => well_known::MAX_CONCURRENCY_REACHED,
+            Attempt { found_unavailable: true, .. } => well_known::NO_AVAILABLE_CALLEE,
+            _ => well_known::NO_SUCH_PROCEDURE,
         }
     }
 }
@@ -533,6 +557,7 @@ impl Question<'_> {
             parcel: Parcel::pack(self.payload),
             refused_by: attempt.refused,
             found_busy: attempt.found_busy,
+            found_unavailable: attempt.found_unavailable,
         })
     }
 

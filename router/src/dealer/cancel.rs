@@ -8,7 +8,7 @@ use crossring_codec::uri::well_known;
 
 use super::{Call, Invocation};
 use crate::address::{CallAddress, CallKey, SessionKey};
-use crate::letter::{self, Letter};
+use crate::letter::{self, Declined, Letter};
 use crate::outbox::Outbox;
 use crate::session::Session;
 use crate::shard::{Deferred, Shard, Violation};
@@ -148,7 +148,7 @@ impl Shard {
             self.fail(invocation.origin, well_known::CANCELED, out);
         }
         for call in waiting {
-            self.deferred.push_back(Deferred::Return { call, busy: false });
+            self.deferred.push_back(Deferred::Return { call, why: Declined::Gone });
         }
     }
 
