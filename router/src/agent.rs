@@ -10,11 +10,13 @@ use crossring_codec::value::{Dict, Value};
 use crate::address::{Now, RealmId};
 use crate::outbox::Post;
 use crate::registry::Registry;
+use crate::store::RealmStore;
 
 /// What a procedure works on.
 #[allow(dead_code)] // procedures that use the rest follow
 pub(crate) struct Context<'a> {
     pub(crate) registry: &'a mut Registry,
+    pub(crate) store: &'a mut dyn RealmStore,
     /// The realm it was called in.
     pub(crate) realm: RealmId,
     /// Who called.

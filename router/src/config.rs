@@ -57,6 +57,8 @@ impl Default for ResumptionConfig {
 pub struct StoreConfig {
     /// Publications kept for `wamp.subscription.get_events`.
     pub history: Vec<HistoryRule>,
+    /// Octets of all publications kept for that; an event counts once for each rule.
+    pub history_octets_max: u64,
     /// Procedures whose calls wait when all callees are at their concurrency limit.
     pub call_queue: Vec<QueueRule>,
     /// Topics that may have a retained event.
@@ -71,6 +73,7 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             history: Vec::new(),
+            history_octets_max: 256 << 20,
             call_queue: Vec::new(),
             retained_topics_max: 100_000,
             retained_octets_max: 256 << 20,

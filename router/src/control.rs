@@ -22,13 +22,14 @@ use crossring_codec::value::Dict;
 use crate::address::{Now, RealmId, SessionKey, ShardId, TransportId};
 use crate::agent::{self, Context, Failure, Reply};
 use crate::broker::Publisher;
-use crate::config::RouterConfig;
+use crate::config::{RealmConfig, RouterConfig};
 use crate::input::Input;
 use crate::letter::{Lane, Letter};
 use crate::limits::Limits;
 use crate::outbox::{EndCause, Outbox, Post, Refused};
 use crate::registry::{Notice, Registry, Testament};
 use crate::shard::Shard;
+use crate::store::{MemoryStore, RealmStore};
 use crate::table::{IntegerMap, IntegerState};
 
 /// The registry and the service shard of a node.
@@ -38,6 +39,8 @@ pub struct Control {
     shard: Shard,
     /// By realm.
     services: Vec<Service>,
+    /// By realm.
+    stores: Vec<Box<dyn RealmStore>>,
     exchange: Exchange,
 }
 
@@ -101,7 +104,9 @@ impl Control {
             request_next: RequestId::from_random(0),
             procedures: IntegerState::new(seed).map(),
         };
+        let store = |realm: &RealmConfig| -> Box<dyn RealmStore> { Box::new(MemoryStore::new(&realm.store)) };
         Self {
+            stores: config.realms.iter().map(store).collect(),
             services: (0..config.realms.len()).map(service).collect(),
             registry: Registry::new(shards, Arc::clone(&config), limits.clone(), seed),
             shard: Shard::new(id, shards, config, limits, seed.rotate_left(32)),
@@ -278,7 +283,9 @@ impl Control {
         let service_shard = self.shard.id();
         let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
         let realm = self.services[key.slot as usize].realm;
-        let mut context = Context { registry: &mut self.registry, realm, caller, now, out: &mut emission };
+        let store = &mut *self.stores[usize::from(realm.0)];
+        let registry = &mut self.registry;
+        let mut context = Context { registry, store, realm, caller, now, out: &mut emission };
         (procedure.call)(&mut context, &arguments, &keywords)
     }
 
