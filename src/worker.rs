@@ -4,6 +4,7 @@
 //! leaves in batches at its end.
 
 mod connection;
+mod details;
 pub mod mail;
 pub mod outbound;
 mod timers;
@@ -24,6 +25,7 @@ use crossring_router::shard::Shard;
 
 use crate::clock::Clock;
 use connection::{Connection, Pumped, Routing};
+use details::Own;
 use mail::{Mail, Order, PostOffice};
 use outbound::{Ending, Outbound, OutboundCounters, OutboundLimits};
 use timers::{Timer, TimerKind, Timers};
@@ -103,6 +105,7 @@ pub struct WorkerCounters {
 /// One data shard.
 pub struct Worker<E> {
     id: ShardId,
+    own: Own,
     engine: E,
     shard: Shard,
     connections: Vec<Connection>,
@@ -128,7 +131,7 @@ struct Listen {
 }
 
 impl<E: Engine> Worker<E> {
-    /// A worker over an opened engine. Connections are accepted from the first [`Worker::turn`] on.
+    /// A worker over an opened engine, to be run on this thread. Connections are accepted from the first [`Worker::turn`] on.
     pub fn new(
         engine: E,
         shard: Shard,
@@ -138,6 +141,7 @@ impl<E: Engine> Worker<E> {
     ) -> Self {
         let mut worker = Self {
             id: shard.id(),
+            own: Own::read(),
             engine,
             shard,
             connections: Vec::new(),
@@ -274,6 +278,7 @@ impl<E: Engine> Worker<E> {
                     outbound: &mut self.outbound,
                     scratch: &mut self.scratch,
                     now,
+                    socket: &|| self.own.socket(&self.engine, key),
                 };
                 let pumped = connection.pump(octets, &mut routing);
                 self.engine.release(buffer);
@@ -404,8 +409,13 @@ impl<E: Engine> Worker<E> {
         let Some(connection) = find(&mut self.connections, key) else { return };
         let now = self.clock.now(self.engine.now());
         let held = connection.take_held();
-        let mut routing =
-            Routing { shard: &mut self.shard, outbound: &mut self.outbound, scratch: &mut self.scratch, now };
+        let mut routing = Routing {
+            shard: &mut self.shard,
+            outbound: &mut self.outbound,
+            scratch: &mut self.scratch,
+            now,
+            socket: &|| self.own.socket(&self.engine, key),
+        };
         match connection.pump(&held, &mut routing) {
             Pumped::Paused => self.paused.push(key),
             pumped => {

@@ -114,7 +114,7 @@ impl Router {
     pub fn join(&mut self) -> SessionKey {
         let key = SessionKey { slot: self.sessions, generation: 0 };
         self.sessions += 1;
-        self.input(Input::Opened { key, transport: TransportId(0) });
+        self.input(Input::Opened { key, transport: TransportId(0), details: Arc::default() });
         let roles = ClientRoles::all(Features::default());
         let details = Box::new(HelloDetails { roles, ..HelloDetails::default() });
         self.message(key, Message::Hello { realm: Some("realm1".into()), details });
@@ -246,5 +246,6 @@ fn config() -> RouterConfig {
         realms: vec![RealmConfig { roles: vec![role], ..RealmConfig::default() }],
         transports: vec![TransportAuthentication { anonymous: Some(anonymous), ticket: Vec::new() }],
         agent: "crossring".into(),
+        ..RouterConfig::default()
     }
 }

@@ -78,6 +78,10 @@ impl Engine for AnyEngine {
         either!(self, engine => engine.peer(connection))
     }
 
+    fn descriptor(&self, connection: ConnectionId) -> Option<i32> {
+        either!(self, engine => engine.descriptor(connection))
+    }
+
     fn doorbell(&self) -> Doorbell {
         either!(self, engine => engine.doorbell())
     }

@@ -55,6 +55,9 @@ pub trait Engine {
     /// Who is at the other end, asked from the kernel at each call.
     fn peer(&self, connection: ConnectionId) -> PeerAddress;
 
+    /// The descriptor of a connection's socket, for people; none if the id is stale or there is no socket.
+    fn descriptor(&self, connection: ConnectionId) -> Option<i32>;
+
     /// What wakes this engine, from any thread.
     fn doorbell(&self) -> Doorbell;
 

@@ -9,7 +9,7 @@ mod pool;
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -503,6 +503,10 @@ impl Engine for Epoll {
     fn peer(&self, connection: ConnectionId) -> PeerAddress {
         let state = self.connections.get(connection);
         state.map_or(PeerAddress::Unknown, |state| socket::peer(state.socket.as_fd()))
+    }
+
+    fn descriptor(&self, connection: ConnectionId) -> Option<i32> {
+        self.connections.get(connection).map(|state| state.socket.as_raw_fd())
     }
 
     fn doorbell(&self) -> Doorbell {

@@ -410,6 +410,10 @@ impl Engine for SimEngine {
         PeerAddress::Internet(SocketAddr::from(([127, 0, 0, 1], link.peer.0 as u16)))
     }
 
+    fn descriptor(&self, _connection: ConnectionId) -> Option<i32> {
+        None
+    }
+
     fn doorbell(&self) -> Doorbell {
         self.doorbell.clone()
     }

@@ -597,6 +597,10 @@ impl Engine for Ring {
         state.map_or(PeerAddress::Unknown, |state| socket::peer(state.socket.as_fd()))
     }
 
+    fn descriptor(&self, connection: ConnectionId) -> Option<i32> {
+        self.connections.get(connection).map(|state| state.socket.as_raw_fd())
+    }
+
     fn doorbell(&self) -> Doorbell {
         self.doorbell.clone()
     }

@@ -226,4 +226,8 @@ pub struct RouterConfig {
     pub transports: Vec<TransportAuthentication>,
     /// `WELCOME.Details.agent`.
     pub agent: Box<str>,
+    /// `x_cb_node`: the node's name; empty: none is told.
+    pub node: Box<str>,
+    /// `x_cb_worker`: names of the configured workers, by listening transport; what is missing is not told.
+    pub workers: Vec<Box<str>>,
 }

@@ -23,6 +23,7 @@ use crate::address::{Now, RealmId, SessionKey, ShardId, TransportId};
 use crate::agent::{self, Context, Failure, Reply};
 use crate::broker::Publisher;
 use crate::config::{RealmConfig, RouterConfig};
+use crate::details::TransportDetails;
 use crate::input::Input;
 use crate::letter::{Lane, Letter};
 use crate::limits::Limits;
@@ -119,7 +120,8 @@ impl Control {
     pub fn start<P: Post>(&mut self, now: Now, out: &mut P) {
         for index in 0..self.services.len() {
             let (key, transport) = (self.services[index].key, TransportId::SERVICE);
-            self.input(now, Input::Opened { key, transport }, out);
+            let details = Arc::new(TransportDetails::in_process());
+            self.input(now, Input::Opened { key, transport, details }, out);
             let realm = &self.shard.config.realms[index];
             let message = Message::Hello { realm: Some(realm.name.to_string().into()), details: hello() };
             self.input(now, Input::Message { key, message }, out);

@@ -1,8 +1,11 @@
 //! What enters a shard.
 
+use std::sync::Arc;
+
 use crossring_codec::message::Message;
 
 use crate::address::{SessionKey, ShardId, TransportId};
+use crate::details::TransportDetails;
 use crate::letter::Letter;
 
 /// One input of `Shard::handle`.
@@ -14,6 +17,8 @@ pub enum Input<'a> {
         key: SessionKey,
         /// The listening transport it came through.
         transport: TransportId,
+        /// What is known of it.
+        details: Arc<TransportDetails>,
     },
     /// A message of the peer.
     Message {

@@ -5,6 +5,8 @@
 //! cannot dead-lock. Letters are never lost while both shards live; a letter for a session that has left is answered or
 //! dropped as its variant says.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{
@@ -19,6 +21,7 @@ use crossring_codec::value::Dict;
 use crate::address::{
     CallAddress, CallKey, RealmId, RoleId, SessionAddress, SessionKey, ShardId, TransportId,
 };
+use crate::details::TransportDetails;
 
 /// Priority classes of letters, most urgent first.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
@@ -171,6 +174,7 @@ pub enum Letter {
     Hello {
         key: SessionKey,
         transport: TransportId,
+        transport_details: Arc<TransportDetails>,
         realm: Option<Box<str>>,
         details: Box<HelloDetails<'static>>,
     },

@@ -17,6 +17,7 @@ pub mod counters;
 pub mod credentials;
 mod dealer;
 mod dense;
+pub mod details;
 pub mod input;
 pub mod inspect;
 pub mod letter;

@@ -1,12 +1,14 @@
 //! The life of sessions: HELLO, WELCOME, ABORT, GOODBYE, and what a session that leaves leaves behind (wamp.md 7).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crossring_codec::message::{CloseDetails, HelloDetails, Message};
 use crossring_codec::uri::well_known;
 use crossring_codec::value::Dict;
 
 use crate::address::{Now, SessionKey, ShardId, TransportId};
+use crate::details::TransportDetails;
 use crate::letter::{Admission, Letter};
 use crate::outbox::{EndCause, Outbox};
 use crate::owned;
@@ -62,9 +64,15 @@ impl Shard {
         fronts.into_iter().flatten().copied().find(|entry| entry.0 <= now.monotonic_ns)
     }
 
-    pub(crate) fn opened(&mut self, now: Now, key: SessionKey, transport: TransportId) {
+    pub(crate) fn opened(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        transport: TransportId,
+        details: Arc<TransportDetails>,
+    ) {
         let state = self.opened_state(now, key, false);
-        self.sessions.open(key, transport, state);
+        self.sessions.open(key, transport, details, state);
         self.deadlines.prune(&self.sessions);
     }
 
@@ -118,6 +126,7 @@ impl Shard {
         let letter = Letter::Hello {
             key,
             transport: slot.transport,
+            transport_details: slot.details.clone().unwrap_or_default(),
             realm: realm.map(Box::from),
             details: Box::new(owned::hello(details)),
         };
@@ -256,7 +265,7 @@ impl Shard {
             return;
         }
         self.leave(key, State::Vacant, out);
-        self.sessions.transports -= 1;
+        self.sessions.close(key);
     }
 
     fn abort<O: Outbox>(&mut self, key: SessionKey, reason: &str, message: &str, out: &mut O) {

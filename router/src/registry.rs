@@ -12,12 +12,13 @@ use crossring_codec::message::{
     Feature, Features, HelloDetails, InvocationPolicy, RouterRoles, WelcomeDetails,
 };
 use crossring_codec::uri::{Match, well_known};
-use crossring_codec::value::Value;
+use crossring_codec::value::{Dict, Value};
 
 use crate::address::{Now, RealmId, SessionAddress, SessionKey, ShardId, ShardSet, TransportId};
 use crate::auth::{self, Denial, Identity, Method, Pending, Step};
 use crate::config::RouterConfig;
 use crate::dense::Assigner;
+use crate::details::{self, TransportDetails};
 use crate::inspect::RegistryView;
 use crate::letter::{self, Admission, Letter};
 use crate::limits::Limits;
@@ -74,9 +75,16 @@ enum Member {
     #[default]
     Nobody,
     /// Has to authenticate before the deadline.
-    Pending { deadline_ns: u64, attempt: Box<Pending> },
+    Pending { deadline_ns: u64, attempt: Box<Pending>, channel: Box<Channel> },
     /// Joined.
     Joined(Box<Session>),
+}
+
+/// How a session reaches the router.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) transport: TransportId,
+    pub(crate) details: Arc<TransportDetails>,
 }
 
 /// A joined session.
@@ -84,6 +92,7 @@ enum Member {
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) identity: Identity,
+    pub(crate) channel: Channel,
     /// Subscriptions held.
     subscriptions: Option<Box<hashbrown::HashSet<u64, IntegerState>>>,
     /// Registrations held.
@@ -179,8 +188,9 @@ impl Registry {
     pub fn handle<P: Post>(&mut self, now: Now, from: ShardId, letter: Letter, out: &mut P) {
         let at = |key: SessionKey| SessionAddress { shard: from, key };
         match letter {
-            Letter::Hello { key, transport, realm, details } => {
-                self.hello(now, at(key), transport, realm.as_deref(), &details, out);
+            Letter::Hello { key, transport, transport_details, realm, details } => {
+                let channel = Channel { transport, details: transport_details };
+                self.hello(now, at(key), channel, realm.as_deref(), &details, out);
             }
             Letter::Authenticate { key, signature, extra: _ } => self.authenticate(at(key), &signature, out),
             Letter::Leave { key } => self.leave(at(key), out),
@@ -235,7 +245,7 @@ impl Registry {
         &mut self,
         now: Now,
         address: SessionAddress,
-        transport: TransportId,
+        channel: Channel,
         realm: Option<&str>,
         details: &HelloDetails<'_>,
         out: &mut P,
@@ -244,29 +254,37 @@ impl Registry {
             let message = "the router shuts down".to_owned();
             Step::Deny(Denial { reason: well_known::SYSTEM_SHUTDOWN, message })
         } else {
-            auth::begin(&self.config, transport, realm, details, &mut self.random)
+            auth::begin(&self.config, channel.transport, realm, details, &mut self.random)
         };
         let deadline_ns = now.monotonic_ns + u64::from(self.limits.join_timeout_ms) * 1_000_000;
-        self.take_step(address, deadline_ns, step, out);
+        self.take_step(address, deadline_ns, channel, step, out);
     }
 
     fn authenticate<P: Post>(&mut self, address: SessionAddress, signature: &str, out: &mut P) {
         let member = std::mem::take(self.member_mut(address));
-        let Member::Pending { deadline_ns, attempt } = member else {
+        let Member::Pending { deadline_ns, attempt, channel } = member else {
             *self.member_mut(address) = member;
             return;
         };
         let step = auth::proceed(&self.config, &attempt, signature);
-        self.take_step(address, deadline_ns, step, out);
+        self.take_step(address, deadline_ns, *channel, step, out);
     }
 
-    fn take_step<P: Post>(&mut self, address: SessionAddress, deadline_ns: u64, step: Step, out: &mut P) {
+    fn take_step<P: Post>(
+        &mut self,
+        address: SessionAddress,
+        deadline_ns: u64,
+        channel: Channel,
+        step: Step,
+        out: &mut P,
+    ) {
         match step {
-            Step::Accept(identity) => self.admit(address, identity, out),
+            Step::Accept(identity) => self.admit(address, identity, channel, out),
             Step::Deny(denial) => self.refuse(address, &denial, out),
             Step::Challenge(attempt, extra) => {
                 let method = attempt.method().as_str().into();
-                *self.member_mut(address) = Member::Pending { deadline_ns, attempt: Box::new(attempt) };
+                let (attempt, channel) = (Box::new(attempt), Box::new(channel));
+                *self.member_mut(address) = Member::Pending { deadline_ns, attempt, channel };
                 self.deadlines.push_back((deadline_ns, address));
                 out.post(address.shard, Letter::Challenge { key: address.key, method, extra });
             }
@@ -280,15 +298,15 @@ impl Registry {
         out.post(address.shard, Letter::Refuse { key: address.key, reason, message });
     }
 
-    fn admit<P: Post>(&mut self, address: SessionAddress, identity: Identity, out: &mut P) {
+    fn admit<P: Post>(&mut self, address: SessionAddress, identity: Identity, channel: Channel, out: &mut P) {
         let session = SessionId::from_random(self.random.next_u64());
         let admission = Admission {
             realm: identity.realm,
             role: identity.role,
             session,
-            details: welcome(&self.config, &identity),
+            details: welcome(&self.config, &identity, &channel),
         };
-        let joined = Session { id: session, identity, subscriptions: None, registrations: None };
+        let joined = Session { id: session, identity, channel, subscriptions: None, registrations: None };
         *self.member_mut(address) = Member::Joined(Box::new(joined));
         self.prune_deadlines();
         out.post(address.shard, Letter::Admit { key: address.key, admission: Box::new(admission) });
@@ -297,22 +315,25 @@ impl Registry {
 
     fn note_join(&mut self, address: SessionAddress) {
         let Some(session) = self.session_mut(address) else { return };
-        let (realm, role, method) = (session.identity.realm, session.identity.role, session.identity.method);
-        let (id, authid) = (session.id, session.identity.authid.to_string());
-        let role = &self.config.realms[usize::from(realm.0)].roles[usize::from(role.0)];
-        if role.is_trusted {
+        let (realm, role) = (session.identity.realm, session.identity.role);
+        if self.config.realms[usize::from(realm.0)].roles[usize::from(role.0)].is_trusted {
             return;
         }
-        let authrole = role.name.to_string();
-        self.note(realm, "wamp.session.on_join", || {
-            vec![Value::Dict(vec![
-                ("session".to_owned(), id.get().into()),
-                ("authid".to_owned(), Value::String(authid)),
-                ("authrole".to_owned(), Value::String(authrole)),
-                ("authmethod".to_owned(), method.as_str().into()),
-                ("authprovider".to_owned(), "static".into()),
-            ])]
-        });
+        if self.is_noted(realm, "wamp.session.on_join") {
+            let Some(details) = self.session_details(address) else { return };
+            self.note(realm, "wamp.session.on_join", || vec![Value::Dict(details)]);
+        }
+    }
+
+    /// What `wamp.session.get` tells of a joined session.
+    pub fn session_details(&self, address: SessionAddress) -> Option<Dict> {
+        let slot = self.slots.get(address.shard.index())?.get(address.key.slot as usize)?;
+        match &slot.member {
+            Member::Joined(session) if slot.generation == address.key.generation => {
+                Some(details::session_details(&self.config, session))
+            }
+            _ => None,
+        }
     }
 
     /// The session, or the attempt, is over: nothing of it stays.
@@ -448,10 +469,11 @@ fn sorted(ids: Option<&hashbrown::HashSet<u64, IntegerState>>) -> impl Iterator<
 }
 
 /// `WELCOME.Details`: the identity in force, and exactly what this router does.
-fn welcome(config: &RouterConfig, identity: &Identity) -> WelcomeDetails<'static> {
+fn welcome(config: &RouterConfig, identity: &Identity, channel: &Channel) -> WelcomeDetails<'static> {
     let realm = &config.realms[usize::from(identity.realm.0)];
     let role = &realm.roles[usize::from(identity.role.0)];
     let own = |text: &str| Some(text.to_owned().into());
+    let whereabouts = details::whereabouts(config, channel.transport, &channel.details);
     WelcomeDetails {
         roles: ROLES,
         realm: own(&realm.name),
@@ -460,6 +482,8 @@ fn welcome(config: &RouterConfig, identity: &Identity) -> WelcomeDetails<'static
         authmethod: own(identity.method.as_str()),
         authprovider: own("static"),
         agent: (!config.agent.is_empty()).then(|| config.agent.to_string().into()),
+        authextra: whereabouts.clone(),
+        custom: whereabouts,
         ..WelcomeDetails::default()
     }
 }

@@ -10,6 +10,7 @@ use foldhash::fast::FixedState;
 use crate::address::{RealmId, RoleId, SessionKey, TransportId};
 use crate::broker::PublishRoute;
 use crate::dealer::{CallRoute, Callee, Caller};
+use crate::details::TransportDetails;
 use crate::table::IntegerMap;
 
 /// What a transport is in the middle of (wamp.md 7.1).
@@ -37,6 +38,8 @@ pub(crate) enum State {
 pub(crate) struct Slot {
     pub(crate) generation: u32,
     pub(crate) transport: TransportId,
+    /// What is known of the transport, while there is one.
+    pub(crate) details: Option<Arc<TransportDetails>>,
     pub(crate) state: State,
 }
 
@@ -52,13 +55,27 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     /// Gives a slot to a transport.
-    pub(crate) fn open(&mut self, key: SessionKey, transport: TransportId, state: State) {
+    pub(crate) fn open(
+        &mut self,
+        key: SessionKey,
+        transport: TransportId,
+        details: Arc<TransportDetails>,
+        state: State,
+    ) {
         let index = key.slot as usize;
         if index >= self.slots.len() {
             self.slots.resize_with(index + 1, Slot::default);
         }
-        self.slots[index] = Slot { generation: key.generation, transport, state };
+        self.slots[index] = Slot { generation: key.generation, transport, details: Some(details), state };
         self.transports += 1;
+    }
+
+    /// The transport is gone: nothing of it stays.
+    pub(crate) fn close(&mut self, key: SessionKey) {
+        if let Some(slot) = self.slot_mut(key) {
+            slot.details = None;
+        }
+        self.transports -= 1;
     }
 
     /// The slot, if its transport is still this one.

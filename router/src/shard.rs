@@ -109,7 +109,7 @@ impl Shard {
         match input {
             Input::Message { key, message } => self.message(now, key, message, out),
             Input::Letter { from: _, letter } => self.letter(now, letter, out),
-            Input::Opened { key, transport } => self.opened(now, key, transport),
+            Input::Opened { key, transport, details } => self.opened(now, key, transport, details),
             Input::Violation { key, text } => self.violate(key, text, out),
             Input::Closed { key } => self.closed(key, out),
         }

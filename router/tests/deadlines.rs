@@ -72,13 +72,14 @@ impl Pair {
                 ticket: vec![principal],
             }],
             agent: "".into(),
+            ..RouterConfig::default()
         });
         let mut pair = Self {
             shard: Shard::new(ShardId(0), 1, Arc::clone(&config), Limits::default(), 1),
             registry: Registry::new(1, config, Limits::default(), 1),
             log: Log::default(),
         };
-        pair.input(0, Input::Opened { key: KEY, transport: TransportId(0) });
+        pair.input(0, Input::Opened { key: KEY, transport: TransportId(0), details: Arc::default() });
         pair
     }
 
@@ -202,7 +203,7 @@ fn who_wants_to_join_while_the_router_shuts_down_is_refused() {
     pair.settle(1);
     pair.check(&["ABORT wamp.close.system_shutdown", "Aborted"]);
     let key = SessionKey { slot: 1, generation: 1 };
-    pair.input(2, Input::Opened { key, transport: TransportId(0) });
+    pair.input(2, Input::Opened { key, transport: TransportId(0), details: Arc::default() });
     let details = HelloDetails { roles: ClientRoles::all(Features::default()), ..HelloDetails::default() };
     let message = Message::Hello { realm: Some("realm1".into()), details: Box::new(details) };
     pair.input(2, Input::Message { key, message });

@@ -179,6 +179,8 @@ pub struct Disclose {
 pub struct TransportConfig {
     /// Name in logs and in the management API.
     pub id: String,
+    /// The worker that it is configured in: told to clients as `x_cb_worker`.
+    pub worker: String,
     /// Framing and its settings.
     pub kind: TransportKind,
     /// Where to listen.
@@ -444,6 +446,7 @@ impl TransportConfig {
         let address = IpAddr::from([127, 0, 0, 1]);
         TransportConfig {
             id: id.into(),
+            worker: "worker001".into(),
             kind,
             endpoint: Endpoint::Tcp(TcpEndpoint { address, port, backlog: BACKLOG_DEFAULT }),
             serializers: None,

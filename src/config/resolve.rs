@@ -42,14 +42,21 @@ pub(super) fn node(document: &Value, resolver: &mut Resolver<'_>) -> NodeConfig 
     let mut names = Names::default();
     for worker in root.key("workers").items() {
         names.claim("worker id", worker.key("id").text(), worker.key("id").path, resolver.faults);
+        let id = names.id("worker", worker.key("id").text());
         if worker.key("type").text() == Some("router") && !is_disabled(&worker, resolver.environment) {
-            router(&worker, &mut node, &mut names, resolver);
+            router(&worker, &id, &mut node, &mut names, resolver);
         }
     }
     node
 }
 
-fn router(worker: &Cursor<'_>, node: &mut NodeConfig, names: &mut Names, resolver: &mut Resolver<'_>) {
+fn router(
+    worker: &Cursor<'_>,
+    worker_id: &str,
+    node: &mut NodeConfig,
+    names: &mut Names,
+    resolver: &mut Resolver<'_>,
+) {
     for written in worker.key("realms").items() {
         names.claim("realm", written.key("name").text(), written.key("name").path, resolver.faults);
         names.claim("realm id", written.key("id").text(), written.key("id").path, resolver.faults);
@@ -57,7 +64,7 @@ fn router(worker: &Cursor<'_>, node: &mut NodeConfig, names: &mut Names, resolve
     }
     for written in worker.key("transports").items() {
         names.claim("transport id", written.key("id").text(), written.key("id").path, resolver.faults);
-        let transport = transport::transport(&written, names, resolver);
+        let transport = transport::transport(&written, worker_id, names, resolver);
         if let Some(transport) = transport {
             let place = transport.endpoint.place();
             names.claim("endpoint", Some(&place), written.key("endpoint").path, resolver.faults);

@@ -32,7 +32,16 @@ pub(super) fn router_config(config: &NodeConfig) -> core::RouterConfig {
             .map(|transport| authentication(transport.auth.as_ref()))
             .collect(),
         agent: concat!("crossring-", env!("CARGO_PKG_VERSION")).into(),
+        node: node_name(config).into(),
+        workers: config.transports.iter().map(|transport| transport.worker.as_str().into()).collect(),
     }
+}
+
+/// The configured name, or one that is this process's only: `<host>-<process id>`.
+fn node_name(config: &NodeConfig) -> String {
+    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let made = || format!("{}-{}", host().trim().to_lowercase(), std::process::id());
+    config.controller_id.clone().unwrap_or_else(made)
 }
 
 fn realm(realm: &RealmConfig) -> core::RealmConfig {

@@ -1,14 +1,18 @@
 //! The receiving half of one connection: octets in, inputs of the shard out.
 
+use std::sync::Arc;
+
 use crossring_codec::message::decode::decode;
 use crossring_codec::transport::{Incoming, Transport, TransportError, close_code};
 use crossring_io::Monotonic;
 use crossring_router::address::{Now, SessionKey, TransportId};
+use crossring_router::details::TransportDetails;
 use crossring_router::input::Input;
 use crossring_router::outbox::EndCause;
 use crossring_router::shard::Shard;
 
 use super::AutoPing;
+use super::details::settled;
 use super::outbound::Outbound;
 
 /// What a connection's input is routed through.
@@ -17,6 +21,8 @@ pub(super) struct Routing<'a> {
     pub(super) outbound: &'a mut Outbound,
     pub(super) scratch: &'a mut Vec<u8>,
     pub(super) now: Now,
+    /// Asks what the connection's socket knows.
+    pub(super) socket: &'a dyn Fn() -> TransportDetails,
 }
 
 /// What the worker has to do after input was taken.
@@ -161,7 +167,8 @@ impl Connection {
                 Ok(Some(Incoming::Opened { .. })) => {
                     settle(self.key, transport, routing.outbound);
                     self.phase = Phase::Open;
-                    let input = Input::Opened { key: self.key, transport: self.transport_id };
+                    let details = Arc::new(settled((routing.socket)(), transport));
+                    let input = Input::Opened { key: self.key, transport: self.transport_id, details };
                     routing.shard.handle(routing.now, input, routing.outbound);
                     pumped = Pumped::Opened;
                 }

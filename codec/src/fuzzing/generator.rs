@@ -355,6 +355,7 @@ impl Generator<'_> {
             resumed: self.boolean(),
             resumable: self.boolean(),
             resume_token: self.option(Self::text),
+            custom: self.extra().into_iter().map(|(key, value)| (format!("x_{key}"), value)).collect(),
         }
     }
 

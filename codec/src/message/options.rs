@@ -56,6 +56,8 @@ pub struct WelcomeDetails<'a> {
     pub resumable: bool,
     /// With what it can be resumed; written under both spellings, `resume_token` and `resume-token`.
     pub resume_token: Option<Text<'a>>,
+    /// Entries whose names begin with `x_`: extensions of the router at hand.
+    pub custom: Dict,
 }
 
 /// Keys of payload passthru mode (`ppt_*`) and of Autobahn's payload transparency (`enc_*`): copied, never interpreted.

@@ -74,7 +74,7 @@ detach! {
     HelloDetails { agent, authmethods, authid, authrole, resume_token; roles, authextra, resumable, resume_session }
     WelcomeDetails {
         realm, authid, authrole, authmethod, authprovider, agent, resume_token;
-        roles, authextra, resumed, resumable
+        roles, authextra, resumed, resumable, custom
     }
     Passthru { ppt_scheme, ppt_serializer, ppt_cipher, ppt_keyid, enc_algo, enc_key, enc_serializer; }
     Forwarder { authid, authrole; session }

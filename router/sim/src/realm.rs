@@ -79,6 +79,7 @@ pub fn router_config(options: &RealmOptions) -> RouterConfig {
         realms: REALMS.iter().zip(strictness).map(realm).collect(),
         transports: vec![anonymous("member"), anonymous("guest"), tickets()],
         agent: "simulated".into(),
+        ..RouterConfig::default()
     }
 }
 

@@ -320,7 +320,9 @@ impl Simulation {
             self.observe_arrival(index, &arrival);
             let (shard, mut out) = self.emission(index);
             let input = match arrival {
-                Arrival::Opened { key, transport, .. } => Input::Opened { key, transport },
+                Arrival::Opened { key, transport, .. } => {
+                    Input::Opened { key, transport, details: Arc::default() }
+                }
                 Arrival::Message { key, message, .. } => Input::Message { key, message },
                 Arrival::Closed { key, .. } => Input::Closed { key },
             };

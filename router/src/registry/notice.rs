@@ -38,14 +38,19 @@ impl Registry {
         topic: &'static str,
         arguments: impl FnOnce() -> Vec<Value>,
     ) {
+        if self.is_noted(realm, topic) {
+            self.notices.push(Notice::Event { realm, topic, arguments: arguments() });
+        }
+    }
+
+    /// Whether a meta event would reach anybody.
+    pub(super) fn is_noted(&self, realm: RealmId, topic: &'static str) -> bool {
         let index = usize::from(realm.0);
         let mut is_wanted = false;
         if self.config.realms[index].meta_api {
             self.realms[index].topics.visit(topic, |_| is_wanted = true);
         }
-        if is_wanted {
-            self.notices.push(Notice::Event { realm, topic, arguments: arguments() });
-        }
+        is_wanted
     }
 
     /// What has been noted since the last time.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crossring_codec::message::{self, Message};
-use crossring_codec::serializer::SerializerId;
+use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::uri::{Match, Strictness};
 use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
 use crossring_router::config::{
@@ -12,6 +12,7 @@ use crossring_router::config::{
     TransportAuthentication,
 };
 use crossring_router::control::Control;
+use crossring_router::details::{ChannelFraming, ChannelType, Peer, TransportDetails};
 use crossring_router::input::Input;
 use crossring_router::inspect::{RegistrySizes, ShardSizes};
 use crossring_router::letter::{Lane, Letter};
@@ -75,7 +76,7 @@ impl Node {
                 received: VecDeque::new(),
             };
             node.clients.insert(name.to_owned(), client);
-            node.input(shard, Input::Opened { key, transport: TransportId(0) });
+            node.input(shard, Input::Opened { key, transport: TransportId(0), details: transport() });
         }
         node
     }
@@ -201,6 +202,20 @@ impl Outbox for Wire<'_> {
     }
 }
 
+/// What the workers of a real node would say of a RawSocket connection.
+fn transport() -> Arc<TransportDetails> {
+    Arc::new(TransportDetails {
+        channel_type: Some(ChannelType::Tcp),
+        channel_framing: Some(ChannelFraming::RawSocket),
+        serializer: Some(Serializer::JSON),
+        is_server: true,
+        peer: Peer::tcp(([127, 0, 0, 1], 50_000).into()),
+        own_pid: 17,
+        own_tid: 18,
+        ..TransportDetails::default()
+    })
+}
+
 /// Anonymous peers may do anything; `joe` is limited. The realm `advanced` has everything that has to be configured.
 fn config() -> RouterConfig {
     let rule = |uri: &str, match_policy, allow| Permission {
@@ -254,5 +269,7 @@ fn config() -> RouterConfig {
             ],
         }],
         agent: "crossring".into(),
+        node: "node".into(),
+        workers: vec!["worker001".into()],
     }
 }

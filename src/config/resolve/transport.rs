@@ -17,6 +17,7 @@ use super::{Names, Resolver, auth};
 /// `None` for transports this version does not build; the survey names them.
 pub(super) fn transport(
     written: &Cursor<'_>,
+    worker: &str,
     names: &mut Names,
     resolver: &mut Resolver<'_>,
 ) -> Option<TransportConfig> {
@@ -33,6 +34,7 @@ pub(super) fn transport(
     };
     Some(TransportConfig {
         id,
+        worker: worker.to_string(),
         kind,
         endpoint: endpoint?,
         serializers: serializers(&written.key("serializers")),

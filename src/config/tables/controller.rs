@@ -36,9 +36,8 @@ static CONTROLLER_KIND: Kind = Kind::Object(&CONTROLLER);
 static CONTROLLER: Table = Table {
     name: "controller",
     keys: &[
-        key("id", &ID_KIND, "Name of the node.")
-            .default("host name and process id")
-            .no_effect("this version shows it nowhere"),
+        key("id", &ID_KIND, "Name of the node, told to clients as `x_cb_node`.")
+            .default("host name and process id"),
         key("options", &Kind::Object(&OPTIONS), "Settings of the node.").default("{}"),
         worker::MANHOLE_KEY,
         key("connections", &Kind::Any, "Database connections of the controller.")

@@ -8,8 +8,9 @@ use crate::message::{
     PublishOptions, RegisterOptions, ResultDetails, RouterRoles, SubscribeOptions, Text, WelcomeDetails,
 };
 use crate::uri::Match;
+use crate::value::Value;
 use crate::wire::Reader;
-use crate::wire::value::read_dict_without_nulls;
+use crate::wire::value::{read, read_dict_without_nulls};
 
 /// A field of [`Passthru`].
 type PassthruSlot<'a> = for<'p> fn(&'p mut Passthru<'a>) -> &'p mut Option<Text<'a>>;
@@ -239,8 +240,12 @@ impl<'a, R: Reader<'a>> Decoder<R> {
             "resumed" => details.resumed = self.reader.boolean()?,
             "resumable" => details.resumable = self.reader.boolean()?,
             "resume_token" | "resume-token" | "resume-ticket" => details.resume_token = Some(self.reader.text()?),
-            _ => self.reader.skip()?,
+            _ => match key.starts_with("x_") {
+                true => details.custom.push((key.into_owned(), read(&mut self.reader)?)),
+                false => self.reader.skip()?,
+            },
         });
+        details.custom.retain(|(_, value)| *value != Value::Null);
         Ok(details)
     }
 

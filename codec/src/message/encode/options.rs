@@ -10,7 +10,7 @@ use crate::message::{
 use crate::uri::Match;
 use crate::value::Dict;
 use crate::wire::Writer;
-use crate::wire::value::write_dict;
+use crate::wire::value::{write, write_dict};
 
 /// A dict whose entries are counted while they are written.
 pub(super) struct Fields<'w, W> {
@@ -303,6 +303,10 @@ impl<W: Writer> Fields<'_, W> {
         self.boolean("resumable", details.resumable, false);
         self.text("resume_token", details.resume_token.as_deref());
         self.text("resume-token", details.resume_token.as_deref());
+        for (name, value) in &details.custom {
+            self.key(name);
+            write(self.writer, value)?;
+        }
         Ok(())
     }
 }
