@@ -28,6 +28,9 @@ use tempfile::TempDir;
 /// How long a client that should receive nothing more is listened to.
 const SILENCE: Duration = Duration::from_millis(15);
 
+/// Time that a script may take to wait.
+const WAIT_MS_MAX: u64 = 200;
+
 #[test]
 fn over_sockets_on_one_shard() {
     run_all(1);
@@ -48,6 +51,9 @@ const FILES: &[&str] = &[
     include_str!("../router/tests/transcripts/patterns.wamp"),
     include_str!("../router/tests/transcripts/calls.wamp"),
     include_str!("../router/tests/transcripts/leaving.wamp"),
+    include_str!("../router/tests/transcripts/timeouts.wamp"),
+    include_str!("../router/tests/transcripts/race_cancel_vs_result.wamp"),
+    include_str!("../router/tests/transcripts/race_callee_loss_vs_timeout.wamp"),
     include_str!("../router/tests/transcripts/meta_session.wamp"),
 ];
 
@@ -56,7 +62,7 @@ fn run_all(shards: usize) {
     let mut run = 0;
     for text in FILES {
         for script in Script::parse(text) {
-            if let Some(reason) = not_over_sockets(text, script.title, shards) {
+            if let Some(reason) = not_over_sockets(text, &script, shards) {
                 println!("left to the run in memory: {}: {reason}", script.title);
                 continue;
             }
@@ -79,8 +85,8 @@ fn run_all(shards: usize) {
 }
 
 /// Why a script cannot run here, or not on several shards.
-fn not_over_sockets(file: &str, title: &str, shards: usize) -> Option<&'static str> {
-    let start = file.find(title)?;
+fn not_over_sockets(file: &str, script: &Script<'_>, shards: usize) -> Option<&'static str> {
+    let start = file.find(script.title)?;
     let body = &file[start..];
     let body = &body[..body.find("\n## ").unwrap_or(body.len())];
     if body.lines().any(|line| line.contains(" limit ")) {
@@ -88,6 +94,9 @@ fn not_over_sockets(file: &str, title: &str, shards: usize) -> Option<&'static s
     }
     if body.contains("\"bound\"") {
         return Some("no configuration binds a principal to a realm");
+    }
+    if script.waits_ms() > WAIT_MS_MAX {
+        return Some("it takes long, and nothing of it depends on sockets");
     }
     if shards > 1 && body.lines().any(|line| line.ends_with(" lost")) {
         return Some("on several shards, others may act before a loss is noticed");
@@ -379,6 +388,10 @@ impl Driver for Clients {
             && client.read(PATIENCE)
         {}
         client.is_ended
+    }
+
+    fn wait(&mut self, ms: u64) {
+        std::thread::sleep(Duration::from_millis(ms));
     }
 
     fn limit(&mut self, _client: &str, _octets: usize) {

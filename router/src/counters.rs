@@ -23,6 +23,8 @@ pub struct Counters {
     pub results_progressive: u64,
     /// ERRORs sent.
     pub errors: u64,
+    /// Calls ended because their time was over.
+    pub calls_timed_out: u64,
     /// Answers of callees that nobody waits for any more.
     pub answers_ignored: u64,
     /// Letters posted.

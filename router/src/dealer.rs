@@ -16,15 +16,19 @@ use crate::dense::Replica;
 use crate::letter;
 use crate::pattern::PatternTable;
 use crate::table::{IntegerMap, IntegerState, Slab};
+use crate::timers::Timers;
 
 mod answer;
 mod call;
 mod cancel;
 mod choose;
 mod register;
+mod timeout;
 
 pub(crate) use call::CallRoute;
+use cancel::Withdrawal;
 pub(crate) use register::AddedCallee;
+use timeout::Deadline;
 
 /// The tables of the dealer.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(crate) struct Dealer {
     realms: Vec<Procedures>,
     /// Calls of local callers.
     pub(crate) calls: Slab<Call>,
+    /// When calls of local callers are over without an answer.
+    timers: Timers<CallKey>,
     /// Invocation ids by calls of other shards, for letters that name the call.
     foreign: hashbrown::HashMap<CallAddress, RequestId, IntegerState>,
     /// Callees of all registrations, of any shard.
@@ -88,6 +94,14 @@ pub(crate) struct Call {
     is_counted: bool,
     /// CANCEL `kill` has been received.
     is_killed: bool,
+    /// What only some calls have.
+    rare: Option<Box<Rare>>,
+}
+
+/// What only some calls have.
+#[derive(Debug, Default)]
+struct Rare {
+    deadline: Deadline,
 }
 
 /// What a session owns as a caller.
@@ -119,6 +133,8 @@ struct Held {
     is_confirmed: bool,
     /// There is a concurrency limit.
     is_limited: bool,
+    /// The callee minds the timeout of calls itself.
+    forward_timeout: bool,
 }
 
 /// An invocation that waits for its final answer.
@@ -138,9 +154,21 @@ impl Dealer {
             registrations: Replica::default(),
             realms: (0..realms).map(procedures).collect(),
             calls: Slab::default(),
+            timers: Timers::default(),
             foreign: hashbrown::HashMap::with_hasher(IntegerState::new(seed)),
             callees: 0,
         }
+    }
+
+    /// Entries of the table of deadlines.
+    pub(crate) fn deadlines(&self) -> usize {
+        self.timers.len()
+    }
+}
+
+impl Call {
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 }
 

@@ -28,6 +28,8 @@ pub struct ShardSizes {
     pub calls: usize,
     /// Invocations of local callees that wait for an answer.
     pub invocations: usize,
+    /// Deadlines of calls, those of calls already answered included: then at most twice as many as are meant, and some.
+    pub call_deadlines: usize,
     /// Calls that wait until their callee has got REGISTERED.
     pub calls_waiting: usize,
     /// What waits for the next turn.
@@ -148,6 +150,7 @@ impl<'a> ShardView<'a> {
             registrations: shard.dealer.registrations.len(),
             callees: shard.dealer.callees,
             calls: shard.dealer.calls.len(),
+            call_deadlines: shard.dealer.deadlines(),
             invocations: sum(invocations),
             calls_waiting: sum(|session| session.callee.as_ref().map_or(0, |callee| callee.waiting.len())),
             deferred: shard.deferred.len(),

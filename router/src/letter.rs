@@ -10,8 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{
-    CallOptions, CancelMode, ErrorDetails, HelloDetails, InvocationPolicy, PublishExtra, ResultDetails,
-    WelcomeDetails,
+    CallOptions, ErrorDetails, HelloDetails, InvocationPolicy, PublishExtra, ResultDetails, WelcomeDetails,
 };
 use crossring_codec::payload::{Payload, Shape};
 use crossring_codec::serializer::SerializerId;
@@ -146,7 +145,7 @@ pub struct Callee {
     pub address: SessionAddress,
     /// `REGISTER.Options.disclose_caller`
     pub disclose_caller: bool,
-    /// `REGISTER.Options.forward_timeout`
+    /// It minds the timeout of calls itself: announced `call_timeout`, and `REGISTER.Options.forward_timeout`.
     pub forward_timeout: bool,
     /// `REGISTER.Options.concurrency`; enforced by the callee's shard, a hint to others.
     pub concurrency: Option<u64>,
@@ -257,10 +256,10 @@ pub enum Letter {
     Publication(Box<Publication>),
     /// A call. Answer: `Result`, `Error` or `Returned`, unless `Abandon` overtakes it.
     Call(Box<Call>),
-    /// CANCEL by the caller, behind its `Call`.
-    Cancel { call: CallAddress, callee: SessionKey, mode: CancelMode },
-    /// The caller has left: interrupt the callee, answer nobody.
-    Abandon { call: CallAddress, callee: SessionKey },
+    /// CANCEL `kill` by the caller, behind its `Call`. Answer: that of the call; at once if the callee cannot be interrupted.
+    Cancel { call: CallAddress, callee: SessionKey },
+    /// Nobody waits for the answer of a `Call` any more: interrupt the callee, answer nobody.
+    Abandon { call: CallAddress, callee: SessionKey, timed_out: bool },
 
     // ---- Lane::Reply, shard → shard
     /// RESULT for the caller.

@@ -33,3 +33,4 @@ mod session;
 pub mod shard;
 pub mod store;
 mod table;
+mod timers;

@@ -43,11 +43,13 @@ impl Deadlines {
     }
 }
 
-const NS_PER_MS: u64 = 1_000_000;
+pub(crate) const NS_PER_MS: u64 = 1_000_000;
 
 impl Shard {
     /// Does what is due at `now`.
     pub fn expire<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        self.now = now;
+        self.expire_calls(out);
         self.deadlines.prune(&self.sessions);
         while let Some((_, key)) = self.next_due(now) {
             let cause = match *self.sessions.state(key) {

@@ -18,6 +18,8 @@ pub struct Limits {
     /// Milliseconds from the opening of a transport (or GOODBYE on it) to HELLO, and from HELLO to the end of
     /// authentication.
     pub join_timeout_ms: u32,
+    /// Milliseconds from CANCEL `kill` until the caller is answered without its callee.
+    pub kill_timeout_ms: u32,
     /// Milliseconds from our GOODBYE to the peer's.
     pub goodbye_timeout_ms: u32,
     /// Request ids must be 1, 2, 3, … (`true`) or only fresh (`false`: old clients use random ones).
@@ -34,6 +36,7 @@ impl Default for Limits {
             requests_per_session_max: 4 * 1024,
             uri_size_max: 2 * 1024,
             join_timeout_ms: 10_000,
+            kill_timeout_ms: 60_000,
             goodbye_timeout_ms: 5_000,
             strict_request_ids: false,
         }

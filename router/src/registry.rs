@@ -501,6 +501,7 @@ const ROLES: RouterRoles = RouterRoles {
     ])),
     dealer: Some(Features::of(&[
         Feature::ProgressiveCallResults,
+        Feature::CallTimeout,
         Feature::CallCanceling,
         Feature::CallerIdentification,
         Feature::CallTrustlevels,

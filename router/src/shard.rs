@@ -31,6 +31,8 @@ use crate::table::IntegerState;
 #[derive(Debug)]
 pub struct Shard {
     pub(crate) id: ShardId,
+    /// The time of the input in hand.
+    pub(crate) now: Now,
     pub(crate) config: Arc<RouterConfig>,
     pub(crate) limits: Limits,
     pub(crate) authorization: Authorization,
@@ -82,6 +84,7 @@ impl Shard {
         let hash_seed = random.next_u64();
         Self {
             id,
+            now: Now::default(),
             limits,
             authorization: Authorization::new(&config, hash_seed),
             sessions: Sessions::default(),
@@ -106,6 +109,7 @@ impl Shard {
 
     /// Takes one input.
     pub fn handle<O: Outbox>(&mut self, now: Now, input: Input<'_>, out: &mut O) {
+        self.now = now;
         match input {
             Input::Message { key, message } => self.message(now, key, message, out),
             Input::Letter { from: _, letter } => self.letter(now, letter, out),
@@ -117,7 +121,7 @@ impl Shard {
 
     /// When [`Shard::expire`] is next due, in monotonic nanoseconds.
     pub fn deadline(&self) -> Option<u64> {
-        self.deadlines.next()
+        self.deadlines.next().into_iter().chain(self.dealer.next_deadline()).min()
     }
 
     /// Whether [`Shard::resume`] has anything to do: the host does not sleep while it has.
@@ -127,6 +131,7 @@ impl Shard {
 
     /// Does what letters of the last turn left for this one; called at the start of a turn.
     pub fn resume<O: Outbox>(&mut self, now: Now, out: &mut O) {
+        self.now = now;
         for _ in 0..self.deferred.len() {
             match self.deferred.pop_front() {
                 Some(Deferred::Retry { call, why }) => self.retry(&call, why, out),
@@ -224,9 +229,9 @@ impl Shard {
                 self.error(call, *details, &error, &parcel.payload(), out);
             }
             Letter::Returned { call, why } => self.deferred.push_back(Deferred::Retry { call, why }),
-            Letter::Cancel { call, callee, mode } => self.cancel_foreign(call, callee, mode, out),
-            Letter::Abandon { call, callee } => {
-                self.cancel_foreign(call, callee, crossring_codec::message::CancelMode::KillNoWait, out);
+            Letter::Cancel { call, callee } => self.kill_foreign(call, callee, out),
+            Letter::Abandon { call, callee, timed_out } => {
+                self.abandon_foreign(call, callee, timed_out, out);
             }
             letter => self.registry_letter(now, letter, out),
         }

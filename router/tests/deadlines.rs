@@ -4,10 +4,16 @@
 
 use std::sync::Arc;
 
-use crossring_codec::message::{ClientRoles, Features, HelloDetails, Message};
+use crossring_codec::id::RequestId;
+use crossring_codec::message::{
+    CallOptions, ClientRoles, Feature, Features, HelloDetails, Message, RegisterOptions, YieldOptions,
+};
+use crossring_codec::payload::Payload;
+use crossring_codec::uri::Match;
 use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
 use crossring_router::config::{
-    AnonymousConfig, RealmConfig, RoleConfig, RouterConfig, TicketPrincipal, TransportAuthentication,
+    Allow, AnonymousConfig, Permission, RealmConfig, RoleConfig, RouterConfig, TicketPrincipal,
+    TransportAuthentication,
 };
 use crossring_router::input::Input;
 use crossring_router::letter::Letter;
@@ -58,7 +64,15 @@ impl Outbox for Log {
 
 impl Pair {
     fn new() -> Self {
-        let role = RoleConfig { name: "anonymous".into(), ..RoleConfig::default() };
+        let everything = Permission {
+            uri: "".into(),
+            match_policy: Match::Prefix,
+            allow: Allow::ALL,
+            disclose_caller: false,
+            disclose_publisher: false,
+        };
+        let role =
+            RoleConfig { name: "anonymous".into(), permissions: vec![everything], ..RoleConfig::default() };
         let principal = TicketPrincipal {
             authid: "joe".into(),
             ticket: Some("secret".into()),
@@ -104,7 +118,7 @@ impl Pair {
 
     fn hello(&mut self, ms: u64, method: &'static str) {
         let details = HelloDetails {
-            roles: ClientRoles::all(Features::default()),
+            roles: ClientRoles::all(Features::of(&[Feature::CallCanceling])),
             authmethods: vec![method.into()],
             authid: Some("joe".into()),
             ..HelloDetails::default()
@@ -115,6 +129,29 @@ impl Pair {
 
     fn goodbye(&mut self, ms: u64) {
         let message = Message::Goodbye { details: Default::default(), reason: "wamp.close.normal".into() };
+        self.input(ms, Input::Message { key: KEY, message });
+    }
+
+    fn register(&mut self) {
+        let options = RegisterOptions::default();
+        let message = Message::Register { request: id(1), options, procedure: "com.x".into() };
+        self.input(0, Input::Message { key: KEY, message });
+    }
+
+    fn call(&mut self, ms: u64, request: u64, timeout_ms: u64) {
+        let options = CallOptions { timeout_ms, ..CallOptions::default() };
+        let message = Message::Call {
+            request: id(request),
+            options,
+            procedure: "com.x".into(),
+            payload: Payload::EMPTY,
+        };
+        self.input(ms, Input::Message { key: KEY, message });
+    }
+
+    fn answer(&mut self, ms: u64, invocation: u64) {
+        let options = YieldOptions::default();
+        let message = Message::Yield { request: id(invocation), options, payload: Payload::EMPTY };
         self.input(ms, Input::Message { key: KEY, message });
     }
 
@@ -129,6 +166,10 @@ impl Pair {
     fn check(&mut self, seen: &[&str]) {
         assert_eq!(std::mem::take(&mut self.log.seen), seen);
     }
+}
+
+fn id(number: u64) -> RequestId {
+    RequestId::new(number).expect("a valid id")
 }
 
 fn at(ms: u64) -> Now {
@@ -208,4 +249,47 @@ fn who_wants_to_join_while_the_router_shuts_down_is_refused() {
     let message = Message::Hello { realm: Some("realm1".into()), details: Box::new(details) };
     pair.input(2, Input::Message { key, message });
     pair.check(&["ABORT wamp.close.system_shutdown", "Aborted"]);
+}
+
+#[test]
+fn a_hundred_thousand_answered_calls_leave_no_deadline() {
+    const CALLS: u64 = 100_000;
+    const OPEN: u64 = 10;
+    const HOUR_MS: u64 = 3_600_000;
+    let mut pair = Pair::new();
+    pair.hello(0, "anonymous");
+    pair.register();
+    for call in 1..=OPEN {
+        pair.call(0, 1 + call, HOUR_MS);
+    }
+    for call in OPEN + 1..=OPEN + CALLS {
+        pair.call(call, 1 + call, HOUR_MS);
+        pair.answer(call, call);
+        pair.log.seen.clear();
+        let sizes = pair.shard.inspect().sizes();
+        assert_eq!(sizes.calls as u64, OPEN);
+        assert!(sizes.call_deadlines <= 100, "{} after {call} calls", sizes.call_deadlines);
+    }
+    for call in 1..=OPEN {
+        pair.answer(CALLS, call);
+    }
+    assert_eq!(pair.shard.inspect().sizes().call_deadlines, 0);
+    assert_eq!(pair.shard.deadline(), None);
+}
+
+#[test]
+fn the_earliest_call_decides_when_the_shard_wakes() {
+    let mut pair = Pair::new();
+    pair.hello(0, "anonymous");
+    pair.register();
+    pair.call(100, 2, 50);
+    assert_eq!(pair.shard.deadline(), Some(150 * MS));
+    pair.call(100, 3, 20);
+    assert_eq!(pair.shard.deadline(), Some(120 * MS));
+    pair.answer(110, 1);
+    pair.log.seen.clear();
+    pair.until(120);
+    pair.check(&["INTERRUPT", "ERROR"]);
+    assert_eq!(pair.shard.counters().calls_timed_out, 1);
+    assert_eq!(pair.shard.deadline(), None);
 }

@@ -68,5 +68,8 @@ transcripts!(
     calls,
     leaving,
     trust,
+    timeouts,
+    race_cancel_vs_result,
+    race_callee_loss_vs_timeout,
     meta_session
 );

@@ -129,7 +129,9 @@ impl Shard {
         if let Some(error) = refused {
             self.take_call(key);
             refuse(&mut self.counters, caller, MessageType::Call, request, error, out);
-        } else if !progress {
+        } else if progress {
+            self.restart_timeout(key);
+        } else {
             self.counters.results += 1;
             self.take_call(key);
         }
@@ -184,6 +186,7 @@ impl Shard {
     /// Forgets a call of a local caller.
     pub(crate) fn take_call(&mut self, key: CallKey) -> Option<Call> {
         let call = self.dealer.calls.remove(key.index, key.generation)?;
+        self.dealer.forget_deadline(&call);
         if let Some(caller) = self.sessions.get_mut(call.caller).and_then(|session| session.caller.as_mut()) {
             caller.calls.remove(&call.request.get());
         }

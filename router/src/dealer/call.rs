@@ -197,6 +197,7 @@ impl Shard {
             invocation: None,
             is_counted: false,
             is_killed: false,
+            rare: None,
         };
         let (index, generation) = self.dealer.calls.insert(call);
         let key = CallKey { index, generation };
@@ -219,7 +220,7 @@ impl Shard {
     ) -> Result<(), &'static str> {
         let origin = CallAddress { shard: self.id, key };
         loop {
-            let pick = self.pick(key, question.procedure, &mut attempt)?;
+            let pick = self.pick(key, question, &mut attempt)?;
             let Pick { registration, address, is_counted, .. } = pick;
             let disclosure =
                 if question.disclose || pick.disclose_caller { self.disclosure(key) } else { None };
@@ -252,11 +253,16 @@ impl Shard {
     }
 
     /// Chooses a callee and counts the call against its concurrency.
-    fn pick(&mut self, key: CallKey, procedure: &str, attempt: &mut Attempt) -> Result<Pick, &'static str> {
+    fn pick(
+        &mut self,
+        key: CallKey,
+        question: &Question<'_>,
+        attempt: &mut Attempt,
+    ) -> Result<Pick, &'static str> {
         let call = self.dealer.calls.get(key.index, key.generation).ok_or(well_known::CANCELED)?;
         let mut id = call.registration;
         if self.dealer.registrations.get(id.get()).is_none() {
-            id = self.match_again(key, procedure)?;
+            id = self.match_again(key, question.procedure)?;
             *attempt = Attempt::default();
         }
         let registration =
@@ -267,6 +273,7 @@ impl Shard {
             Choice::Busy => return Err(well_known::MAX_CONCURRENCY_REACHED),
         };
         let is_counted = candidate.callee.concurrency.is_some();
+        let forward_timeout = candidate.callee.forward_timeout;
         candidate.outstanding += u64::from(is_counted);
         let pick = Pick {
             registration: id,
@@ -278,6 +285,9 @@ impl Shard {
         if let Some(call) = self.dealer.calls.get_mut(key.index, key.generation) {
             call.callee = Some(pick.address);
             call.is_counted = is_counted && pick.address.shard != self.id;
+        }
+        if question.options.timeout_ms > 0 {
+            self.start_timeout(key, question.options.timeout_ms, forward_timeout);
         }
         Ok(pick)
     }
@@ -415,7 +425,12 @@ impl Shard {
         let previous = callee.invocation_last;
         let request = RequestId::new(previous).map_or(FIRST_INVOCATION, RequestId::next);
         let receive_progress = question.options.receive_progress && progress_announced;
-        let details = question.details(entry.match_policy, receive_progress, disclosure);
+        let mut details = question.details(entry.match_policy, receive_progress, disclosure);
+        if question.options.timeout_ms > 0
+            && callee.registrations.get(&registration.get()).is_some_and(|held| held.forward_timeout)
+        {
+            details.timeout_ms = question.options.timeout_ms;
+        }
         let payload = question.payload.borrowed();
         match out.send(key, &Message::Invocation { request, registration, details, payload }) {
             Ok(()) => {}

@@ -1,12 +1,13 @@
 //! The early end of calls: CANCEL, and callers or callees that leave (wamp.md 2.2.4, 2.2.5).
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use crossring_codec::id::RequestId;
 use crossring_codec::message::{CancelMode, Feature, InterruptOptions, Message};
 use crossring_codec::uri::well_known;
 
-use super::{Call, Invocation};
+use super::Invocation;
 use crate::address::{CallAddress, CallKey, SessionKey};
 use crate::letter::{self, Declined, Letter};
 use crate::outbox::Outbox;
@@ -28,26 +29,33 @@ impl Shard {
         }
         let calls = session.caller.as_ref().map(|caller| &caller.calls);
         let Some(&call_key) = calls.and_then(|calls| calls.get(&request.get())) else { return Ok(()) };
-        let address = CallAddress { shard: self.id, key: call_key };
-        if mode == CancelMode::Kill {
-            self.kill(call_key, out);
-            return Ok(());
-        }
-        if mode == CancelMode::KillNoWait
-            && let Some(call) = self.dealer.calls.get(call_key.index, call_key.generation)
-        {
-            let (callee, invocation) = (call.callee, call.invocation);
-            match (callee, invocation) {
-                (Some(callee), Some(invocation)) => self.drop_invocation(callee.key, invocation, out),
-                (Some(callee), None) if callee.shard != self.id => {
-                    let letter = Letter::Cancel { call: address, callee: callee.key, mode };
-                    self.post(callee.shard, letter, out);
+        match mode {
+            CancelMode::Kill => self.kill(call_key, out),
+            CancelMode::KillNoWait | CancelMode::Skip => {
+                if mode == CancelMode::KillNoWait {
+                    self.withdraw(call_key, Withdrawal::Canceled, out);
                 }
-                _ => {}
+                self.fail(CallAddress { shard: self.id, key: call_key }, well_known::CANCELED, out);
             }
         }
-        self.fail(address, well_known::CANCELED, out);
         Ok(())
+    }
+
+    /// Nobody waits for the answer of a call any more: the callee is told, if it can be.
+    pub(super) fn withdraw<O: Outbox>(&mut self, key: CallKey, why: Withdrawal, out: &mut O) {
+        let Some(call) = self.dealer.calls.get(key.index, key.generation) else { return };
+        let Some(callee) = call.callee else { return };
+        let invocation = call.invocation;
+        let address = CallAddress { shard: self.id, key };
+        if callee.shard != self.id {
+            let timed_out = why == Withdrawal::TimedOut;
+            let letter = Letter::Abandon { call: address, callee: callee.key, timed_out };
+            self.post(callee.shard, letter, out);
+        } else if let Some(invocation) = invocation {
+            self.drop_invocation(callee.key, invocation, why, out);
+        } else {
+            self.take_waiting(callee.key, address);
+        }
     }
 
     /// CANCEL `kill`: the callee's answer goes to the caller, unless the callee cannot be interrupted.
@@ -60,41 +68,42 @@ impl Shard {
         let (callee, invocation) = (call.callee, call.invocation);
         match (callee, invocation) {
             (Some(callee), None) if callee.shard != self.id => {
-                let letter = Letter::Cancel { call: address, callee: callee.key, mode: CancelMode::Kill };
-                self.post(callee.shard, letter, out);
+                self.post(callee.shard, Letter::Cancel { call: address, callee: callee.key }, out);
+                self.guard_killed(key);
             }
-            (Some(callee), Some(invocation)) => {
-                if !self.interrupt(callee.key, invocation, CancelMode::Kill, out) {
-                    self.fail(address, well_known::CANCELED, out);
-                }
+            (Some(callee), Some(invocation))
+                if self.interrupt(callee.key, invocation, CancelMode::Kill, None, out) =>
+            {
+                self.guard_killed(key);
             }
             _ => self.fail(address, well_known::CANCELED, out),
         }
     }
 
-    /// CANCEL of a caller on another shard.
-    pub(crate) fn cancel_foreign<O: Outbox>(
+    /// CANCEL `kill` of a caller on another shard.
+    pub(crate) fn kill_foreign<O: Outbox>(&mut self, call: CallAddress, callee: SessionKey, out: &mut O) {
+        if self.take_waiting(callee, call) {
+            return self.fail(call, well_known::CANCELED, out);
+        }
+        let Some(&invocation) = self.dealer.foreign.get(&call) else { return };
+        if !self.interrupt(callee, invocation, CancelMode::Kill, None, out) {
+            self.fail(call, well_known::CANCELED, out);
+        }
+    }
+
+    /// A caller on another shard does not wait any more.
+    pub(crate) fn abandon_foreign<O: Outbox>(
         &mut self,
         call: CallAddress,
         callee: SessionKey,
-        mode: CancelMode,
+        timed_out: bool,
         out: &mut O,
     ) {
-        if self.take_waiting(callee, call) {
-            if mode == CancelMode::Kill {
-                self.fail(call, well_known::CANCELED, out);
-            }
-            return;
-        }
-        let Some(&invocation) = self.dealer.foreign.get(&call) else { return };
-        match mode {
-            CancelMode::Skip => {}
-            CancelMode::KillNoWait => self.drop_invocation(callee, invocation, out),
-            CancelMode::Kill => {
-                if !self.interrupt(callee, invocation, CancelMode::Kill, out) {
-                    self.fail(call, well_known::CANCELED, out);
-                }
-            }
+        let why = if timed_out { Withdrawal::TimedOut } else { Withdrawal::Canceled };
+        if !self.take_waiting(callee, call)
+            && let Some(&invocation) = self.dealer.foreign.get(&call)
+        {
+            self.drop_invocation(callee, invocation, why, out);
         }
     }
 
@@ -109,8 +118,14 @@ impl Shard {
 
     /// Nobody waits for the answer of an invocation any more: a callee that can be interrupted is, and is rid of it.
     /// Of another one the answer is still expected, and ignored.
-    fn drop_invocation<O: Outbox>(&mut self, callee: SessionKey, request: RequestId, out: &mut O) {
-        if !self.interrupt(callee, request, CancelMode::KillNoWait, out) {
+    fn drop_invocation<O: Outbox>(
+        &mut self,
+        callee: SessionKey,
+        request: RequestId,
+        why: Withdrawal,
+        out: &mut O,
+    ) {
+        if !self.interrupt(callee, request, CancelMode::KillNoWait, why.reason(), out) {
             return;
         }
         let session = self.sessions.get_mut(callee);
@@ -126,13 +141,15 @@ impl Shard {
         callee: SessionKey,
         request: RequestId,
         mode: CancelMode,
+        reason: Option<&'static str>,
         out: &mut O,
     ) -> bool {
         let Some(session) = self.sessions.get(callee) else { return false };
         if !session.callee_has(Feature::CallCanceling) {
             return false;
         }
-        let options = InterruptOptions { mode, ..InterruptOptions::default() };
+        let options =
+            InterruptOptions { mode, reason: reason.map(Cow::Borrowed), ..InterruptOptions::default() };
         let _ = out.send(callee, &Message::Interrupt { request, options });
         true
     }
@@ -158,15 +175,27 @@ impl Shard {
         let mut calls: Vec<(u64, CallKey)> = caller.calls.drain().collect();
         calls.sort_unstable();
         for (_, key) in calls {
-            let Some(Call { callee: Some(callee), invocation, .. }) = self.take_call(key) else { continue };
-            match invocation {
-                Some(invocation) => self.drop_invocation(callee.key, invocation, out),
-                None if callee.shard != self.id => {
-                    let call = CallAddress { shard: self.id, key };
-                    self.post(callee.shard, Letter::Abandon { call, callee: callee.key }, out);
-                }
-                None => {}
-            }
+            self.withdraw(key, Withdrawal::Canceled, out);
+            self.take_call(key);
+        }
+    }
+}
+
+/// Why nobody waits for the answer of a call any more.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(super) enum Withdrawal {
+    /// The caller has cancelled it, or has left.
+    Canceled,
+    /// Its time is over.
+    TimedOut,
+}
+
+impl Withdrawal {
+    /// What INTERRUPT says; nothing for what INTERRUPT is for anyway.
+    const fn reason(self) -> Option<&'static str> {
+        match self {
+            Withdrawal::Canceled => None,
+            Withdrawal::TimedOut => Some(well_known::TIMEOUT),
         }
     }
 }

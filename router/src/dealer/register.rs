@@ -84,10 +84,12 @@ impl Shard {
         pattern: &(Match, Arc<str>),
         wish: &Registering,
     ) -> Letter {
+        let session = self.sessions.get(key);
+        let is_announced = session.is_some_and(|session| session.callee_has(Feature::CallTimeout));
         let callee = letter::Callee {
             address: SessionAddress { shard: self.id, key },
             disclose_caller: wish.options.disclose_caller,
-            forward_timeout: wish.options.forward_timeout,
+            forward_timeout: wish.options.forward_timeout && is_announced,
             concurrency: wish.options.concurrency,
         };
         Letter::Register {
@@ -228,7 +230,11 @@ impl Shard {
         }
         let Some(session) = self.sessions.get_mut(address.key) else { return false };
         let callee = session.callee.get_or_insert_with(|| Box::new(Callee::new(self.integers)));
-        let held = Held { is_confirmed: false, is_limited: added.callee.concurrency.is_some() };
+        let held = Held {
+            is_confirmed: false,
+            is_limited: added.callee.concurrency.is_some(),
+            forward_timeout: added.callee.forward_timeout,
+        };
         if callee.registrations.insert(added.registration.get(), held).is_none() {
             callee.unconfirmed += 1;
         }

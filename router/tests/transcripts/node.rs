@@ -30,6 +30,7 @@ pub(crate) struct Node {
     baseline: (RegistrySizes, ShardSizes),
     lanes: Lanes,
     clients: BTreeMap<String, Client>,
+    now: Now,
 }
 
 type Lanes = BTreeMap<(ShardId, Lane, ShardId), VecDeque<Letter>>;
@@ -58,6 +59,7 @@ impl Node {
             baseline: Default::default(),
             lanes: BTreeMap::new(),
             clients: BTreeMap::new(),
+            now: Now::default(),
         };
         let from = ShardId::CONTROL;
         let mut out = Wire { from, lanes: &mut node.lanes, clients: &mut node.clients };
@@ -99,7 +101,24 @@ impl Node {
 
     fn input(&mut self, shard: ShardId, input: Input<'_>) {
         let mut out = Wire { from: shard, lanes: &mut self.lanes, clients: &mut self.clients };
-        self.shards[shard.index()].handle(Now::default(), input, &mut out);
+        self.shards[shard.index()].handle(self.now, input, &mut out);
+    }
+
+    /// The next time at which anything is due.
+    fn deadline(&self) -> Option<u64> {
+        let shards = self.shards.iter().filter_map(Shard::deadline);
+        shards.chain(self.control.deadline()).min()
+    }
+
+    fn expire(&mut self) {
+        for shard in &mut self.shards {
+            let mut out = Wire { from: shard.id(), lanes: &mut self.lanes, clients: &mut self.clients };
+            shard.expire(self.now, &mut out);
+        }
+        let from = ShardId::CONTROL;
+        let mut out = Wire { from, lanes: &mut self.lanes, clients: &mut self.clients };
+        self.control.expire(self.now, &mut out);
+        self.settle();
     }
 
     /// Hands letters over, the urgent ones first, until there is nothing left to do.
@@ -107,14 +126,14 @@ impl Node {
         loop {
             for shard in &mut self.shards {
                 let mut out = Wire { from: shard.id(), lanes: &mut self.lanes, clients: &mut self.clients };
-                shard.resume(Now::default(), &mut out);
+                shard.resume(self.now, &mut out);
             }
             let next = self.lanes.iter_mut().find_map(|(lane, letters)| Some((*lane, letters.pop_front()?)));
             match next {
                 Some(((from, _, to), letter)) if to.index() >= self.shards.len() => {
                     let control = ShardId::CONTROL;
                     let mut out = Wire { from: control, lanes: &mut self.lanes, clients: &mut self.clients };
-                    self.control.handle(Now::default(), from, letter, &mut out);
+                    self.control.handle(self.now, from, letter, &mut out);
                 }
                 Some(((from, _, to), letter)) => self.input(to, Input::Letter { from, letter }),
                 None if self.shards.iter().any(Shard::has_deferred) => {}
@@ -158,7 +177,19 @@ impl Driver for Node {
             client.limit = octets;
         }
     }
+
+    fn wait(&mut self, ms: u64) {
+        let until_ns = self.now.monotonic_ns + ms * NS_PER_MS;
+        while let Some(due_ns) = self.deadline().filter(|due_ns| *due_ns <= until_ns) {
+            self.now.monotonic_ns = due_ns.max(self.now.monotonic_ns);
+            self.expire();
+        }
+        self.now.monotonic_ns = until_ns;
+        self.now.unix_ms += ms;
+    }
 }
+
+const NS_PER_MS: u64 = 1_000_000;
 
 struct Wire<'a> {
     from: ShardId,

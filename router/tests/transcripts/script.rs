@@ -12,6 +12,7 @@
 //! a limit 64                        from here on `a` takes messages of at most so many octets
 //! a lost                            the client's transport breaks
 //! a ended                           the router ends the transport
+//! wait 50ms                         time passes: virtual in memory, real over sockets
 //! ```
 //! At the end of a transcript nobody has received anything that it does not mention.
 
@@ -36,6 +37,8 @@ pub(crate) trait Driver {
     fn is_ended(&mut self, client: &str) -> bool;
     /// Bounds what the client takes.
     fn limit(&mut self, client: &str, octets: usize);
+    /// Lets milliseconds pass.
+    fn wait(&mut self, ms: u64);
 }
 
 /// A transcript.
@@ -69,6 +72,7 @@ impl<'a> Script<'a> {
         for (_, line) in &self.lines {
             let mentioned: Vec<&str> = match line.strip_prefix("join ") {
                 Some(list) => list.split_whitespace().filter(|name| !name.starts_with('@')).collect(),
+                None if waiting_ms(line).is_some() => Vec::new(),
                 None => vec![split(line).0],
             };
             for name in mentioned {
@@ -78,6 +82,12 @@ impl<'a> Script<'a> {
             }
         }
         names
+    }
+
+    /// Milliseconds that it waits in all.
+    #[allow(dead_code, reason = "time costs nothing in memory")]
+    pub(crate) fn waits_ms(&self) -> u64 {
+        self.lines.iter().filter_map(|(_, line)| waiting_ms(line)).sum()
     }
 
     /// Runs the transcript; the error names the line.
@@ -96,9 +106,9 @@ impl<'a> Script<'a> {
     }
 }
 
-const ALL_ROLES: &str = r#"{"publisher":{"features":{"payload_passthru_mode":true}},
-"subscriber":{},"caller":{"features":{"progressive_call_results":true,"call_canceling":true}},
-"callee":{"features":{"progressive_call_results":true,"call_canceling":true,"registration_revocation":true}}}"#;
+const ALL_ROLES: &str = r#"{"publisher":{"features":{"payload_passthru_mode":true}},"subscriber":{},
+"caller":{"features":{"progressive_call_results":true,"progressive_call_invocations":true,"call_timeout":true,"call_canceling":true}},
+"callee":{"features":{"progressive_call_results":true,"progressive_call_invocations":true,"call_timeout":true,"call_canceling":true,"call_reroute":true,"registration_revocation":true}}}"#;
 
 fn run_line(line: &str, driver: &mut impl Driver, bound: &mut BTreeMap<String, Value>) -> Result<(), String> {
     if let Some(names) = line.strip_prefix("join ") {
@@ -107,6 +117,10 @@ fn run_line(line: &str, driver: &mut impl Driver, bound: &mut BTreeMap<String, V
             driver.send(name, &format!("[1,\"{realm}\",{{\"roles\":{ALL_ROLES}}}]"), false);
             expect(driver, name, &format!("[2,${name},{{\"...\":0}}]"), bound)?;
         }
+        return Ok(());
+    }
+    if let Some(ms) = waiting_ms(line) {
+        driver.wait(ms);
         return Ok(());
     }
     let (client, action, rest) = split(line);
@@ -120,6 +134,11 @@ fn run_line(line: &str, driver: &mut impl Driver, bound: &mut BTreeMap<String, V
         _ => return Err("not understood".to_owned()),
     }
     Ok(())
+}
+
+/// The time of `wait 50ms`.
+fn waiting_ms(line: &str) -> Option<u64> {
+    line.strip_prefix("wait ")?.strip_suffix("ms")?.parse().ok()
 }
 
 /// Client, action, and what it is about.
