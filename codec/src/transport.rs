@@ -174,6 +174,15 @@ impl Transport {
         }
     }
 
+    /// The header fields of the HTTP request that opened a WebSocket here: names in lower case, in the order of the
+    /// request, equal names joined by a comma. Hands them out once, right after [`Incoming::Opened`]; else empty.
+    pub fn take_request_headers(&mut self) -> Vec<(Box<str>, Box<str>)> {
+        match &mut self.state {
+            State::WebSocket(open) => open.take_request_headers(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The longest message the peer accepts, in octets.
     ///
     /// A WebSocket peer cannot say: then it is what every framing is limited to.

@@ -284,3 +284,20 @@ fn frames_may_follow_the_handshake_at_once() {
     let events = feed(&mut server, [early.as_slice()]);
     assert_eq!(events[1..], [Event::Opened(Serializer::MESSAGE_PACK), Event::Message(vec![0x90])]);
 }
+
+#[test]
+fn the_header_fields_of_the_request_are_handed_out_once() {
+    let request = b"GET /ws HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Two: a\r\n\
+        Sec-WebSocket-Protocol: wamp.2.json\r\nx-two: b\r\n\r\n";
+    let mut server = Transport::accept_websocket(&Arc::default());
+    assert_eq!(server.take_request_headers(), []);
+    feed(&mut server, [&request[..]]);
+    let headers = server.take_request_headers();
+    let names: Vec<&str> = headers.iter().map(|(name, _)| &**name).collect();
+    let expected =
+        "host upgrade connection sec-websocket-version sec-websocket-key x-two sec-websocket-protocol";
+    assert_eq!(names, expected.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(&*headers[5].1, "a, b");
+    assert_eq!(server.take_request_headers(), []);
+}

@@ -3,7 +3,7 @@
 use crossring_codec::transport::{Carrier, Transport};
 use crossring_io::{Engine, PeerAddress};
 use crossring_router::address::SessionKey;
-use crossring_router::details::{ChannelFraming, ChannelType, Peer, TransportDetails};
+use crossring_router::details::{ChannelFraming, ChannelType, Peer, TransportDetails, TransportExtra};
 
 use super::connection_of;
 
@@ -40,8 +40,16 @@ impl Own {
     }
 }
 
+/// Octets of header fields kept for one connection; fields beyond are left out.
+const HEADERS_SIZE_MAX: usize = 4 * 1024;
+
+/// Header fields that let whoever reads them act as the peer.
+const SECRET_HEADERS: &[&str] = &["authorization", "cookie", "proxy-authorization", "sec-websocket-key"];
+
 /// Adds what the handshake has settled.
-pub(super) fn settled(socket: TransportDetails, transport: &Transport) -> TransportDetails {
+pub(super) fn settled(socket: TransportDetails, transport: &mut Transport) -> TransportDetails {
+    let http_headers_received = presentable(transport.take_request_headers());
+    let extra = TransportExtra { http_headers_received, ..TransportExtra::default() };
     let framing = transport.framing();
     TransportDetails {
         channel_framing: framing.map(|framing| match framing.carrier() {
@@ -49,6 +57,40 @@ pub(super) fn settled(socket: TransportDetails, transport: &Transport) -> Transp
             Carrier::WebSocketServer | Carrier::WebSocketClient => ChannelFraming::WebSocket,
         }),
         serializer: framing.map(|framing| framing.serializer()),
+        extra: (!extra.http_headers_received.is_empty()).then(|| Box::new(extra)),
         ..socket
+    }
+}
+
+/// The header fields that may be shown to others, as many as are kept.
+fn presentable(mut headers: Vec<(Box<str>, Box<str>)>) -> Vec<(Box<str>, Box<str>)> {
+    let mut size = 0;
+    headers.retain(|(name, value)| {
+        let is_secret = SECRET_HEADERS.contains(&&**name);
+        size += if is_secret { 0 } else { name.len() + value.len() };
+        !is_secret && size <= HEADERS_SIZE_MAX
+    });
+    headers.shrink_to_fit();
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(names: &[(&str, usize)]) -> Vec<(Box<str>, Box<str>)> {
+        names.iter().map(|(name, size)| ((*name).into(), "x".repeat(*size).into())).collect()
+    }
+
+    #[test]
+    fn secrets_are_not_kept() {
+        let kept = presentable(headers(&[("host", 1), ("cookie", 1), ("authorization", 1), ("origin", 1)]));
+        assert_eq!(kept, headers(&[("host", 1), ("origin", 1)]));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let kept = presentable(headers(&[("a", HEADERS_SIZE_MAX - 2), ("b", 1), ("c", 1)]));
+        assert_eq!(kept.len(), 1);
     }
 }

@@ -50,7 +50,7 @@ impl Default for WebSocketLimits {
 /// An open WebSocket.
 #[derive(Debug)]
 pub(crate) struct WebSocket {
-    /// Allocated only while something is in pieces.
+    /// Allocated only while something is in pieces, or the header fields of the request have not been taken.
     rare: Option<Box<Rare>>,
     /// Keys of the frames a client sends.
     mask_keys: MaskKeys,
@@ -106,6 +106,22 @@ impl WebSocket {
             checks_text: limits.checks_text && framing.serializer().is_text(),
             separator_settled: false,
         }
+    }
+
+    /// Keeps the header fields of the client's request for [`WebSocket::take_request_headers`].
+    pub(crate) fn with_request_headers(mut self, headers: Vec<(Box<str>, Box<str>)>) -> WebSocket {
+        self.rare.get_or_insert_default().request_headers = headers;
+        self
+    }
+
+    /// Hands the header fields out; afterwards there are none.
+    pub(crate) fn take_request_headers(&mut self) -> Vec<(Box<str>, Box<str>)> {
+        let Some(rare) = &mut self.rare else { return Vec::new() };
+        let headers = std::mem::take(&mut rare.request_headers);
+        if rare.is_empty() {
+            self.rare = None;
+        }
+        headers
     }
 
     pub(crate) const fn framing(&self) -> Framing {

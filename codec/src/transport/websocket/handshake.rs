@@ -86,6 +86,19 @@ impl<'a> Fields<'a> {
         if values.next().is_some() { Err(TransportErrorKind::HttpMalformed) } else { Ok(value) }
     }
 
+    /// All fields: names in lower case, in the order of the head, equal names joined by a comma.
+    fn owned(self) -> Vec<(Box<str>, Box<str>)> {
+        let mut owned: Vec<(Box<str>, Box<str>)> = Vec::new();
+        for header in self.0 {
+            let name = header.name.to_ascii_lowercase();
+            if owned.iter().all(|(known, _)| **known != *name) {
+                let values: Vec<&str> = self.all(&name).collect();
+                owned.push((name.into(), values.join(", ").into()));
+            }
+        }
+        owned
+    }
+
     /// The elements of a comma-separated list, which may be spread over several fields.
     fn list(self, name: &str) -> impl Iterator<Item = &'a str> {
         self.all(name).flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())

@@ -30,10 +30,16 @@ pub(crate) struct Rare {
     message: Vec<u8>,
     /// Octets at the end of `message` that begin a UTF-8 sequence but do not end it.
     text_tail: u8,
+    /// Header fields of the client's request, until somebody takes them.
+    pub(super) request_headers: Vec<(Box<str>, Box<str>)>,
 }
 
-#[cfg(test)]
 impl Rare {
+    pub(super) fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.message.is_empty() && self.request_headers.is_empty()
+    }
+
+    #[cfg(test)]
     pub(crate) fn message_capacity(&self) -> usize {
         self.message.capacity()
     }

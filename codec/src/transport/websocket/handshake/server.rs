@@ -53,6 +53,7 @@ pub(crate) struct ServerHandshake {
 
 /// A request that passed every check.
 struct Upgrade {
+    headers: Vec<(Box<str>, Box<str>)>,
     accept: String,
     serializer: Serializer,
     announced: bool,
@@ -76,7 +77,8 @@ impl ServerHandshake {
         reply.clear();
         put_response(&upgrade, reply);
         let framing = Framing::websocket_server(upgrade.serializer);
-        Ok(Some(WebSocket::new(framing, &self.options.limits, MaskKeys::new(0))))
+        let socket = WebSocket::new(framing, &self.options.limits, MaskKeys::new(0));
+        Ok(Some(socket.with_request_headers(upgrade.headers)))
     }
 
     /// Appends the HTTP response that says what is wrong.
@@ -152,7 +154,7 @@ fn read_fields(fields: Fields<'_>, options: &WebSocketServerOptions) -> Result<U
         None if !options.subprotocol_required => Serializer::JSON,
         chosen => chosen.ok_or(TransportErrorKind::SubprotocolUnsupported)?,
     };
-    Ok(Upgrade { accept: accept_of(key), serializer, announced: chosen.is_some() })
+    Ok(Upgrade { headers: fields.owned(), accept: accept_of(key), serializer, announced: chosen.is_some() })
 }
 
 fn put_response(upgrade: &Upgrade, out: &mut Vec<u8>) {
