@@ -17,10 +17,12 @@ use crossring_codec::message::{
 };
 use crossring_codec::payload::Payload;
 use crossring_codec::serializer::SerializerId;
-use crossring_codec::value::Dict;
+use crossring_codec::uri::well_known;
+use crossring_codec::value::{Dict, Value};
 
 use crate::address::{Now, RealmId, SessionKey, ShardId, TransportId};
-use crate::agent::{self, Context, Failure, Reply};
+use crate::agent::testament::Testament;
+use crate::agent::{self, Answer, Context, Failure, Reply, Schemas};
 use crate::broker::Publisher;
 use crate::config::{RealmConfig, RouterConfig};
 use crate::details::TransportDetails;
@@ -28,7 +30,7 @@ use crate::input::Input;
 use crate::letter::{Lane, Letter};
 use crate::limits::Limits;
 use crate::outbox::{EndCause, Outbox, Post, Refused};
-use crate::registry::{Notice, Registry, Testament};
+use crate::registry::{Departed, Notice, Registry};
 use crate::shard::Shard;
 use crate::store::{MemoryStore, RealmStore};
 use crate::table::{IntegerMap, IntegerState};
@@ -53,6 +55,8 @@ struct Service {
     request_next: RequestId,
     /// Index into [`agent::PROCEDURES`] by registration.
     procedures: IntegerMap<u64, usize>,
+    /// What peers have declared.
+    schemas: Schemas,
 }
 
 /// What has been posted or sent on this thread and not been seen to.
@@ -104,6 +108,7 @@ impl Control {
             key: SessionKey { slot: index as u32, generation: 1 },
             request_next: RequestId::from_random(0),
             procedures: IntegerState::new(seed).map(),
+            schemas: Schemas::default(),
         };
         let store = |realm: &RealmConfig| -> Box<dyn RealmStore> { Box::new(MemoryStore::new(&realm.store)) };
         Self {
@@ -232,21 +237,33 @@ impl Control {
         match notice {
             Notice::Event { realm, topic, arguments } => {
                 let key = self.services[usize::from(realm.0)].key;
-                let message = Message::Publish {
-                    request: self.next_request(key),
-                    options: PublishOptions::default(),
-                    topic: topic.into(),
-                    payload: Payload::from_values(SerializerId::MessagePack, &arguments, &Dict::new()),
-                };
-                self.input(now, Input::Message { key, message }, out);
+                self.publish_event(now, key, topic, &arguments, out);
             }
-            Notice::Testament(testament) => self.execute(&testament, out),
+            Notice::Testament { departed, testament } => self.execute(&departed, &testament, out),
         }
     }
 
+    fn publish_event<P: Post>(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        topic: &'static str,
+        arguments: &[Value],
+        out: &mut P,
+    ) {
+        let message = Message::Publish {
+            request: self.next_request(key),
+            options: PublishOptions::default(),
+            topic: topic.into(),
+            payload: Payload::from_values(SerializerId::MessagePack, arguments, &Dict::new()),
+        };
+        self.input(now, Input::Message { key, message }, out);
+    }
+
     /// Publishes a testament, if its session may still do so.
-    fn execute<P: Post>(&mut self, testament: &Testament, out: &mut P) {
-        let Testament { realm, role, session, authid, options, topic, parcel } = testament;
+    fn execute<P: Post>(&mut self, departed: &Departed, testament: &Testament, out: &mut P) {
+        let Departed { realm, role, session, authid } = departed;
+        let Testament { options, topic, parcel, .. } = testament;
         let publisher = Publisher { realm: *realm, role: *role, session: *session, authid };
         let service_shard = self.shard.id();
         let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
@@ -274,21 +291,31 @@ impl Control {
         details: &InvocationDetails<'_>,
         payload: &Payload<'_>,
         out: &mut P,
-    ) -> Result<Reply, Failure> {
+    ) -> Answer {
         let (Some(procedure), Some(caller)) =
             (procedure.and_then(|index| agent::PROCEDURES.get(index)), details.caller)
         else {
-            return Err(Failure::new(crossring_codec::uri::well_known::NO_SUCH_PROCEDURE));
+            return Err(Failure::new(well_known::NO_SUCH_PROCEDURE));
         };
-        let arguments = payload.arguments().map_err(|error| Failure::invalid_argument(&error.to_string()))?;
-        let keywords = payload.keywords().map_err(|error| Failure::invalid_argument(&error.to_string()))?;
+        let arguments = payload.arguments().map_err(|error| Failure::invalid_argument(error.to_string()))?;
+        let keywords = payload.keywords().map_err(|error| Failure::invalid_argument(error.to_string()))?;
         let service_shard = self.shard.id();
         let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
         let realm = self.services[key.slot as usize].realm;
-        let store = &mut *self.stores[usize::from(realm.0)];
-        let registry = &mut self.registry;
-        let mut context = Context { registry, store, realm, caller, now, out: &mut emission };
-        (procedure.call)(&mut context, &arguments, &keywords)
+        let mut context = Context {
+            registry: &mut self.registry,
+            store: &mut *self.stores[usize::from(realm.0)],
+            authorization: &self.shard.authorization,
+            schemas: &mut self.services[key.slot as usize].schemas,
+            realm,
+            out: &mut emission,
+            events: Vec::new(),
+        };
+        let answer = procedure.call(&mut context, caller, &arguments, &keywords);
+        for (topic, arguments) in context.events {
+            self.publish_event(now, key, topic, &arguments, out);
+        }
+        answer
     }
 
     fn next_request(&mut self, key: SessionKey) -> RequestId {
@@ -305,11 +332,7 @@ fn hello() -> Box<HelloDetails<'static>> {
 }
 
 /// The answer to an INVOCATION, in the serializer of its arguments.
-fn answer_message(
-    request: RequestId,
-    answer: Result<Reply, Failure>,
-    asked: &Payload<'_>,
-) -> Message<'static> {
+fn answer_message(request: RequestId, answer: Answer, asked: &Payload<'_>) -> Message<'static> {
     match answer {
         Ok(Reply { arguments, keywords }) => {
             let payload = Payload::from_values(asked.serializer, &arguments, &keywords);
@@ -319,7 +342,7 @@ fn answer_message(
             request_type: MessageType::Invocation,
             request,
             details: ErrorDetails::default(),
-            error: error.into_string().into(),
+            error: error.into(),
             payload: Payload::from_values(asked.serializer, &arguments, &keywords),
         },
     }

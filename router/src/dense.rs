@@ -60,6 +60,12 @@ impl<T> Assigner<T> {
     }
 
     /// The entry of an id.
+    pub(crate) fn get(&self, id: u64) -> Option<&T> {
+        let entry = self.entries.get(index_of(id))?;
+        if compose(index_of(id), entry.0) == id { entry.1.as_ref() } else { None }
+    }
+
+    /// The entry of an id.
     pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut T> {
         let entry = self.entries.get_mut(index_of(id))?;
         if compose(index_of(id), entry.0) == id { entry.1.as_mut() } else { None }
@@ -82,6 +88,12 @@ impl<T> Assigner<T> {
     /// The entries, in the order of their indexes.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
         self.entries.iter().filter_map(|entry| entry.1.as_ref())
+    }
+
+    /// The entries and their ids, in the order of their indexes.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
+        let entries = self.entries.iter().enumerate();
+        entries.filter_map(|(index, entry)| Some((compose(index, entry.0), entry.1.as_ref()?)))
     }
 }
 

@@ -246,8 +246,8 @@ pub enum Letter {
     SubscribeRefused { key: SessionKey, request: RequestId, error: Box<str> },
     /// ERROR for the REGISTER request.
     RegisterRefused { key: SessionKey, request: RequestId, error: Box<str> },
-    /// GOODBYE for `key` with this reason, if it is joined.
-    Kill { key: SessionKey, reason: Box<str>, message: Option<Box<str>> },
+    /// GOODBYE for `session` with this reason, if it is still the one of `key`.
+    Kill { key: SessionKey, session: SessionId, reason: Box<str>, message: Option<Box<str>> },
     /// GOODBYE `wamp.close.system_shutdown` for every session; new ones are refused.
     Shutdown,
 

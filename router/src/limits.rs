@@ -13,6 +13,16 @@ pub struct Limits {
     pub invocations_per_session_max: u32,
     /// SUBSCRIBE and REGISTER requests one session may have under way. Protects the control lane.
     pub requests_per_session_max: u32,
+    /// Testaments one session may have. Protects the registry.
+    pub testaments_per_session_max: u32,
+    /// Octets of all testaments of one session.
+    pub testament_octets_per_session_max: u32,
+    /// Octets of what `wamp.session.modify_details` has added to one session.
+    pub detail_octets_per_session_max: u32,
+    /// Schemas defined on one realm.
+    pub schemas_per_realm_max: u32,
+    /// Octets of all schemas of one realm.
+    pub schema_octets_per_realm_max: u32,
     /// Longest URI in octets.
     pub uri_size_max: u32,
     /// Milliseconds from the opening of a transport (or GOODBYE on it) to HELLO, and from HELLO to the end of
@@ -34,6 +44,11 @@ impl Default for Limits {
             calls_per_session_max: 64 * 1024,
             invocations_per_session_max: 64 * 1024,
             requests_per_session_max: 4 * 1024,
+            testaments_per_session_max: 100,
+            testament_octets_per_session_max: 64 * 1024,
+            detail_octets_per_session_max: 16 * 1024,
+            schemas_per_realm_max: 10_000,
+            schema_octets_per_realm_max: 4 * 1024 * 1024,
             uri_size_max: 2 * 1024,
             join_timeout_ms: 10_000,
             kill_timeout_ms: 60_000,

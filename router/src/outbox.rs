@@ -38,6 +38,12 @@ pub trait Post {
     fn post(&mut self, to: ShardId, letter: Letter);
 }
 
+impl<P: Post + ?Sized> Post for &mut P {
+    fn post(&mut self, to: ShardId, letter: Letter) {
+        (**self).post(to, letter);
+    }
+}
+
 /// Takes everything a shard emits. Handlers run to completion and append; nothing is read back.
 pub trait Outbox: Post {
     /// Encodes `message` into the outgoing queue of `session`, behind everything sent before.

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crossring_codec::message::{
-    CallExtra, CallOptions, ErrorDetails, Forwarder, HelloDetails, Passthru, PublishExtra, ResultDetails,
-    Text,
+    CallExtra, CallOptions, ErrorDetails, Forwarder, HelloDetails, Passthru, PublishExtra, PublishOptions,
+    ResultDetails, Text,
 };
 
 fn text(text: Text<'_>) -> Text<'static> {
@@ -53,6 +53,17 @@ pub(crate) fn hello(details: HelloDetails<'_>) -> HelloDetails<'static> {
         resumable: details.resumable,
         resume_session: details.resume_session,
         resume_token: maybe(details.resume_token),
+    }
+}
+
+/// `PUBLISH.Options`
+pub(crate) fn publish(options: PublishOptions<'_>) -> PublishOptions<'static> {
+    PublishOptions {
+        acknowledge: options.acknowledge,
+        exclude_me: options.exclude_me,
+        disclose_me: options.disclose_me,
+        retain: options.retain,
+        extra: options.extra.map(|extra| Box::new(publish_extra(*extra))),
     }
 }
 

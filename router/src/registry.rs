@@ -12,11 +12,10 @@ use crossring_codec::message::{
     Feature, Features, HelloDetails, InvocationPolicy, RouterRoles, WelcomeDetails,
 };
 use crossring_codec::uri::{Match, well_known};
-use crossring_codec::value::{Dict, Value};
 
 use crate::address::{Now, RealmId, SessionAddress, SessionKey, ShardId, ShardSet, TransportId};
 use crate::auth::{self, Denial, Identity, Method, Pending, Step};
-use crate::config::RouterConfig;
+use crate::config::{RealmConfig, RouterConfig};
 use crate::dense::Assigner;
 use crate::details::{self, TransportDetails};
 use crate::inspect::RegistryView;
@@ -28,10 +27,15 @@ use crate::rng::SecretGenerator;
 use crate::table::{IntegerMap, IntegerState};
 
 mod notice;
+mod query;
 mod registrations;
+mod sessions;
 mod subscriptions;
 
-pub(crate) use notice::{Notice, Testament};
+pub(crate) use notice::{Departed, Notice};
+pub(crate) use query::{Entry, reaches};
+pub(crate) use sessions::SessionExtras;
+use sessions::SessionIndex;
 
 /// The registry of a node: admits sessions, assigns ids, and tells every shard what it has to know.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub struct Registry {
     integers: IntegerState,
     /// By shard and slot.
     slots: Vec<Vec<Slot>>,
+    /// Joined sessions by id.
+    index: SessionIndex,
     /// Attempts to join, in the order of their deadlines.
     deadlines: VecDeque<(u64, SessionAddress)>,
     realms: Vec<Realm>,
@@ -56,11 +62,13 @@ pub struct Registry {
     is_shutting_down: bool,
 }
 
-/// The patterns of a realm.
+/// The patterns of a realm, and how many have joined it.
 #[derive(Debug)]
 struct Realm {
     topics: PatternTable<u64>,
     procedures: PatternTable<u64>,
+    /// Sessions of each role.
+    joined: Vec<u32>,
 }
 
 /// A slot of a shard.
@@ -93,10 +101,14 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) identity: Identity,
     pub(crate) channel: Channel,
-    /// Subscriptions held.
-    subscriptions: Option<Box<hashbrown::HashSet<u64, IntegerState>>>,
+    /// Subscriptions held, and the session's place among the members of its shard.
+    subscriptions: Option<Box<IntegerMap<u64, u32>>>,
     /// Registrations held.
     registrations: Option<Box<hashbrown::HashSet<u64, IntegerState>>>,
+    /// What few sessions have.
+    pub(crate) extras: Option<Box<SessionExtras>>,
+    /// Killed with all others: nothing is told of its end.
+    is_silenced: bool,
 }
 
 const _: () = assert!(
@@ -110,6 +122,9 @@ pub(crate) struct Subscription {
     realm: RealmId,
     uri: Arc<str>,
     match_policy: Match,
+    created_ms: u64,
+    /// Its creation has been told.
+    is_announced: bool,
     /// Shards with members.
     interests: Vec<Interest>,
 }
@@ -118,7 +133,7 @@ pub(crate) struct Subscription {
 #[derive(Debug)]
 struct Interest {
     shard: ShardId,
-    members: u32,
+    members: Vec<SessionKey>,
     /// Not all shards know of the interest yet.
     ticket: Option<u64>,
     /// Who waits for that.
@@ -132,6 +147,9 @@ pub(crate) struct Registration {
     uri: Arc<str>,
     match_policy: Match,
     invoke: InvocationPolicy,
+    created_ms: u64,
+    /// Its creation has been told.
+    is_announced: bool,
     callees: Vec<Callee>,
 }
 
@@ -164,8 +182,11 @@ impl Registry {
         let mut random = SecretGenerator::new(seed);
         let hash_seed = random.next_u64();
         let integers = IntegerState::new(random.next_u64());
-        let realm =
-            |_| Realm { topics: PatternTable::new(hash_seed), procedures: PatternTable::new(hash_seed) };
+        let realm = |realm: &RealmConfig| Realm {
+            topics: PatternTable::new(hash_seed),
+            procedures: PatternTable::new(hash_seed),
+            joined: vec![0; realm.roles.len()],
+        };
         Self {
             shards,
             limits,
@@ -173,7 +194,8 @@ impl Registry {
             integers,
             slots: (0..shards).map(|_| Vec::new()).collect(),
             deadlines: VecDeque::new(),
-            realms: (0..config.realms.len()).map(realm).collect(),
+            realms: config.realms.iter().map(realm).collect(),
+            index: SessionIndex::new(integers),
             config,
             subscriptions: Assigner::default(),
             registrations: Assigner::default(),
@@ -195,13 +217,14 @@ impl Registry {
             Letter::Authenticate { key, signature, extra: _ } => self.authenticate(at(key), &signature, out),
             Letter::Leave { key } => self.leave(at(key), out),
             Letter::Subscribe { realm, key, request, uri, match_policy } => {
-                self.subscribe(at(key), realm, request, &uri, match_policy, out);
+                let wanted = Wanted { realm, request, uri: &uri, match_policy };
+                self.subscribe(now, at(key), &wanted, out);
             }
             Letter::Attach { realm: _, key, subscription } => self.attach(at(key), subscription),
             Letter::Detach { realm: _, key, subscription } => self.detach(at(key), subscription, out),
             Letter::Register { realm, callee, request, uri, match_policy, invoke, force_reregister } => {
                 let wish = Wish { realm, request, uri: &uri, match_policy, invoke, force_reregister };
-                self.register(*callee, &wish, out);
+                self.register(now, *callee, &wish, out);
             }
             Letter::Unregister { realm: _, key, registration } => {
                 self.unregister(at(key), registration, None, out);
@@ -299,59 +322,36 @@ impl Registry {
     }
 
     fn admit<P: Post>(&mut self, address: SessionAddress, identity: Identity, channel: Channel, out: &mut P) {
-        let session = SessionId::from_random(self.random.next_u64());
+        let session = self.new_session_id();
         let admission = Admission {
             realm: identity.realm,
             role: identity.role,
             session,
             details: welcome(&self.config, &identity, &channel),
         };
-        let joined = Session { id: session, identity, channel, subscriptions: None, registrations: None };
-        *self.member_mut(address) = Member::Joined(Box::new(joined));
+        self.settle_in(address, Session::new(session, identity, channel));
         self.prune_deadlines();
         out.post(address.shard, Letter::Admit { key: address.key, admission: Box::new(admission) });
-        self.note_join(address);
-    }
-
-    fn note_join(&mut self, address: SessionAddress) {
-        let Some(session) = self.session_mut(address) else { return };
-        let (realm, role) = (session.identity.realm, session.identity.role);
-        if self.config.realms[usize::from(realm.0)].roles[usize::from(role.0)].is_trusted {
-            return;
-        }
-        if self.is_noted(realm, "wamp.session.on_join") {
-            let Some(details) = self.session_details(address) else { return };
-            self.note(realm, "wamp.session.on_join", || vec![Value::Dict(details)]);
-        }
-    }
-
-    /// What `wamp.session.get` tells of a joined session.
-    pub fn session_details(&self, address: SessionAddress) -> Option<Dict> {
-        let slot = self.slots.get(address.shard.index())?.get(address.key.slot as usize)?;
-        match &slot.member {
-            Member::Joined(session) if slot.generation == address.key.generation => {
-                Some(details::session_details(&self.config, session))
-            }
-            _ => None,
-        }
+        self.note_joined(address);
     }
 
     /// The session, or the attempt, is over: nothing of it stays.
     fn leave<P: Post>(&mut self, address: SessionAddress, out: &mut P) {
-        let member = std::mem::take(self.member_mut(address));
+        let session = self.move_out(address);
         self.prune_deadlines();
-        let Member::Joined(session) = member else { return };
-        for id in sorted(session.registrations.as_deref()).filter_map(RegistrationId::new) {
-            self.remove_callee(address, id, None, out);
+        let Some(session) = session else { return };
+        let told = self.told_id(&session);
+        for id in sorted(session.registrations.iter().flat_map(|held| held.iter().copied())) {
+            if let Some(id) = RegistrationId::new(id) {
+                self.remove_callee(address, told, id, None, out);
+            }
         }
-        for id in sorted(session.subscriptions.as_deref()).filter_map(SubscriptionId::new) {
-            self.remove_member(address, id, out);
+        for (id, place) in sorted(session.subscriptions.iter().flat_map(|held| held.iter()).map(copied)) {
+            if let Some(id) = SubscriptionId::new(id) {
+                self.remove_member(address, told, id, place, out);
+            }
         }
-        let Identity { realm, role, authid, .. } = session.identity;
-        let authrole = self.config.realms[usize::from(realm.0)].roles[usize::from(role.0)].name.to_string();
-        self.note(realm, "wamp.session.on_leave", || {
-            vec![session.id.get().into(), Value::String(authid.into()), Value::String(authrole)]
-        });
+        self.note_left(*session);
     }
 
     /// The place of a session; made if there is none. A new generation starts with nobody.
@@ -368,7 +368,7 @@ impl Registry {
         &mut slot.member
     }
 
-    fn session_mut(&mut self, address: SessionAddress) -> Option<&mut Session> {
+    pub(crate) fn session_mut(&mut self, address: SessionAddress) -> Option<&mut Session> {
         let slot = self.slots.get_mut(address.shard.index())?.get_mut(address.key.slot as usize)?;
         match &mut slot.member {
             Member::Joined(session) if slot.generation == address.key.generation => Some(session),
@@ -441,7 +441,7 @@ impl Registry {
 impl Subscription {
     /// Members on all shards.
     pub(crate) fn members(&self) -> usize {
-        self.interests.iter().map(|interest| interest.members as usize).sum()
+        self.interests.iter().map(|interest| interest.members.len()).sum()
     }
 }
 
@@ -462,10 +462,23 @@ struct Wish<'a> {
     force_reregister: bool,
 }
 
-fn sorted(ids: Option<&hashbrown::HashSet<u64, IntegerState>>) -> impl Iterator<Item = u64> + use<> {
-    let mut ids: Vec<u64> = ids.into_iter().flatten().copied().collect();
-    ids.sort_unstable();
-    ids.into_iter()
+/// The elements of a SUBSCRIBE.
+struct Wanted<'a> {
+    realm: RealmId,
+    request: RequestId,
+    uri: &'a str,
+    match_policy: Match,
+}
+
+/// Hash tables have no order that may be shown.
+fn sorted<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut values: Vec<T> = values.collect();
+    values.sort_unstable();
+    values
+}
+
+fn copied((id, place): (&u64, &u32)) -> (u64, u32) {
+    (*id, *place)
 }
 
 /// `WELCOME.Details`: the identity in force, and exactly what this router does.
@@ -475,7 +488,7 @@ fn welcome(config: &RouterConfig, identity: &Identity, channel: &Channel) -> Wel
     let own = |text: &str| Some(text.to_owned().into());
     let whereabouts = details::whereabouts(config, channel.transport, &channel.details);
     WelcomeDetails {
-        roles: ROLES,
+        roles: roles(realm),
         realm: own(&realm.name),
         authid: own(&identity.authid),
         authrole: own(&role.name),
@@ -488,7 +501,22 @@ fn welcome(config: &RouterConfig, identity: &Identity, channel: &Channel) -> Wel
     }
 }
 
-/// The features of this router.
+/// The features of a realm.
+fn roles(realm: &RealmConfig) -> RouterRoles {
+    const BROKER: [Feature; 2] = [Feature::SessionMetaApi, Feature::SubscriptionMetaApi];
+    const DEALER: [Feature; 3] =
+        [Feature::SessionMetaApi, Feature::RegistrationMetaApi, Feature::TestamentMetaApi];
+    let mut roles = ROLES;
+    let sides = [(&mut roles.broker, &BROKER[..]), (&mut roles.dealer, &DEALER[..])];
+    for (side, features) in sides {
+        if let Some(side) = side.as_mut().filter(|_| realm.meta_api) {
+            features.iter().for_each(|feature| side.insert(*feature));
+        }
+    }
+    roles
+}
+
+/// The features of every realm.
 const ROLES: RouterRoles = RouterRoles {
     broker: Some(Features::of(&[
         Feature::PublisherIdentification,

@@ -62,7 +62,7 @@ pub(crate) enum Deferred {
     /// A REGISTER has been answered: see to the next one for the same pattern.
     Registering { key: SessionKey, session: SessionId, pattern: (Match, Arc<str>) },
     /// GOODBYE.
-    Kill { key: SessionKey, reason: Box<str>, message: Option<Box<str>> },
+    Kill { key: SessionKey, session: SessionId, reason: Box<str>, message: Option<Box<str>> },
     /// GOODBYE for everybody.
     Shutdown,
 }
@@ -142,8 +142,10 @@ impl Shard {
                         self.next_registering(key, &pattern, out);
                     }
                 }
-                Some(Deferred::Kill { key, reason, message }) => {
-                    self.say_goodbye(now, key, &reason, message.as_deref(), out);
+                Some(Deferred::Kill { key, session, reason, message }) => {
+                    if self.sessions.get(key).is_some_and(|joined| joined.id == session) {
+                        self.say_goodbye(now, key, &reason, message.as_deref(), out);
+                    }
                 }
                 Some(Deferred::Shutdown) => self.shut_down(now, out),
                 None => return,
@@ -267,8 +269,8 @@ impl Shard {
             Letter::RegisterRefused { key, request, error } => {
                 self.register_refused(key, request, &error, out);
             }
-            Letter::Kill { key, reason, message } => {
-                self.deferred.push_back(Deferred::Kill { key, reason, message });
+            Letter::Kill { key, session, reason, message } => {
+                self.deferred.push_back(Deferred::Kill { key, session, reason, message });
             }
             Letter::Shutdown => self.deferred.push_back(Deferred::Shutdown),
             _ => debug_assert!(false, "a letter for the registry at shard {:?}, {now:?}", self.id),

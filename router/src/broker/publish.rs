@@ -9,14 +9,15 @@ use crossring_codec::message::{
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_reserved, is_valid, well_known};
 
+use super::Broker;
 use super::filter::Filter;
-use super::{Broker, Subscription};
 use crate::address::{RealmId, RoleId, SessionKey, ShardSet};
 use crate::config::RouterConfig;
 use crate::counters::Counters;
 use crate::letter::{Disclosure, Letter, Parcel, Publication};
 use crate::outbox::Outbox;
 use crate::owned;
+use crate::registry::reaches;
 use crate::session::{Session, Sessions};
 use crate::shard::{Shard, Violation, refuse};
 
@@ -252,11 +253,6 @@ impl Shard {
     }
 }
 
-/// Whether a subscription is for meta events: a broad pattern is not.
-fn is_meant(subscription: &Subscription) -> bool {
-    subscription.uri.split('.').next() == Some("wamp")
-}
-
 impl Broker {
     /// Fills in where publications to `topic` go.
     fn match_topic(&self, realm: usize, topic: &str, route: &mut PublishRoute) {
@@ -265,10 +261,9 @@ impl Broker {
         if route.refusal.is_some() {
             return;
         }
-        let is_meta = is_reserved(topic);
         self.realms[realm].patterns.visit(topic, |id| {
-            let known = self.subscriptions.get(id).filter(|known| !is_meta || is_meant(known));
-            if let Some(subscription) = known {
+            let known = self.subscriptions.get(id);
+            if let Some(subscription) = known.filter(|known| reaches(&known.uri, topic)) {
                 route.subscriptions.push(id);
                 route.shards = route.shards.union(subscription.interest);
             }

@@ -1,60 +1,156 @@
-//! What the registry has to tell the subscribers of a realm, in the order in which it happened.
+//! What the registry has to tell the realm, in the order in which it happened.
+//!
+//! Creation comes before the first member, deletion after the last, and the end of a session after everything it held.
+//! Nothing is told of URIs under `wamp.`, of the router's own sessions, of realms without meta API, while the router shuts
+//! down, or where nobody would hear it.
 
-use crossring_codec::id::SessionId;
-use crossring_codec::message::PublishOptions;
+use std::sync::Arc;
+
+use crossring_codec::id::{RegistrationId, SessionId, SubscriptionId};
+use crossring_codec::uri::is_reserved;
 use crossring_codec::value::Value;
 
-use super::Registry;
-use crate::address::{RealmId, RoleId};
-use crate::letter::Parcel;
+use super::{Entry, Registry, Session};
+use crate::address::{RealmId, RoleId, SessionAddress};
+use crate::agent::{self, testament::Testament};
 
 /// Something to be published by the service session of a realm.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Notice {
     /// A meta event (wamp.md 3).
     Event { realm: RealmId, topic: &'static str, arguments: Vec<Value> },
-    /// A testament of a session that has ended (wamp.md 2.3).
-    #[allow(dead_code)] // the procedures that take testaments follow
-    Testament(Box<Testament>),
+    /// A testament of a session that is gone (wamp.md 2.3).
+    Testament { departed: Departed, testament: Box<Testament> },
 }
 
-/// A publication in the name of a session that is gone.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Testament {
+/// In whose name a testament is published.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Departed {
     pub(crate) realm: RealmId,
     pub(crate) role: RoleId,
     pub(crate) session: SessionId,
     pub(crate) authid: Box<str>,
-    pub(crate) options: PublishOptions<'static>,
-    pub(crate) topic: Box<str>,
-    pub(crate) parcel: Parcel,
 }
 
 impl Registry {
-    /// Takes note of a meta event, if the realm has them and anybody is subscribed.
-    pub(super) fn note(
-        &mut self,
-        realm: RealmId,
-        topic: &'static str,
-        arguments: impl FnOnce() -> Vec<Value>,
-    ) {
-        if self.is_noted(realm, topic) {
+    /// What has been noted since the last time.
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// The id under which meta events tell of the session; none: they do not.
+    pub(super) fn told_id(&self, session: &Session) -> Option<SessionId> {
+        let has_meta_api = self.config.realms[usize::from(session.identity.realm.0)].meta_api;
+        (has_meta_api && !self.is_shutting_down && !self.is_internal(session)).then_some(session.id)
+    }
+
+    fn note(&mut self, realm: RealmId, topic: &'static str, arguments: impl FnOnce() -> Vec<Value>) {
+        if self.has_subscribers(realm, topic) {
             self.notices.push(Notice::Event { realm, topic, arguments: arguments() });
         }
     }
 
-    /// Whether a meta event would reach anybody.
-    pub(super) fn is_noted(&self, realm: RealmId, topic: &'static str) -> bool {
-        let index = usize::from(realm.0);
-        let mut is_wanted = false;
-        if self.config.realms[index].meta_api {
-            self.realms[index].topics.visit(topic, |_| is_wanted = true);
-        }
-        is_wanted
+    fn note_ids(&mut self, realm: RealmId, topic: &'static str, session: SessionId, id: u64) {
+        self.note(realm, topic, || vec![session.get().into(), id.into()]);
     }
 
-    /// What has been noted since the last time.
-    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+    /// A session has been admitted.
+    pub(super) fn note_joined(&mut self, address: SessionAddress) {
+        const TOPIC: &str = "wamp.session.on_join";
+        let Some(session) = self.session(address) else { return };
+        let realm = session.identity.realm;
+        if self.told_id(session).is_some() && self.has_subscribers(realm, TOPIC) {
+            let arguments = vec![Value::Dict(agent::session_details(self, session))];
+            self.notices.push(Notice::Event { realm, topic: TOPIC, arguments });
+        }
+    }
+
+    /// Testaments, then the end of the session; not if it was killed with all others.
+    pub(super) fn note_left(&mut self, mut session: Session) {
+        let Some(id) = self.told_id(&session).filter(|_| !session.is_silenced) else { return };
+        let (realm, role) = (session.identity.realm, session.identity.role);
+        if let Some(extras) = &mut session.extras {
+            for testament in std::mem::take(&mut extras.testaments).into_ordered() {
+                let authid = session.identity.authid.clone();
+                let departed = Departed { realm, role, session: id, authid };
+                self.notices.push(Notice::Testament { departed, testament: Box::new(testament) });
+            }
+        }
+        let authrole = self.name_of_role(realm, role).to_owned();
+        self.note(realm, "wamp.session.on_leave", || {
+            vec![id.get().into(), Value::String(session.identity.authid.into()), Value::String(authrole)]
+        });
+    }
+
+    /// A session has got SUBSCRIBED.
+    pub(super) fn note_subscribed(&mut self, address: SessionAddress, id: SubscriptionId) {
+        let told = self.session(address).and_then(|session| self.told_id(session));
+        let Some(known) = self.subscriptions.get_mut(id.get()).filter(|known| !is_reserved(&known.uri))
+        else {
+            return;
+        };
+        let is_new = !std::mem::replace(&mut known.is_announced, true);
+        let (realm, uri) = (known.realm, Arc::clone(&known.uri));
+        let (match_policy, created_ms) = (known.match_policy, known.created_ms);
+        let Some(session) = told else { return };
+        if is_new {
+            let entry = Entry { id: id.get(), uri: &uri, match_policy, created_ms, invoke: None };
+            self.note(realm, "wamp.subscription.on_create", || {
+                vec![session.get().into(), agent::describe(&entry)]
+            });
+        }
+        self.note_ids(realm, "wamp.subscription.on_subscribe", session, id.get());
+    }
+
+    /// A session is subscribed no more.
+    pub(super) fn note_unsubscribed(&mut self, session: SessionId, id: SubscriptionId) {
+        if let Some(known) = self.subscriptions.get(id.get()).filter(|known| known.is_announced) {
+            self.note_ids(known.realm, "wamp.subscription.on_unsubscribe", session, id.get());
+        }
+    }
+
+    /// The last session was unsubscribed.
+    pub(super) fn note_subscription_deleted(
+        &mut self,
+        realm: RealmId,
+        session: SessionId,
+        id: SubscriptionId,
+    ) {
+        self.note_ids(realm, "wamp.subscription.on_delete", session, id.get());
+    }
+
+    /// A callee has got REGISTERED.
+    pub(super) fn note_registered(&mut self, address: SessionAddress, id: RegistrationId) {
+        let told = self.session(address).and_then(|session| self.told_id(session));
+        let Some(known) = self.registrations.get_mut(id.get()).filter(|known| !is_reserved(&known.uri))
+        else {
+            return;
+        };
+        let is_new = !std::mem::replace(&mut known.is_announced, true);
+        let (realm, uri, invoke) = (known.realm, Arc::clone(&known.uri), Some(known.invoke));
+        let (match_policy, created_ms) = (known.match_policy, known.created_ms);
+        let Some(session) = told else { return };
+        if is_new {
+            let entry = Entry { id: id.get(), uri: &uri, match_policy, created_ms, invoke };
+            self.note(realm, "wamp.registration.on_create", || {
+                vec![session.get().into(), agent::describe(&entry)]
+            });
+        }
+        self.note_ids(realm, "wamp.registration.on_register", session, id.get());
+    }
+
+    /// A callee is registered no more.
+    pub(super) fn note_unregistered(&mut self, realm: RealmId, session: SessionId, id: RegistrationId) {
+        self.note_ids(realm, "wamp.registration.on_unregister", session, id.get());
+    }
+
+    /// The last callee was unregistered.
+    pub(super) fn note_registration_deleted(
+        &mut self,
+        realm: RealmId,
+        session: SessionId,
+        id: RegistrationId,
+    ) {
+        self.note_ids(realm, "wamp.registration.on_delete", session, id.get());
     }
 }

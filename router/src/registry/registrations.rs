@@ -2,23 +2,29 @@
 
 use std::sync::Arc;
 
-use crossring_codec::id::RegistrationId;
+use crossring_codec::id::{RegistrationId, SessionId};
 use crossring_codec::message::InvocationPolicy;
 use crossring_codec::uri::well_known;
 
 use super::{Callee, Registration, Registry, Subject, Wish, tell_all};
-use crate::address::SessionAddress;
+use crate::address::{Now, SessionAddress};
 use crate::letter::{self, Letter};
 use crate::limits::LIMIT_EXCEEDED;
 use crate::outbox::Post;
 
 impl Registry {
-    pub(super) fn register<P: Post>(&mut self, callee: letter::Callee, wish: &Wish<'_>, out: &mut P) {
+    pub(super) fn register<P: Post>(
+        &mut self,
+        now: Now,
+        callee: letter::Callee,
+        wish: &Wish<'_>,
+        out: &mut P,
+    ) {
         let address = callee.address;
         if self.session_mut(address).is_none() {
             return;
         }
-        match self.find_place(address, wish, out) {
+        match self.find_place(now, address, wish, out) {
             Err(error) => {
                 let (key, request) = (address.key, wish.request);
                 let letter = Letter::RegisterRefused { key, request, error: error.into() };
@@ -34,16 +40,17 @@ impl Registry {
     /// The registration that the callee may join (wamp.md 2.2.9, 2.2.11); made if there is none.
     fn find_place<P: Post>(
         &mut self,
+        now: Now,
         address: SessionAddress,
         wish: &Wish<'_>,
         out: &mut P,
     ) -> Result<RegistrationId, &'static str> {
         let realm = self.realms.get_mut(usize::from(wish.realm.0)).ok_or(well_known::NO_SUCH_REALM)?;
         let known = realm.procedures.get(wish.uri, wish.match_policy).and_then(RegistrationId::new);
-        let Some(id) = known else { return self.create(wish) };
+        let Some(id) = known else { return self.create(now, wish) };
         if wish.force_reregister {
             self.evict(id, out);
-            return self.create(wish);
+            return self.create(now, wish);
         }
         let registration = self.registrations.get_mut(id.get()).ok_or(well_known::UNAVAILABLE)?;
         if registration.invoke == InvocationPolicy::Single || registration.invoke != wish.invoke {
@@ -53,7 +60,7 @@ impl Registry {
         Ok(id)
     }
 
-    fn create(&mut self, wish: &Wish<'_>) -> Result<RegistrationId, &'static str> {
+    fn create(&mut self, now: Now, wish: &Wish<'_>) -> Result<RegistrationId, &'static str> {
         let id = self.registrations.next_id().and_then(RegistrationId::new).ok_or(LIMIT_EXCEEDED)?;
         let uri: Arc<str> = wish.uri.into();
         let procedures = &mut self.realms[usize::from(wish.realm.0)].procedures;
@@ -63,6 +70,8 @@ impl Registry {
             uri,
             match_policy: wish.match_policy,
             invoke: wish.invoke,
+            created_ms: now.unix_ms,
+            is_announced: false,
             callees: Vec::new(),
         });
         Ok(id)
@@ -130,9 +139,10 @@ impl Registry {
         for request in std::mem::take(&mut callee.waiting) {
             out.post(address.shard, Letter::Registered { key: address.key, request, registration: id });
         }
+        self.note_registered(address, id);
     }
 
-    pub(super) fn unregister<P: Post>(
+    pub(crate) fn unregister<P: Post>(
         &mut self,
         address: SessionAddress,
         id: RegistrationId,
@@ -147,13 +157,15 @@ impl Registry {
         if held.is_empty() {
             session.registrations = None;
         }
-        self.remove_callee(address, id, revoked, out);
+        let told = self.session(address).and_then(|session| self.told_id(session));
+        self.remove_callee(address, told, id, revoked, out);
     }
 
     /// Takes a callee out of a registration; one without callees is forgotten.
     pub(super) fn remove_callee<P: Post>(
         &mut self,
         address: SessionAddress,
+        told: Option<SessionId>,
         id: RegistrationId,
         revoked: Option<&str>,
         out: &mut P,
@@ -167,10 +179,18 @@ impl Registry {
             self.tickets.remove(&ticket);
         }
         let realm = registration.realm;
-        if registration.callees.is_empty() {
+        let told = told.filter(|_| registration.is_announced);
+        let is_last = registration.callees.is_empty();
+        if is_last {
             let procedures = &mut self.realms[usize::from(realm.0)].procedures;
             procedures.remove(&registration.uri, registration.match_policy);
             self.registrations.remove(id.get());
+        }
+        if let Some(session) = told.filter(|_| callee.ticket.is_none()) {
+            self.note_unregistered(realm, session, id);
+        }
+        if let Some(session) = told.filter(|_| is_last) {
+            self.note_registration_deleted(realm, session, id);
         }
         let waiting = if revoked.is_some() { callee.waiting } else { Vec::new() };
         let revoked = revoked.map(Box::from);

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use crossring_codec::id::{RequestId, SubscriptionId};
-use crossring_codec::uri::Match;
+use crossring_codec::id::{SessionId, SubscriptionId};
 
-use super::{Interest, Registry, Subject, Subscription, tell_all};
-use crate::address::{RealmId, SessionAddress, ShardId};
+use super::{Interest, Registry, Subject, Subscription, Wanted, tell_all};
+use crate::address::{Now, SessionAddress, ShardId};
 use crate::letter::Letter;
 use crate::limits::LIMIT_EXCEEDED;
 use crate::outbox::Post;
@@ -14,33 +13,35 @@ use crate::outbox::Post;
 impl Registry {
     pub(super) fn subscribe<P: Post>(
         &mut self,
+        now: Now,
         address: SessionAddress,
-        realm: RealmId,
-        request: RequestId,
-        uri: &str,
-        match_policy: Match,
+        wanted: &Wanted<'_>,
         out: &mut P,
     ) {
-        if self.session_mut(address).is_none() {
+        if self.session(address).is_none() {
             return;
         }
-        let key = address.key;
-        let Some(id) = self.find_or_create(realm, uri, match_policy) else {
+        let (key, request) = (address.key, wanted.request);
+        let Some(id) = self.find_or_create(now, wanted) else {
             let error = LIMIT_EXCEEDED.into();
             out.post(address.shard, Letter::SubscribeRefused { key, request, error });
             return;
         };
         self.spread_interest(id, address.shard, out);
-        self.add_member(address, id);
+        let is_new = self.add_member(address, id);
         let Some(interest) = self.interest_mut(id, address.shard) else { return };
         if interest.ticket.is_some() {
             interest.waiting.push((key, request));
-        } else {
-            out.post(address.shard, Letter::Subscribed { key, request, subscription: id });
+            return;
+        }
+        out.post(address.shard, Letter::Subscribed { key, request, subscription: id });
+        if is_new {
+            self.note_subscribed(address, id);
         }
     }
 
-    fn find_or_create(&mut self, realm: RealmId, uri: &str, match_policy: Match) -> Option<SubscriptionId> {
+    fn find_or_create(&mut self, now: Now, wanted: &Wanted<'_>) -> Option<SubscriptionId> {
+        let Wanted { realm, uri, match_policy, .. } = *wanted;
         let topics = &mut self.realms.get_mut(usize::from(realm.0))?.topics;
         if let Some(id) = topics.get(uri, match_policy) {
             return SubscriptionId::new(id);
@@ -48,7 +49,10 @@ impl Registry {
         let id = SubscriptionId::new(self.subscriptions.next_id()?)?;
         let uri: Arc<str> = uri.into();
         topics.insert(&uri, match_policy, id.get());
-        self.subscriptions.insert(Subscription { realm, uri, match_policy, interests: Vec::new() });
+        let created_ms = now.unix_ms;
+        let (is_announced, interests) = (false, Vec::new());
+        let new = Subscription { realm, uri, match_policy, created_ms, is_announced, interests };
+        self.subscriptions.insert(new);
         Some(id)
     }
 
@@ -58,7 +62,12 @@ impl Registry {
         if subscription.interests.iter().any(|interest| interest.shard == shard) {
             return;
         }
-        subscription.interests.push(Interest { shard, members: 0, ticket: None, waiting: Vec::new() });
+        subscription.interests.push(Interest {
+            shard,
+            members: Vec::new(),
+            ticket: None,
+            waiting: Vec::new(),
+        });
         let (realm, match_policy) = (subscription.realm, subscription.match_policy);
         let uri = Arc::clone(&subscription.uri);
         let letter = |ticket| Letter::AddInterest {
@@ -79,65 +88,106 @@ impl Registry {
     pub(super) fn interest_known<P: Post>(&mut self, id: SubscriptionId, shard: ShardId, out: &mut P) {
         let Some(interest) = self.interest_mut(id, shard) else { return };
         interest.ticket = None;
+        let members = interest.members.clone();
         for (key, request) in std::mem::take(&mut interest.waiting) {
             out.post(shard, Letter::Subscribed { key, request, subscription: id });
+        }
+        for key in members {
+            self.note_subscribed(SessionAddress { shard, key }, id);
         }
     }
 
     pub(super) fn attach(&mut self, address: SessionAddress, id: SubscriptionId) {
-        if self.interest_mut(id, address.shard).is_some() {
-            self.add_member(address, id);
+        if self.interest_mut(id, address.shard).is_some() && self.add_member(address, id) {
+            self.note_subscribed(address, id);
         }
     }
 
     pub(super) fn detach<P: Post>(&mut self, address: SessionAddress, id: SubscriptionId, out: &mut P) {
         let Some(session) = self.session_mut(address) else { return };
         let Some(held) = &mut session.subscriptions else { return };
-        if !held.remove(&id.get()) {
-            return;
-        }
+        let Some(place) = held.remove(&id.get()) else { return };
         if held.is_empty() {
             session.subscriptions = None;
         }
-        self.remove_member(address, id, out);
+        let told = self.session(address).and_then(|session| self.told_id(session));
+        self.remove_member(address, told, id, place, out);
     }
 
-    fn add_member(&mut self, address: SessionAddress, id: SubscriptionId) {
+    /// `false`: it was one.
+    fn add_member(&mut self, address: SessionAddress, id: SubscriptionId) -> bool {
+        let Some(interest) = self.interest_mut(id, address.shard) else { return false };
+        let place = interest.members.len() as u32;
         let integers = self.integers;
-        let Some(session) = self.session_mut(address) else { return };
-        let held =
-            session.subscriptions.get_or_insert_with(|| Box::new(hashbrown::HashSet::with_hasher(integers)));
-        if held.insert(id.get())
-            && let Some(interest) = self.interest_mut(id, address.shard)
-        {
-            interest.members += 1;
+        let Some(session) = self.session_mut(address) else { return false };
+        let held = session.subscriptions.get_or_insert_with(|| Box::new(integers.map()));
+        if held.contains_key(&id.get()) {
+            return false;
         }
+        held.insert(id.get(), place);
+        if let Some(interest) = self.interest_mut(id, address.shard) {
+            interest.members.push(address.key);
+        }
+        true
     }
 
-    /// Counts a member out; the interest of a shard without members is withdrawn.
+    /// Takes a member out of its place; the interest of a shard without members is withdrawn.
     pub(super) fn remove_member<P: Post>(
         &mut self,
         address: SessionAddress,
+        told: Option<SessionId>,
         id: SubscriptionId,
+        place: u32,
         out: &mut P,
     ) {
         let Some(interest) = self.interest_mut(id, address.shard) else { return };
+        let is_told = interest.ticket.is_none();
         interest.waiting.retain(|(key, _)| *key != address.key);
-        interest.members = interest.members.saturating_sub(1);
-        if interest.members > 0 {
-            return;
+        interest.members.swap_remove(place as usize);
+        let moved = interest.members.get(place as usize).copied();
+        let is_empty = interest.members.is_empty();
+        if let Some(key) = moved {
+            self.move_member(SessionAddress { key, ..address }, id, place);
         }
-        if let Some(ticket) = interest.ticket {
+        if let Some(session) = told.filter(|_| is_told) {
+            self.note_unsubscribed(session, id);
+        }
+        if is_empty {
+            self.withdraw_interest(told, id, address.shard, out);
+        }
+    }
+
+    /// A member has got another place.
+    fn move_member(&mut self, address: SessionAddress, id: SubscriptionId, place: u32) {
+        let held = self.session_mut(address).and_then(|session| session.subscriptions.as_mut());
+        if let Some(known) = held.and_then(|held| held.get_mut(&id.get())) {
+            *known = place;
+        }
+    }
+
+    /// Tells all shards that `shard` has no members; a subscription without any is forgotten.
+    fn withdraw_interest<P: Post>(
+        &mut self,
+        told: Option<SessionId>,
+        id: SubscriptionId,
+        shard: ShardId,
+        out: &mut P,
+    ) {
+        let Some(subscription) = self.subscriptions.get_mut(id.get()) else { return };
+        let ticket = subscription.interests.iter().find(|interest| interest.shard == shard);
+        if let Some(ticket) = ticket.and_then(|interest| interest.ticket) {
             self.tickets.remove(&ticket);
         }
-        let shard = address.shard;
-        let Some(subscription) = self.subscriptions.get_mut(id.get()) else { return };
         subscription.interests.retain(|interest| interest.shard != shard);
         let realm = subscription.realm;
         if subscription.interests.is_empty() {
             let topics = &mut self.realms[usize::from(realm.0)].topics;
             topics.remove(&subscription.uri, subscription.match_policy);
+            let was_announced = subscription.is_announced;
             self.subscriptions.remove(id.get());
+            if let Some(session) = told.filter(|_| was_announced) {
+                self.note_subscription_deleted(realm, session, id);
+            }
         }
         tell_all(self.shards, &Letter::RemoveInterest { realm, subscription: id, shard }, out);
     }

@@ -1,0 +1,93 @@
+//! `wamp.subscription.…` (wamp.md 3.4).
+
+use crossring_codec::id::SubscriptionId;
+use crossring_codec::uri::well_known;
+use crossring_codec::value::Value;
+
+use super::arguments::{Names, Question, SESSION};
+use super::entry::{self, Kind};
+use super::{Answer, Context, Failure, Reply, no_caller};
+use crate::registry::Entry;
+use crate::store::{self, EventsFailure, Pattern, Reader};
+
+const SUBSCRIPTION: Names = &["subscription_id", "subscription"];
+const TOPIC: Names = &["topic"];
+
+/// All subscriptions, or those of a session.
+pub(super) fn list(context: &mut Context<'_>, question: &Question<'_>) -> Answer {
+    let (registry, realm) = (&*context.registry, context.realm);
+    let Some(session) = question.optional_integer(0, SESSION)? else {
+        return Reply::one(entry::by_policy(registry.subscription_entries(realm), question));
+    };
+    let held = entry::find_client(context, session)?.1.subscriptions_held();
+    let entries = held.into_iter().filter_map(|id| registry.subscription_entry(realm, id));
+    Reply::one(entry::by_policy(entries, question))
+}
+
+/// The subscription to exactly this.
+pub(super) fn lookup(context: &mut Context<'_>, question: &Question<'_>) -> Answer {
+    let topic = question.text(0, TOPIC)?;
+    let id = context.registry.find_subscription(context.realm, topic, question.match_option(1)?);
+    let visible = id.filter(|_| question.is_trusted || !entry::is_protected(topic));
+    Reply::one(visible.map_or(Value::Null, Value::from))
+}
+
+/// The subscriptions that get what is published to a topic.
+pub(super) fn match_topic(context: &mut Context<'_>, question: &Question<'_>) -> Answer {
+    let entries = context.registry.matching_subscriptions(context.realm, question.text(0, TOPIC)?);
+    let visible = entries.iter().filter(|entry| entry::is_visible(entry, question));
+    let ids: Vec<Value> = visible.map(|entry| Value::from(entry.id)).collect();
+    Reply::one(if ids.is_empty() { Value::Null } else { Value::List(ids) })
+}
+
+/// One subscription.
+pub(super) fn get(context: &mut Context<'_>, question: &Question<'_>) -> Answer {
+    Reply::one(entry::describe(&find(context, question, "get")?))
+}
+
+/// The sessions subscribed.
+pub(super) fn list_subscribers(context: &mut Context<'_>, question: &Question<'_>) -> Answer {
+    let id = find(context, question, "list subscribers")?.id;
+    Reply::one(entry::session_ids(context.registry.subscribers(id)))
+}
+
+/// How many sessions are subscribed.
+pub(super) fn count_subscribers(context: &mut Context<'_>, question: &Question<'_>) -> Answer {
+    let id = find(context, question, "count subscribers")?.id;
+    Reply::one(entry::count(context.registry.subscribers(id)))
+}
+
+/// The events that the history of the subscription keeps (wamp.md 2.1.8).
+pub(super) fn get_events(context: &mut Context<'_>, question: &Question<'_>) -> Answer {
+    let entry = find(context, question, "get events")?;
+    let pattern = Pattern { uri: entry.uri, match_policy: entry.match_policy };
+    let history = &context.registry.config().realms[usize::from(context.realm.0)].store.history;
+    if !history.iter().any(|rule| *rule.uri == *pattern.uri && rule.match_policy == pattern.match_policy) {
+        let given = if history.is_empty() { "" } else { " for the given subscription is" };
+        let text = format!("event history{given} not available or enabled");
+        return Err(Failure::with_message("wamp.error.history_unavailable", text));
+    }
+    let id = SubscriptionId::new(entry.id).ok_or_else(|| Kind::Subscription.unknown(entry.id.into()))?;
+    let (_, session) = context.registry.session_by_id(question.caller).ok_or_else(no_caller)?;
+    let (realm, role) = (session.identity.realm, session.identity.role);
+    if !context.authorization.decide(realm, role, pattern.uri, pattern.match_policy).allow.subscribe {
+        let text = format!("session not authorized to subscribe to topic '{}'", pattern.uri);
+        return Err(Failure::with_text(well_known::NOT_AUTHORIZED, text));
+    }
+    let reader = Reader {
+        session: session.id,
+        authid: &session.identity.authid,
+        authrole: context.registry.role_name(session),
+    };
+    let keywords = question.keywords_with(1, "limit");
+    match store::get_events(context.store, &reader, id, pattern, &keywords) {
+        Ok((arguments, keywords)) => Ok(Reply { arguments, keywords }),
+        Err(EventsFailure::Argument(text)) => Err(Failure::invalid_argument(text)),
+    }
+}
+
+fn find<'a>(context: &'a Context<'_>, question: &Question<'_>, deed: &str) -> Result<Entry<'a>, Failure> {
+    let id = question.integer(0, SUBSCRIPTION)?;
+    let known = context.registry.subscription_entry(context.realm, entry::as_id(id));
+    Kind::Subscription.check(known, id, question, deed)
+}
