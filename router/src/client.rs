@@ -4,13 +4,20 @@
 //! Methods that ask for something return the message to send; the driver encodes it and must send in that order (request
 //! ids are a sequence). [`ClientSession::receive`] takes each message of the router once. Nothing is allocated for an EVENT.
 
+mod check;
 mod event;
 mod pending;
+mod receive;
+mod resumption;
+mod roles;
 mod session;
+pub mod types;
 
 #[cfg(test)]
 mod tests;
 
+pub use check::OptionFault;
 pub use event::{ClientEvent, ClientRefusal, ClientViolation};
 pub use pending::{PENDING_MAX, RECENT_MAX, RequestKind};
+pub use roles::ROLES;
 pub use session::{ClientSession, ClientState, Request};

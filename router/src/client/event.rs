@@ -2,13 +2,14 @@
 
 use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{
-    CancelMode, CloseDetails, ErrorDetails, EventDetails, InvocationDetails, Message, MessageType,
+    CancelMode, CloseDetails, ErrorDetails, EventDetails, Feature, InvocationDetails, Message, MessageType,
     ResultDetails, Text, WelcomeDetails,
 };
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::well_known;
 use crossring_codec::value::Dict;
 
+use super::check::OptionFault;
 use super::session::ClientState;
 
 /// What one message of the router means. Text and payload borrow from the message.
@@ -237,6 +238,16 @@ pub enum ClientRefusal {
     NotRegistered(RegistrationId),
     /// The caller has not asked for progressive results.
     ProgressNotWanted(RequestId),
+    /// The router has not announced the feature, so it would take the message for something else.
+    NotOffered(Feature),
+    /// An option has a value that it cannot have.
+    Option(OptionFault),
+}
+
+impl From<OptionFault> for ClientRefusal {
+    fn from(fault: OptionFault) -> Self {
+        ClientRefusal::Option(fault)
+    }
 }
 
 impl std::fmt::Display for ClientRefusal {
@@ -250,6 +261,8 @@ impl std::fmt::Display for ClientRefusal {
             Self::ProgressNotWanted(request) => {
                 write!(f, "invocation {request} wants no progressive results")
             }
+            Self::NotOffered(feature) => write!(f, "the router does not offer {}", feature.name()),
+            Self::Option(fault) => fault.fmt(f),
         }
     }
 }

@@ -59,8 +59,6 @@ pub(super) struct Invocation {
     pub(super) receive_progress: bool,
     /// More INVOCATIONs of the same id follow.
     pub(super) more: bool,
-    /// Answered before the last of them came: those that still come are ignored.
-    pub(super) answered: bool,
 }
 
 /// What is or was held under router-scope ids.
@@ -155,11 +153,13 @@ pub(super) struct Requests {
     next: RequestId,
     /// Calls that were cancelled and answered: another answer may have crossed the CANCEL.
     cancelled: Recent<RequestId>,
+    /// Requests below it were made before the session was resumed; what has no answer yet has failed.
+    lost_below: RequestId,
 }
 
 impl Requests {
     pub(super) fn new() -> Self {
-        Self { pending: Table::default(), next: FIRST, cancelled: Recent::new() }
+        Self { pending: Table::default(), next: FIRST, cancelled: Recent::new(), lost_below: FIRST }
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -199,9 +199,24 @@ impl Requests {
     pub(super) fn drain(&mut self) -> Vec<(RequestId, RequestKind)> {
         let mut lost: Vec<_> = self.pending.drain().collect();
         lost.sort_unstable_by_key(|(request, _)| *request);
+        lost
+    }
+
+    /// A new session counts from 1.
+    pub(super) fn restart(&mut self) {
         self.next = FIRST;
         self.cancelled.clear();
-        lost
+        self.lost_below = FIRST;
+    }
+
+    /// The transport was lost: answers to what was outstanding may still come when the session is resumed.
+    pub(super) fn expect_late_answers(&mut self) {
+        self.lost_below = self.next;
+    }
+
+    /// Whether the request was made before the transport was lost.
+    pub(super) fn was_lost(&self, request: RequestId) -> bool {
+        request < self.lost_below
     }
 }
 

@@ -1,17 +1,20 @@
-//! The state machine of a client session.
+//! The state machine of a client session, and what it is asked for. What comes in is in [`super::receive`].
 
-use crossring_codec::id::{RegistrationId, RequestId, SessionId, SubscriptionId};
+use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{
-    CallOptions, CancelMode, CancelOptions, CloseDetails, ErrorDetails, HelloDetails, InterruptOptions,
-    InvocationDetails, Message, MessageType, PublishOptions, RegisterOptions, ResultDetails, Revocation,
-    SubscribeOptions, Text, WelcomeDetails, YieldOptions,
+    CallOptions, CancelMode, CancelOptions, ClientRoles, CloseDetails, ErrorDetails, EventDetails, Feature,
+    Features, HelloDetails, Message, MessageType, Passthru, PublishOptions, RegisterOptions, RouterRoles,
+    SubscribeOptions, Text, YieldOptions,
 };
 use crossring_codec::payload::Payload;
-use crossring_codec::uri::well_known;
+use crossring_codec::uri::Match;
 use crossring_codec::value::Dict;
 
-use super::event::{ClientEvent, ClientRefusal, ClientViolation};
+use super::check;
+use super::event::ClientRefusal;
 use super::pending::{Held, Invocation, RequestKind, Requests, Standing, Table};
+use super::resumption::Resumption;
+use super::types::ProgressHandle;
 
 /// Where a client session stands.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
@@ -27,6 +30,8 @@ pub enum ClientState {
     Joined,
     /// GOODBYE is sent.
     Leaving,
+    /// The transport was lost, but the router keeps the session for a while.
+    Suspended,
 }
 
 impl ClientState {
@@ -38,6 +43,7 @@ impl ClientState {
             ClientState::Challenged => "challenged",
             ClientState::Joined => "joined",
             ClientState::Leaving => "leaving",
+            ClientState::Suspended => "suspended",
         }
     }
 }
@@ -54,12 +60,19 @@ pub struct Request<'a> {
 /// One WAMP session seen from the client; after it has ended, the next one on the same transport or another.
 #[derive(Debug)]
 pub struct ClientSession {
-    state: ClientState,
-    session: Option<SessionId>,
-    requests: Requests,
-    subscriptions: Held<SubscriptionId>,
-    registrations: Held<RegistrationId>,
-    invocations: Table<RequestId, Invocation>,
+    pub(super) state: ClientState,
+    pub(super) session: Option<SessionId>,
+    /// What HELLO announced.
+    pub(super) roles: ClientRoles,
+    /// What WELCOME announced.
+    pub(super) router: RouterRoles,
+    pub(super) requests: Requests,
+    pub(super) subscriptions: Held<SubscriptionId>,
+    pub(super) registrations: Held<RegistrationId>,
+    pub(super) invocations: Table<RequestId, Invocation>,
+    /// The highest id of an INVOCATION so far: they count from 1, so what comes below it again continues something.
+    pub(super) invocation_highest: Option<RequestId>,
+    pub(super) resumption: Resumption,
 }
 
 impl Default for ClientSession {
@@ -74,10 +87,14 @@ impl ClientSession {
         Self {
             state: ClientState::Closed,
             session: None,
+            roles: ClientRoles::default(),
+            router: RouterRoles::default(),
             requests: Requests::new(),
             subscriptions: Held::new(),
             registrations: Held::new(),
             invocations: Table::default(),
+            invocation_highest: None,
+            resumption: Resumption::default(),
         }
     }
 
@@ -91,6 +108,11 @@ impl ClientSession {
         self.session
     }
 
+    /// What the router announced, from WELCOME to the end of the session.
+    pub const fn router_roles(&self) -> RouterRoles {
+        self.router
+    }
+
     /// How many requests wait for their answer.
     pub fn pending(&self) -> usize {
         self.requests.len()
@@ -98,12 +120,22 @@ impl ClientSession {
 
     /// How many invocations wait for ours.
     pub fn invocations(&self) -> usize {
-        self.invocations.values().filter(|invocation| !invocation.answered).count()
+        self.invocations.len()
     }
 
     /// Subscriptions held and not being given up, in no order.
     pub fn subscriptions(&self) -> impl Iterator<Item = SubscriptionId> {
         self.subscriptions.wanted()
+    }
+
+    /// Whether the subscription is held and not being given up.
+    pub fn holds_subscription(&self, subscription: SubscriptionId) -> bool {
+        self.subscriptions.standing(subscription) == Some(Standing::Wanted)
+    }
+
+    /// Whether the registration is held and not being given up.
+    pub fn holds_registration(&self, registration: RegistrationId) -> bool {
+        self.registrations.standing(registration) == Some(Standing::Wanted)
     }
 
     /// Registrations held and not being given up, in no order.
@@ -119,10 +151,11 @@ impl ClientSession {
     ) -> Result<Message<'a>, ClientRefusal> {
         self.require(ClientState::Closed)?;
         self.state = ClientState::Joining;
+        self.roles = details.roles;
         Ok(Message::Hello { realm, details: Box::new(details) })
     }
 
-    /// AUTHENTICATE, as answer to [`ClientEvent::Challenged`].
+    /// AUTHENTICATE, as answer to [`super::ClientEvent::Challenged`].
     pub fn authenticate<'a>(
         &mut self,
         signature: impl Into<Text<'a>>,
@@ -151,20 +184,26 @@ impl ClientSession {
         }
     }
 
-    /// SUBSCRIBE. Answer: [`ClientEvent::Subscribed`] or [`ClientEvent::Error`].
+    /// SUBSCRIBE. Answer: [`super::ClientEvent::Subscribed`] or [`super::ClientEvent::Error`].
     pub fn subscribe<'a>(
         &mut self,
         topic: impl Into<Text<'a>>,
         options: SubscribeOptions<'a>,
     ) -> Result<Request<'a>, ClientRefusal> {
+        if options.match_policy != Match::Exact {
+            self.needs_broker(Feature::PatternBasedSubscription)?;
+        }
+        if options.nkey.is_some() {
+            self.needs_broker(Feature::ShardedSubscription)?;
+        }
         let id = self.request(RequestKind::Subscribe)?;
         Ok(Request { id, message: Message::Subscribe { request: id, options, topic: topic.into() } })
     }
 
-    /// UNSUBSCRIBE. Answer: [`ClientEvent::Unsubscribed`] or [`ClientEvent::Error`]. Events are ignored from now on.
+    /// UNSUBSCRIBE. Answer: [`super::ClientEvent::Unsubscribed`] or [`super::ClientEvent::Error`]. Events are ignored from now on.
     pub fn unsubscribe(&mut self, subscription: SubscriptionId) -> Result<Request<'static>, ClientRefusal> {
         self.require(ClientState::Joined)?;
-        if self.subscriptions.standing(subscription) != Some(Standing::Wanted) {
+        if !self.holds_subscription(subscription) {
             return Err(ClientRefusal::NotSubscribed(subscription));
         }
         let id = self.request(RequestKind::Unsubscribe(subscription))?;
@@ -172,13 +211,17 @@ impl ClientSession {
         Ok(Request { id, message: Message::Unsubscribe { request: id, subscription } })
     }
 
-    /// PUBLISH. Answer, only with `options.acknowledge`: [`ClientEvent::Published`] or [`ClientEvent::Error`].
+    /// PUBLISH. Answer, only with `options.acknowledge`: [`super::ClientEvent::Published`] or [`super::ClientEvent::Error`].
     pub fn publish<'a>(
         &mut self,
         topic: impl Into<Text<'a>>,
         options: PublishOptions<'a>,
         payload: Payload<'a>,
     ) -> Result<Request<'a>, ClientRefusal> {
+        check::publish(&options, &payload)?;
+        if let Some(extra) = &options.extra {
+            self.needs_passthru(self.router.broker, &extra.passthru)?;
+        }
         let id = if options.acknowledge {
             self.request(RequestKind::Publish)?
         } else {
@@ -188,20 +231,24 @@ impl ClientSession {
         Ok(Request { id, message: Message::Publish { request: id, options, topic: topic.into(), payload } })
     }
 
-    /// REGISTER. Answer: [`ClientEvent::Registered`] or [`ClientEvent::Error`].
+    /// REGISTER. Answer: [`super::ClientEvent::Registered`] or [`super::ClientEvent::Error`].
     pub fn register<'a>(
         &mut self,
         procedure: impl Into<Text<'a>>,
         options: RegisterOptions<'a>,
     ) -> Result<Request<'a>, ClientRefusal> {
+        check::register(&options)?;
+        if options.match_policy != Match::Exact {
+            self.needs_dealer(Feature::PatternBasedRegistration)?;
+        }
         let id = self.request(RequestKind::Register)?;
         Ok(Request { id, message: Message::Register { request: id, options, procedure: procedure.into() } })
     }
 
-    /// UNREGISTER. Answer: [`ClientEvent::Unregistered`] or [`ClientEvent::Error`]. Running invocations stay to be answered.
+    /// UNREGISTER. Answer: [`super::ClientEvent::Unregistered`] or [`super::ClientEvent::Error`]. Running invocations stay to be answered.
     pub fn unregister(&mut self, registration: RegistrationId) -> Result<Request<'static>, ClientRefusal> {
         self.require(ClientState::Joined)?;
-        if self.registrations.standing(registration) != Some(Standing::Wanted) {
+        if !self.holds_registration(registration) {
             return Err(ClientRefusal::NotRegistered(registration));
         }
         let id = self.request(RequestKind::Unregister(registration))?;
@@ -209,14 +256,19 @@ impl ClientSession {
         Ok(Request { id, message: Message::Unregister { request: id, registration } })
     }
 
-    /// CALL. Answer: any number of progressive [`ClientEvent::Result`]s, if asked for, then a final one or
-    /// [`ClientEvent::Error`].
+    /// CALL. Answer: any number of progressive [`super::ClientEvent::Result`]s, if asked for, then a final one or
+    /// [`super::ClientEvent::Error`]. With `options.progress` it is the first part of a progressive invocation:
+    /// [`ClientSession::call_more`] sends the others.
     pub fn call<'a>(
         &mut self,
         procedure: impl Into<Text<'a>>,
         options: CallOptions<'a>,
         payload: Payload<'a>,
     ) -> Result<Request<'a>, ClientRefusal> {
+        check::call(&options, &payload)?;
+        if options.progress || options.extra.is_some() {
+            self.needs_for_call(&options)?;
+        }
         let id = self.request(RequestKind::Call { cancelled: false, more: options.progress })?;
         Ok(Request {
             id,
@@ -248,6 +300,7 @@ impl ClientSession {
         mode: CancelMode,
     ) -> Result<Message<'static>, ClientRefusal> {
         self.require(ClientState::Joined)?;
+        self.needs_dealer(Feature::CallCanceling)?;
         let Some(RequestKind::Call { cancelled: false, more }) = self.requests.get(request) else {
             return Err(ClientRefusal::NotOutstanding(request));
         };
@@ -263,25 +316,67 @@ impl ClientSession {
         payload: Payload<'a>,
     ) -> Result<Message<'a>, ClientRefusal> {
         let invocation = self.running(request)?;
+        check::yielded(&options, &payload)?;
         if !options.progress {
-            self.answered(request);
+            self.invocations.remove(&request);
         } else if !invocation.receive_progress {
             return Err(ClientRefusal::ProgressNotWanted(request));
         }
         Ok(Message::Yield { request, options, payload })
     }
 
-    /// ERROR: an invocation has failed.
+    /// YIELD of a progressive result; the final one is still due.
+    pub fn progress<'a>(
+        &mut self,
+        handle: ProgressHandle,
+        payload: Payload<'a>,
+    ) -> Result<Message<'a>, ClientRefusal> {
+        let options = YieldOptions { progress: true, ..YieldOptions::default() };
+        self.yield_result(handle.request(), options, payload)
+    }
+
+    /// ERROR: an invocation has failed. The answer to an interrupted one is `wamp.error.canceled`; `wamp.error.unavailable`
+    /// asks the router to try another callee.
     pub fn yield_error<'a>(
         &mut self,
         request: RequestId,
         error: impl Into<Text<'a>>,
         payload: Payload<'a>,
     ) -> Result<Message<'a>, ClientRefusal> {
+        self.yield_error_with(request, error, ErrorDetails::default(), payload)
+    }
+
+    /// ERROR with details: a text for people, passthru keys.
+    pub fn yield_error_with<'a>(
+        &mut self,
+        request: RequestId,
+        error: impl Into<Text<'a>>,
+        details: ErrorDetails<'a>,
+        payload: Payload<'a>,
+    ) -> Result<Message<'a>, ClientRefusal> {
         self.running(request)?;
-        self.answered(request);
-        let (request_type, details) = (MessageType::Invocation, ErrorDetails::default());
+        check::answer(details.passthru.as_deref(), &payload)?;
+        self.invocations.remove(&request);
+        let request_type = MessageType::Invocation;
         Ok(Message::Error { request_type, request, details, error: error.into(), payload })
+    }
+
+    /// EVENT_RECEIVED, once the application has taken the event; nothing if the publisher does not want it, or one side has
+    /// not announced acknowledged delivery.
+    pub fn event_received(
+        &self,
+        publication: PublicationId,
+        details: &EventDetails<'_>,
+    ) -> Option<Message<'static>> {
+        let is_wanted = details.extra.as_deref().is_some_and(|extra| extra.x_acknowledged_delivery);
+        (is_wanted && self.acknowledges_events()).then_some(Message::EventReceived { publication })
+    }
+
+    fn acknowledges_events(&self) -> bool {
+        let feature = Feature::AcknowledgedEventDelivery;
+        self.state == ClientState::Joined
+            && offers(self.roles.subscriber, feature)
+            && offers(self.router.broker, feature)
     }
 
     /// The transport is gone: the session is over. Returns the requests that will not be answered, oldest first.
@@ -289,250 +384,7 @@ impl ClientSession {
         self.forget()
     }
 
-    /// Takes a message of the router. After a violation the session is over.
-    pub fn receive<'a>(&mut self, message: Message<'a>) -> Result<ClientEvent<'a>, ClientViolation> {
-        let event = match self.state {
-            ClientState::Joined => self.receive_joined(message),
-            ClientState::Joining => self.receive_joining(message),
-            ClientState::Leaving => self.receive_leaving(message),
-            ClientState::Closed | ClientState::Challenged => self.receive_waiting(message),
-        };
-        if event.is_err() {
-            self.forget();
-        }
-        event
-    }
-
-    fn receive_joined<'a>(&mut self, message: Message<'a>) -> Result<ClientEvent<'a>, ClientViolation> {
-        match message {
-            Message::Event { subscription, publication, details, payload } => {
-                self.event(subscription, ClientEvent::Event { subscription, publication, details, payload })
-            }
-            Message::Result { request, details, payload } => self.result(request, details, payload),
-            Message::Invocation { request, registration, details, payload } => {
-                self.invocation(request, registration, details, payload)
-            }
-            Message::Interrupt { request, options } => Ok(self.interrupt(request, options)),
-            Message::Error { request_type, request, details, error, payload } => {
-                let awaited = self.failed(request_type, request)?;
-                let event = ClientEvent::Error { kind: request_type, request, details, error, payload };
-                Ok(if awaited { event } else { ClientEvent::Ignored })
-            }
-            Message::Published { request, publication } => {
-                self.settle(request, MessageType::Published, RequestKind::Publish)?;
-                Ok(ClientEvent::Published { request, publication })
-            }
-            Message::Subscribed { request, subscription } => {
-                self.settle(request, MessageType::Subscribed, RequestKind::Subscribe)?;
-                self.subscriptions.want(subscription);
-                Ok(ClientEvent::Subscribed { request, subscription })
-            }
-            Message::Registered { request, registration } => {
-                self.settle(request, MessageType::Registered, RequestKind::Register)?;
-                self.registrations.want(registration);
-                Ok(ClientEvent::Registered { request, registration })
-            }
-            Message::Unsubscribed { request, revocation } => self.unsubscribed(request, revocation),
-            Message::Unregistered { request, revocation } => self.unregistered(request, revocation),
-            Message::Goodbye { details, reason } => {
-                let reply = goodbye_and_out();
-                self.forget();
-                Ok(ClientEvent::Goodbye { reason, message: details.message, reply: Some(reply) })
-            }
-            Message::Abort { details, reason } => Ok(self.aborted(details, reason)),
-            other => Err(self.unexpected(&other)),
-        }
-    }
-
-    fn receive_joining<'a>(&mut self, message: Message<'a>) -> Result<ClientEvent<'a>, ClientViolation> {
-        match message {
-            Message::Welcome { session, details } => Ok(self.welcome(session, details)),
-            Message::Challenge { method, extra } => {
-                self.state = ClientState::Challenged;
-                Ok(ClientEvent::Challenged { method, extra })
-            }
-            Message::Abort { details, reason } => Ok(self.aborted(details, reason)),
-            other => Err(self.unexpected(&other)),
-        }
-    }
-
-    /// Between our GOODBYE and the router's, whatever a joined session may receive is on its way.
-    fn receive_leaving<'a>(&mut self, message: Message<'a>) -> Result<ClientEvent<'a>, ClientViolation> {
-        match message {
-            Message::Goodbye { details, reason } => {
-                self.forget();
-                Ok(ClientEvent::Goodbye { reason, message: details.message, reply: None })
-            }
-            Message::Abort { details, reason } => Ok(self.aborted(details, reason)),
-            Message::Welcome { .. } | Message::Challenge { .. } => Err(self.unexpected(&message)),
-            other if is_sent_by_routers(other.message_type()) => Ok(ClientEvent::Ignored),
-            other => Err(self.unexpected(&other)),
-        }
-    }
-
-    /// No session, or our AUTHENTICATE is due: only ABORT makes sense.
-    fn receive_waiting<'a>(&mut self, message: Message<'a>) -> Result<ClientEvent<'a>, ClientViolation> {
-        match message {
-            Message::Abort { details, reason } => Ok(self.aborted(details, reason)),
-            other => Err(self.unexpected(&other)),
-        }
-    }
-
-    fn welcome<'a>(&mut self, session: SessionId, details: Box<WelcomeDetails<'a>>) -> ClientEvent<'a> {
-        self.state = ClientState::Joined;
-        self.session = Some(session);
-        ClientEvent::Welcome { session, details }
-    }
-
-    fn aborted<'a>(&mut self, details: CloseDetails<'a>, reason: Text<'a>) -> ClientEvent<'a> {
-        self.forget();
-        ClientEvent::Aborted { reason, message: details.message }
-    }
-
-    fn event<'a>(
-        &self,
-        subscription: SubscriptionId,
-        event: ClientEvent<'a>,
-    ) -> Result<ClientEvent<'a>, ClientViolation> {
-        match self.subscriptions.standing(subscription) {
-            Some(Standing::Wanted) => Ok(event),
-            Some(Standing::Leaving | Standing::Past) => Ok(ClientEvent::Ignored),
-            None => Err(ClientViolation::UnknownSubscription { subscription: Some(subscription) }),
-        }
-    }
-
-    fn result<'a>(
-        &mut self,
-        request: RequestId,
-        details: ResultDetails<'a>,
-        payload: Payload<'a>,
-    ) -> Result<ClientEvent<'a>, ClientViolation> {
-        match self.requests.get(request) {
-            Some(RequestKind::Call { .. }) if details.progress => {}
-            Some(RequestKind::Call { .. }) => self.requests.settle(request),
-            None if self.requests.was_cancelled(request) => return Ok(ClientEvent::Ignored),
-            _ => return Err(ClientViolation::UnknownRequest { message: MessageType::Result, request }),
-        }
-        Ok(ClientEvent::Result { request, details, payload })
-    }
-
-    fn invocation<'a>(
-        &mut self,
-        request: RequestId,
-        registration: RegistrationId,
-        details: InvocationDetails<'a>,
-        payload: Payload<'a>,
-    ) -> Result<ClientEvent<'a>, ClientViolation> {
-        let event = |details| Ok(ClientEvent::Invocation { request, registration, details, payload });
-        let more = details.progress;
-        match self.invocations.get_mut(&request) {
-            Some(running) if !running.more => Err(ClientViolation::InvocationRunning { request }),
-            Some(running) if running.answered => {
-                if !more {
-                    self.invocations.remove(&request);
-                }
-                Ok(ClientEvent::Ignored)
-            }
-            Some(running) => {
-                running.more = more;
-                event(details)
-            }
-            None if self.registrations.standing(registration).is_some() => {
-                let receive_progress = details.receive_progress;
-                self.invocations.insert(request, Invocation { receive_progress, more, answered: false });
-                event(details)
-            }
-            None => Err(ClientViolation::UnknownRegistration { registration: Some(registration) }),
-        }
-    }
-
-    fn interrupt<'a>(&mut self, request: RequestId, options: InterruptOptions<'a>) -> ClientEvent<'a> {
-        if self.running(request).is_err() {
-            return ClientEvent::Ignored;
-        }
-        if options.mode != CancelMode::Kill {
-            self.answered(request);
-        }
-        ClientEvent::Interrupt { request, mode: options.mode, reason: options.reason }
-    }
-
-    fn unsubscribed<'a>(
-        &mut self,
-        request: Option<RequestId>,
-        revocation: Option<Box<Revocation<'a, SubscriptionId>>>,
-    ) -> Result<ClientEvent<'a>, ClientViolation> {
-        if let Some(request) = request {
-            let Some(RequestKind::Unsubscribe(subscription)) = self.requests.get(request) else {
-                return Err(ClientViolation::UnknownRequest { message: MessageType::Unsubscribed, request });
-            };
-            self.requests.settle(request);
-            self.subscriptions.end(subscription);
-            return Ok(ClientEvent::Unsubscribed { request, subscription });
-        }
-        let (id, reason) = revocation.map_or((None, None), |revoked| (revoked.id, revoked.reason));
-        let unknown = ClientViolation::UnknownSubscription { subscription: id };
-        let subscription = id.ok_or(unknown)?;
-        self.subscriptions.standing(subscription).ok_or(unknown)?;
-        self.subscriptions.end(subscription);
-        Ok(ClientEvent::SubscriptionRevoked { subscription, reason })
-    }
-
-    fn unregistered<'a>(
-        &mut self,
-        request: Option<RequestId>,
-        revocation: Option<Box<Revocation<'a, RegistrationId>>>,
-    ) -> Result<ClientEvent<'a>, ClientViolation> {
-        if let Some(request) = request {
-            let Some(RequestKind::Unregister(registration)) = self.requests.get(request) else {
-                return Err(ClientViolation::UnknownRequest { message: MessageType::Unregistered, request });
-            };
-            self.requests.settle(request);
-            self.registrations.end(registration);
-            return Ok(ClientEvent::Unregistered { request, registration });
-        }
-        let (id, reason) = revocation.map_or((None, None), |revoked| (revoked.id, revoked.reason));
-        let unknown = ClientViolation::UnknownRegistration { registration: id };
-        let registration = id.ok_or(unknown)?;
-        self.registrations.standing(registration).ok_or(unknown)?;
-        self.registrations.end(registration);
-        Ok(ClientEvent::RegistrationRevoked { registration, reason })
-    }
-
-    /// Settles the request that ERROR is about. `false`: it was settled before, as a cancelled call may be.
-    fn failed(&mut self, kind: MessageType, request: RequestId) -> Result<bool, ClientViolation> {
-        if !is_request(kind) {
-            return Err(ClientViolation::ErrorOfNoRequest { kind });
-        }
-        match self.requests.get(request) {
-            Some(pending) if pending.message_type() == kind => {
-                match pending {
-                    RequestKind::Unsubscribe(subscription) => self.subscriptions.end(subscription),
-                    RequestKind::Unregister(registration) => self.registrations.end(registration),
-                    _ => {}
-                }
-                self.requests.settle(request);
-                Ok(true)
-            }
-            None if kind == MessageType::Call && self.requests.was_cancelled(request) => Ok(false),
-            _ => Err(ClientViolation::UnknownRequest { message: MessageType::Error, request }),
-        }
-    }
-
-    /// Settles a request that succeeded.
-    fn settle(
-        &mut self,
-        request: RequestId,
-        message: MessageType,
-        kind: RequestKind,
-    ) -> Result<(), ClientViolation> {
-        if self.requests.get(request) != Some(kind) {
-            return Err(ClientViolation::UnknownRequest { message, request });
-        }
-        self.requests.settle(request);
-        Ok(())
-    }
-
-    fn require(&self, state: ClientState) -> Result<(), ClientRefusal> {
+    pub(super) fn require(&self, state: ClientState) -> Result<(), ClientRefusal> {
         if self.state == state { Ok(()) } else { Err(ClientRefusal::State(self.state)) }
     }
 
@@ -546,64 +398,59 @@ impl ClientSession {
         Ok(request)
     }
 
-    fn running(&self, request: RequestId) -> Result<Invocation, ClientRefusal> {
+    pub(super) fn running(&self, request: RequestId) -> Result<Invocation, ClientRefusal> {
         self.require(ClientState::Joined)?;
-        let running = self.invocations.get(&request).filter(|invocation| !invocation.answered);
-        running.copied().ok_or(ClientRefusal::NotOutstanding(request))
+        self.invocations.get(&request).copied().ok_or(ClientRefusal::NotOutstanding(request))
     }
 
-    /// Nothing more is owed for the invocation; one that is to be continued stays on the books to be ignored.
-    fn answered(&mut self, request: RequestId) {
-        match self.invocations.get_mut(&request) {
-            Some(invocation) if invocation.more => invocation.answered = true,
-            _ => _ = self.invocations.remove(&request),
+    #[cold]
+    fn needs_for_call(&self, options: &CallOptions<'_>) -> Result<(), ClientRefusal> {
+        if options.progress {
+            self.needs_dealer(Feature::ProgressiveCallInvocations)?;
+        }
+        let Some(extra) = options.extra.as_deref() else { return Ok(()) };
+        if extra.runmode.as_deref() == Some("partition") {
+            self.needs_dealer(Feature::ShardedRegistration)?;
+        }
+        self.needs_passthru(self.router.dealer, &extra.passthru)
+    }
+
+    fn needs_passthru(&self, role: Option<Features>, keys: &Passthru<'_>) -> Result<(), ClientRefusal> {
+        match keys.ppt_scheme {
+            Some(_) => self.needs(role, Feature::PayloadPassthruMode),
+            None => Ok(()),
         }
     }
 
-    fn unexpected(&self, message: &Message<'_>) -> ClientViolation {
-        ClientViolation::Unexpected { state: self.state, message: message.message_type() }
+    fn needs_broker(&self, feature: Feature) -> Result<(), ClientRefusal> {
+        self.needs(self.router.broker, feature)
     }
 
-    fn forget(&mut self) -> Vec<(RequestId, RequestKind)> {
+    fn needs_dealer(&self, feature: Feature) -> Result<(), ClientRefusal> {
+        self.needs(self.router.dealer, feature)
+    }
+
+    /// What a router without the feature would take for something else, or for a violation, is not sent.
+    fn needs(&self, role: Option<Features>, feature: Feature) -> Result<(), ClientRefusal> {
+        self.require(ClientState::Joined)?;
+        if offers(role, feature) { Ok(()) } else { Err(ClientRefusal::NotOffered(feature)) }
+    }
+
+    pub(super) fn forget(&mut self) -> Vec<(RequestId, RequestKind)> {
         self.state = ClientState::Closed;
         self.session = None;
+        self.router = RouterRoles::default();
+        self.invocation_highest = None;
+        self.resumption = Resumption::default();
         self.subscriptions.clear();
         self.registrations.clear();
         self.invocations.clear();
-        self.requests.drain()
+        let lost = self.requests.drain();
+        self.requests.restart();
+        lost
     }
 }
 
-fn goodbye_and_out() -> Message<'static> {
-    Message::Goodbye { details: CloseDetails::default(), reason: well_known::GOODBYE_AND_OUT.into() }
-}
-
-/// What a joined session may receive.
-const fn is_sent_by_routers(message: MessageType) -> bool {
-    matches!(
-        message,
-        MessageType::Event
-            | MessageType::Invocation
-            | MessageType::Interrupt
-            | MessageType::Result
-            | MessageType::Error
-            | MessageType::Published
-            | MessageType::Subscribed
-            | MessageType::Unsubscribed
-            | MessageType::Registered
-            | MessageType::Unregistered
-    )
-}
-
-/// What ERROR may be about when a router sends it.
-const fn is_request(message: MessageType) -> bool {
-    matches!(
-        message,
-        MessageType::Publish
-            | MessageType::Subscribe
-            | MessageType::Unsubscribe
-            | MessageType::Call
-            | MessageType::Register
-            | MessageType::Unregister
-    )
+fn offers(role: Option<Features>, feature: Feature) -> bool {
+    role.is_some_and(|features| features.contains(feature))
 }

@@ -2,12 +2,20 @@
 
 use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{
-    CallOptions, CancelMode, CloseDetails, ErrorDetails, HelloDetails, InterruptOptions, InvocationDetails,
-    Message, MessageType, PublishOptions, ResultDetails, Revocation, YieldOptions,
+    CallExtra, CallOptions, CancelMode, CloseDetails, ErrorDetails, EventDetails, EventExtra, Feature,
+    Features, HelloDetails, InterruptOptions, InvocationDetails, Message, MessageType, Passthru,
+    PublishOptions, RegisterOptions, ResultDetails, Revocation, RouterRoles, SubscribeOptions,
+    WelcomeDetails, YieldOptions,
 };
 use crossring_codec::payload::Payload;
+use crossring_codec::serializer::SerializerId;
+use crossring_codec::uri::Match;
 
+use super::types::{CallDetails, EncodedPayload, PassthruPayload};
 use super::*;
+
+mod options;
+mod resumption;
 
 const SUBSCRIPTION: SubscriptionId = SubscriptionId::from_random(70 << 11);
 const REGISTRATION: RegistrationId = RegistrationId::from_random(80 << 11);
@@ -16,13 +24,26 @@ fn request(number: u64) -> RequestId {
     RequestId::new(number).expect("in range")
 }
 
+const SESSION: SessionId = SessionId::from_random(5);
+
+/// A router that has every feature.
+fn router() -> RouterRoles {
+    let features = Features::of(Feature::ALL);
+    RouterRoles { broker: Some(features), dealer: Some(features) }
+}
+
 fn welcome() -> Message<'static> {
-    Message::Welcome { session: SessionId::from_random(5), details: Box::default() }
+    let details = WelcomeDetails { roles: router(), ..WelcomeDetails::default() };
+    Message::Welcome { session: SESSION, details: Box::new(details) }
+}
+
+fn hello_details() -> HelloDetails<'static> {
+    HelloDetails { roles: ROLES, ..HelloDetails::default() }
 }
 
 fn joined() -> ClientSession {
     let mut client = ClientSession::new();
-    client.hello(Some("realm1".into()), HelloDetails::default()).expect("closed");
+    client.hello(Some("realm1".into()), hello_details()).expect("closed");
     assert!(matches!(client.receive(welcome()), Ok(ClientEvent::Welcome { .. })));
     client
 }
@@ -74,7 +95,7 @@ fn a_ticket_is_asked_for_between_hello_and_welcome() {
     assert_eq!(client.state(), ClientState::Challenged);
     client.authenticate("secret", Vec::new()).expect("challenged");
     assert!(matches!(client.receive(welcome()), Ok(ClientEvent::Welcome { .. })));
-    assert_eq!(client.session(), Some(SessionId::from_random(5)));
+    assert_eq!(client.session(), Some(SESSION));
 }
 
 #[test]
@@ -194,6 +215,7 @@ fn continuations_of_an_answered_invocation_are_ignored() {
     client.yield_result(request(1), YieldOptions::default(), Payload::EMPTY).expect("running");
     assert_eq!(client.receive(invocation(1, false, true)), Ok(ClientEvent::Ignored));
     assert_eq!(client.receive(invocation(1, false, false)), Ok(ClientEvent::Ignored));
+    assert_eq!(client.invocations(), 0, "nothing is kept of what is over");
     client.receive(invocation(2, false, false)).expect("registered");
     let running = ClientViolation::InvocationRunning { request: request(2) };
     assert_eq!(client.receive(invocation(2, false, false)), Err(running));
@@ -255,4 +277,94 @@ fn what_only_clients_send_is_a_violation_in_every_state() {
     }
     assert!(matches!(joined().receive(welcome()), Err(ClientViolation::Unexpected { .. })));
     assert!(matches!(ClientSession::new().receive(goodbye()), Err(ClientViolation::Unexpected { .. })));
+}
+
+#[test]
+fn a_progressive_call_has_parts_until_the_last() {
+    let mut client = joined();
+    let options = CallOptions { progress: true, receive_progress: true, ..CallOptions::default() };
+    let id = client.call("a", options, Payload::EMPTY).expect("offered").id;
+    let more = |client: &mut ClientSession, progress| {
+        client.call_more(id, "a", progress, Payload::EMPTY).map(|message| message.message_type())
+    };
+    assert_eq!(more(&mut client, true), Ok(MessageType::Call));
+    assert!(matches!(client.receive(result(id, true)), Ok(ClientEvent::Result { .. })));
+    assert_eq!(more(&mut client, false), Ok(MessageType::Call));
+    assert_eq!(more(&mut client, false), Err(ClientRefusal::NotOutstanding(id)), "the last part is sent");
+    assert!(matches!(client.receive(result(id, false)), Ok(ClientEvent::Result { .. })));
+}
+
+#[test]
+fn a_progressive_call_that_is_answered_takes_no_more_parts() {
+    let mut client = joined();
+    let options = CallOptions { progress: true, ..CallOptions::default() };
+    let id = client.call("a", options, Payload::EMPTY).expect("offered").id;
+    client.receive(error(MessageType::Call, id)).expect("outstanding");
+    let more = client.call_more(id, "a", false, Payload::EMPTY);
+    assert_eq!(more, Err(ClientRefusal::NotOutstanding(id)));
+}
+
+#[test]
+fn parts_of_an_invocation_that_was_interrupted_are_ignored() {
+    let mut client = registered();
+    client.receive(invocation(1, true, true)).expect("registered");
+    let options = InterruptOptions { mode: CancelMode::KillNoWait, ..Default::default() };
+    let interrupted = client.receive(Message::Interrupt { request: request(1), options });
+    assert!(matches!(interrupted, Ok(ClientEvent::Interrupt { .. })));
+    assert_eq!(client.receive(invocation(1, true, false)), Ok(ClientEvent::Ignored));
+    let late = client.yield_result(request(1), YieldOptions::default(), Payload::EMPTY);
+    assert_eq!(late, Err(ClientRefusal::NotOutstanding(request(1))));
+}
+
+#[test]
+fn progress_is_sent_with_the_handle_of_the_call() {
+    let mut client = registered();
+    let Ok(ClientEvent::Invocation { request, registration, details, .. }) =
+        client.receive(invocation(1, true, false))
+    else {
+        panic!("no invocation")
+    };
+    let handle = CallDetails::new(request, registration, details).progress.expect("wanted");
+    let partial = client.progress(handle, Payload::EMPTY).expect("running");
+    let options = YieldOptions { progress: true, ..YieldOptions::default() };
+    assert_eq!(partial, Message::Yield { request, options, payload: Payload::EMPTY });
+    client.yield_result(request, YieldOptions::default(), Payload::EMPTY).expect("running");
+    assert_eq!(client.progress(handle, Payload::EMPTY), Err(ClientRefusal::NotOutstanding(request)));
+}
+
+#[test]
+fn an_event_is_acknowledged_when_that_is_wanted_and_announced() {
+    let wanted = EventDetails {
+        extra: Some(Box::new(EventExtra { x_acknowledged_delivery: true, ..EventExtra::default() })),
+        ..EventDetails::default()
+    };
+    let publication = PublicationId::from_random(9);
+    let client = joined();
+    let received = Some(Message::EventReceived { publication });
+    assert_eq!(client.event_received(publication, &wanted), received);
+    assert_eq!(client.event_received(publication, &EventDetails::default()), None);
+    let mut silent = ClientSession::new();
+    silent.hello(None, HelloDetails::default()).expect("closed");
+    silent.receive(welcome()).expect("joining");
+    assert_eq!(silent.event_received(publication, &wanted), None, "this client has not announced it");
+    let mut alone = ClientSession::new();
+    alone.hello(None, hello_details()).expect("closed");
+    alone.receive(Message::Welcome { session: SESSION, details: Box::default() }).expect("joining");
+    assert_eq!(alone.event_received(publication, &wanted), None, "this router has not announced it");
+}
+
+#[test]
+fn a_subscription_is_revoked_once() {
+    let mut client = subscribed();
+    let revoked = |id| Message::Unsubscribed {
+        request: None,
+        revocation: Some(Box::new(Revocation { id, reason: Some("wamp.error.not_authorized".into()) })),
+    };
+    let told = client.receive(revoked(Some(SUBSCRIPTION)));
+    assert!(matches!(told, Ok(ClientEvent::SubscriptionRevoked { subscription: SUBSCRIPTION, .. })));
+    assert!(!client.holds_subscription(SUBSCRIPTION));
+    assert_eq!(client.receive(event(SUBSCRIPTION)), Ok(ClientEvent::Ignored), "was on its way");
+    assert_eq!(client.receive(revoked(Some(SUBSCRIPTION))), Ok(ClientEvent::Ignored));
+    let nothing = ClientViolation::UnknownSubscription { subscription: None };
+    assert_eq!(client.receive(revoked(None)), Err(nothing));
 }
