@@ -1,5 +1,6 @@
 //! The client half of WAMP, sans-IO: [`ClientSession`] turns wishes into messages to send and received messages into
-//! [`ClientEvent`]s. It owns no transport and no clock, knows nothing of the router half and imports only the codec.
+//! [`ClientEvent`]s. It owns no transport and no clock, knows nothing of the router half and imports only
+//! the codec and the words for a transport.
 //!
 //! Methods that ask for something return the message to send; the driver encodes it and must send in that order (request
 //! ids are a sequence). [`ClientSession::receive`] takes each message of the router once. Nothing is allocated for an EVENT.

@@ -21,6 +21,7 @@ mod ident;
 mod objects;
 mod payload;
 mod result;
+mod session;
 mod testament;
 
 #[cfg(test)]
@@ -32,6 +33,8 @@ pub use crossring_codec::message::{
 };
 pub use crossring_codec::uri::Match;
 
+pub use crate::details::TransportDetails;
+
 pub use close::CloseDetails;
 pub use details::{CallDetails, EventDetails, ProgressHandle};
 pub use hello::{Accept, Challenge, Deny, HelloDetails, HelloReturn};
@@ -39,4 +42,5 @@ pub use ident::SessionIdent;
 pub use objects::{Publication, Registration, Subscription};
 pub use payload::{EncodedPayload, PassthruPayload, PayloadFault};
 pub use result::CallResult;
+pub use session::{SessionDetails, SessionDetailsFault};
 pub use testament::{Testament, TestamentScope, flush_testaments};

@@ -5,7 +5,7 @@ use crossring_codec::message::{
     self, ClientRoles, EventExtra, Features, Message, ResultDetails, RouterRoles, YieldOptions,
 };
 use crossring_codec::payload::{Payload, Shape};
-use crossring_codec::serializer::SerializerId;
+use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::value::{Dict, Value};
 
 use super::super::{ClientEvent, OptionFault, check};
@@ -215,4 +215,33 @@ fn a_testament_is_a_call_of_the_meta_api() {
     let (procedure, payload) = flush_testaments(TestamentScope::Destroyed, SerializerId::Json);
     assert_eq!(procedure, "wamp.session.flush_testaments");
     assert_eq!(&*payload.octets, br#"[],{"scope":"destroyed"}"#);
+}
+
+#[test]
+fn session_details_are_read_and_written_as_autobahn_does() {
+    let welcome = message::WelcomeDetails {
+        realm: Some("realm1".into()),
+        authid: Some("joe".into()),
+        resumable: true,
+        resume_token: Some("token".into()),
+        ..Default::default()
+    };
+    let mut details = SessionDetails::from_welcome(SESSION, &welcome, Serializer::CBOR_BATCHED);
+    assert_eq!(details.serializer.as_deref(), Some("cbor.batched"));
+    assert_eq!((details.resumed, details.resumable), (Some(false), Some(true)));
+    details.transport = Some(TransportDetails { is_server: true, own_pid: 7, ..TransportDetails::default() });
+    assert_eq!(SessionDetails::from_value(&Value::Dict(details.to_dict())), Ok(details));
+    let nothing = SessionDetails::from_value(&Value::Dict(vec![named("session", Value::Null)]));
+    assert_eq!(nothing, Ok(SessionDetails::default()));
+    for (key, value) in [
+        ("realm", Value::Integer(1)),
+        ("session", "7".into()),
+        ("session", Value::Integer(0)),
+        ("authextra", "extra".into()),
+        ("transport", Value::List(Vec::new())),
+        ("resumable", Value::Integer(1)),
+    ] {
+        let fault = SessionDetails::from_value(&Value::Dict(vec![named(key, value)]));
+        assert_eq!(fault.map_err(|fault| fault.key), Err(key));
+    }
 }
