@@ -45,6 +45,8 @@ pub struct NodeLimits {
     pub auth_timeout: Option<Duration>,
     /// Time that sessions get to leave at shutdown.
     pub shutdown_timeout: Duration,
+    /// Whether request ids must count up from 1.
+    pub strict_request_ids: bool,
 }
 
 impl Default for NodeLimits {
@@ -54,6 +56,7 @@ impl Default for NodeLimits {
             outbound_bytes_max: 16 << 20,
             auth_timeout: Some(Duration::from_secs(10)),
             shutdown_timeout: Duration::from_secs(5),
+            strict_request_ids: false,
         }
     }
 }
@@ -79,6 +82,49 @@ pub struct RealmConfig {
     pub roles: Vec<RoleConfig>,
     /// Settings of the realm.
     pub options: RealmOptions,
+    /// What the realm keeps.
+    pub store: Store,
+}
+
+/// `realms[].store`, type memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Topics and patterns whose events are kept; no two are the same.
+    pub event_history: Vec<StoreRule>,
+    /// Bytes of payload kept for all of them.
+    pub event_history_bytes_max: u64,
+    /// Procedures and patterns whose calls may wait; no two are the same.
+    pub call_queue: Vec<StoreRule>,
+    /// Topics that may have a retained event.
+    pub retained_topics_max: u32,
+    /// Bytes of payload of all retained events.
+    pub retained_bytes_max: u32,
+    /// Time that an event is retained; `None` = for ever.
+    pub retained_lifetime: Option<Duration>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Store {
+            event_history: Vec::new(),
+            event_history_bytes_max: 256 << 20,
+            call_queue: Vec::new(),
+            retained_topics_max: 100_000,
+            retained_bytes_max: 256 << 20,
+            retained_lifetime: None,
+        }
+    }
+}
+
+/// What is kept for one URI or pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreRule {
+    /// The URI or pattern; valid under `matching`.
+    pub uri: String,
+    /// How `uri` is matched.
+    pub matching: Match,
+    /// Entries kept, at least 1.
+    pub limit: u32,
 }
 
 /// `realms[].options`.
@@ -90,11 +136,38 @@ pub struct RealmOptions {
     pub enable_meta_api: bool,
     /// Whether the same is offered on the management realm.
     pub bridge_meta_api: bool,
+    /// Whether sharded registrations and subscriptions are served.
+    pub sharding: bool,
+    /// How sessions survive their transport; `None` = not at all.
+    pub resumption: Option<Resumption>,
+}
+
+/// `realms[].options.resumption`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resumption {
+    /// Time from the loss of the transport to the end of the session.
+    pub timeout: Duration,
+    /// Events kept for a session.
+    pub events_max: u32,
+    /// Bytes of payload of those events.
+    pub bytes_max: u32,
+}
+
+impl Default for Resumption {
+    fn default() -> Self {
+        Resumption { timeout: Duration::from_secs(60), events_max: 1_000, bytes_max: 1 << 20 }
+    }
 }
 
 impl Default for RealmOptions {
     fn default() -> Self {
-        RealmOptions { uri_check: UriCheck::Loose, enable_meta_api: true, bridge_meta_api: false }
+        RealmOptions {
+            uri_check: UriCheck::Loose,
+            enable_meta_api: true,
+            bridge_meta_api: false,
+            sharding: false,
+            resumption: None,
+        }
     }
 }
 
@@ -119,6 +192,8 @@ pub struct RoleConfig {
     pub permissions: Vec<Permission>,
     /// Whether a role without rules may do everything.
     pub allow_by_default: bool,
+    /// Trust level told with its publications and calls; `None` = none is told.
+    pub trustlevel: Option<u64>,
 }
 
 /// One rule of a role, already normalised: `uri` holds no stars any more.
@@ -401,6 +476,7 @@ impl NodeConfig {
                 name: "realm1".into(),
                 roles: vec![RoleConfig::allow_all("role001", "anonymous")],
                 options: RealmOptions::default(),
+                store: Store::default(),
             }],
             transports: vec![
                 TransportConfig::on_loopback("transport001", websocket, 8080),
@@ -436,6 +512,7 @@ impl RoleConfig {
             name: name.into(),
             permissions: vec![everything],
             allow_by_default: false,
+            trustlevel: None,
         }
     }
 }

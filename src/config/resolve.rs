@@ -100,6 +100,7 @@ fn limits(options: &Cursor<'_>) -> NodeLimits {
             Some("close_session") => SlowConsumer::CloseSession,
             _ => SlowConsumer::DropEvents,
         },
+        strict_request_ids: options.key("strict_request_ids").flag(false),
         outbound_bytes_max: options.key("outbound_bytes_max").integer().unwrap_or(default.outbound_bytes_max),
         auth_timeout: match options.key("auth_timeout").is_present() {
             true => options.key("auth_timeout").milliseconds(),

@@ -72,6 +72,15 @@ pub(crate) static STRICT_URI: Syntax = Syntax {
     },
 };
 
+/// A number written as text, which Crossbar.io takes in one place.
+pub(crate) static COUNT: Syntax = Syntax {
+    name: "a positive number",
+    rule: "decimal digits",
+    accepts: |text| {
+        text.bytes().all(|b| b.is_ascii_digit()) && text.parse().is_ok_and(|number: u64| number > 0)
+    },
+};
+
 /// The name of a role; the role `trusted` belongs to the router itself.
 pub(crate) static ROLE: Syntax = Syntax {
     name: "a role name",

@@ -11,7 +11,7 @@ use crossring_router::limits::Limits;
 
 use crate::config::{
     AuthConfig, AuthMethod, Endpoint, Match, NodeConfig, Permission, RealmConfig, RoleConfig, SerializerName,
-    SlowConsumer, TransportConfig, TransportKind, UriCheck, WebSocketOptions,
+    SlowConsumer, Store, StoreRule, TransportConfig, TransportKind, UriCheck, WebSocketOptions,
 };
 use crate::worker::outbound::{self, OutboundLimits, QUEUE_SIZE_MAX};
 use crate::worker::{AutoPing, ListenerKind, WebSocketListener};
@@ -52,7 +52,43 @@ fn realm(realm: &RealmConfig) -> core::RealmConfig {
             UriCheck::Strict => uri::Strictness::Strict,
         },
         roles: realm.roles.iter().map(role).collect(),
-        ..core::RealmConfig::default()
+        meta_api: realm.options.enable_meta_api,
+        sharding: realm.options.sharding,
+        resumption: realm.options.resumption.as_ref().map(|resumption| core::ResumptionConfig {
+            timeout_ms: milliseconds(resumption.timeout),
+            events_max: resumption.events_max,
+            octets_max: resumption.bytes_max,
+        }),
+        store: store(&realm.store),
+    }
+}
+
+fn store(store: &Store) -> core::StoreConfig {
+    let history = |rule: &StoreRule| core::HistoryRule {
+        uri: rule.uri.as_str().into(),
+        match_policy: match_policy(rule.matching),
+        limit: rule.limit,
+    };
+    let queue = |rule: &StoreRule| core::QueueRule {
+        uri: rule.uri.as_str().into(),
+        match_policy: match_policy(rule.matching),
+        limit: rule.limit,
+    };
+    core::StoreConfig {
+        history: store.event_history.iter().map(history).collect(),
+        history_octets_max: store.event_history_bytes_max,
+        call_queue: store.call_queue.iter().map(queue).collect(),
+        retained_topics_max: store.retained_topics_max,
+        retained_octets_max: store.retained_bytes_max,
+        retained_lifetime_ms: store.retained_lifetime.map(|lifetime| lifetime.as_millis() as u64),
+    }
+}
+
+fn match_policy(matching: Match) -> uri::Match {
+    match matching {
+        Match::Exact => uri::Match::Exact,
+        Match::Prefix => uri::Match::Prefix,
+        Match::Wildcard => uri::Match::Wildcard,
     }
 }
 
@@ -67,18 +103,19 @@ fn role(role: &RoleConfig) -> core::RoleConfig {
             disclose_publisher: false,
         });
     }
-    core::RoleConfig { name: role.name.as_str().into(), permissions, ..core::RoleConfig::default() }
+    core::RoleConfig {
+        name: role.name.as_str().into(),
+        permissions,
+        trustlevel: role.trustlevel,
+        ..core::RoleConfig::default()
+    }
 }
 
 fn permission(permission: &Permission) -> core::Permission {
     let allow = permission.allow;
     core::Permission {
         uri: permission.uri.as_str().into(),
-        match_policy: match permission.matching {
-            Match::Exact => uri::Match::Exact,
-            Match::Prefix => uri::Match::Prefix,
-            Match::Wildcard => uri::Match::Wildcard,
-        },
+        match_policy: match_policy(permission.matching),
         allow: core::Allow {
             call: allow.call,
             register: allow.register,
@@ -123,7 +160,8 @@ fn authentication(auth: Option<&AuthConfig>) -> core::TransportAuthentication {
 /// Bounds of the core.
 pub(super) fn limits(config: &NodeConfig) -> Limits {
     let join_timeout_ms = config.limits.auth_timeout.map_or(u32::MAX, milliseconds);
-    Limits { join_timeout_ms, ..Limits::default() }
+    let strict_request_ids = config.limits.strict_request_ids;
+    Limits { join_timeout_ms, strict_request_ids, ..Limits::default() }
 }
 
 /// Bounds of the outgoing queues.

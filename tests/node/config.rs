@@ -63,7 +63,6 @@ fn samples_of_every_kind_are_valid_and_name_what_is_refused() {
             "processes.json",
             &[
                 "workers[0].realms[0].roles[0].authorizer",
-                "workers[0].realms[0].store",
                 "workers[0].realms[0].inventory",
                 "workers[0].realms[0].stats",
                 "workers[0].realms[0].rlinks",
@@ -160,8 +159,58 @@ fn faults_of_realms_are_named_at_their_place() {
             &format!("{two}.name"),
             "role \"a\" is already defined",
         ),
+        (
+            with_realm("roles", json!([{"name": "a", "trustlevel": -1}])),
+            &format!("{one}.trustlevel"),
+            "integer 0..",
+        ),
         (with_realm("roles", two_ways), one, "'authorizer' and 'permissions' cannot be given both at once"),
     ]);
+}
+
+#[test]
+fn faults_of_stores_and_realm_options_are_named_at_their_place() {
+    let store = |key: &str, value: Value| {
+        let mut store = json!({"type": "memory"});
+        store[key] = value;
+        with_realm("store", store)
+    };
+    let options = |key: &str, value: Value| with_realm("options", json!({key: value}));
+    let twice = json!([{"uri": "a.b", "limit": 1}, {"uri": "a.b", "match": "exact"}]);
+    let (at, at_options) = ("workers[0].realms[0].store", "workers[0].realms[0].options");
+    check_faults(&[
+        (with_realm("store", json!({})), at, "missing mandatory key 'type' of a realm store"),
+        (with_realm("store", json!({"type": "redis"})), &format!("{at}.type"), "expected one of \"memory\""),
+        (store("limit", json!(0)), &format!("{at}.limit"), "expected integer 1.."),
+        (
+            store("event-history", json!([{}])),
+            &format!("{at}.event-history[0]"),
+            "missing mandatory key 'uri'",
+        ),
+        (
+            store("event-history", json!([{"uri": "a..b"}])),
+            &format!("{at}.event-history[0].uri"),
+            "matched exact",
+        ),
+        (store("event-history", twice.clone()), &format!("{at}.event-history[1]"), "in this list already"),
+        (store("call-queue", twice), &format!("{at}.call-queue[1]"), "in this list already"),
+        (store("retained", json!({"lifetime": 5})), &format!("{at}.retained.lifetime"), "in milliseconds"),
+        (store("retain", json!({})), &format!("{at}.retain"), "did you mean 'retained'?"),
+        (options("resumption", json!(true)), &format!("{at_options}.resumption"), "expected object"),
+        (
+            options("resumption", json!({"timeout": 0})),
+            &format!("{at_options}.resumption.timeout"),
+            "integer 1..",
+        ),
+        (options("sharding", json!(1)), &format!("{at_options}.sharding"), "expected boolean"),
+        (
+            options("event_dispatching_chunk_size", json!(0)),
+            &format!("{at_options}.event_dispatching_chunk_size"),
+            "integer from 1",
+        ),
+    ]);
+    let bridged = load_json(&options("bridge_meta_api", json!(true))).expect("valid").support.refused;
+    assert_eq!(bridged, [format!("{at_options}.bridge_meta_api")]);
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn check_names_all_faults_and_all_that_is_not_supported() {
         0,
         &[
             "refuses to start with it",
-            "not supported yet: workers[0].realms[0].store\n",
+            "not supported yet: workers[0].realms[0].inventory\n",
             "not supported yet: workers[4] (type \"proxy\")",
             "no effect: controller.manhole (",
         ],

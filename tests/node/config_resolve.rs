@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crossring::config::{
-    Allow, AuthMethod, Endpoint, EngineChoice, Match, SerializerName, SlowConsumer, TransportKind, UriCheck,
+    Allow, AuthMethod, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Store,
+    StoreRule, TransportKind, UriCheck,
 };
 
 use super::sample;
@@ -15,7 +16,7 @@ fn the_controller_sets_engine_shards_and_limits() {
     assert_eq!((node.shards, node.engine), (Some(2), EngineChoice::Epoll));
     assert_eq!(node.limits.slow_consumer, SlowConsumer::CloseSession);
     assert_eq!(node.limits.outbound_bytes_max, 1 << 20);
-    assert_eq!(node.limits.auth_timeout, None);
+    assert_eq!((node.limits.auth_timeout, node.limits.strict_request_ids), (None, true));
     assert_eq!(node.limits.shutdown_timeout, Duration::from_secs(2));
 }
 
@@ -39,6 +40,32 @@ fn realms_of_all_routers_are_merged() {
         backend.allow == Allow::ALL && backend.disclose.caller && backend.disclose.publisher && backend.cache
     );
     assert!(!node.realms[0].roles[2].allow_by_default && node.realms[1].roles[0].allow_by_default);
+}
+
+#[test]
+fn realms_get_options_and_stores() {
+    let node = sample("router.json").node;
+    let [main, other] = &node.realms[..] else { panic!("two realms") };
+    let options = &main.options;
+    assert!(!options.enable_meta_api && options.sharding);
+    let resumption = Resumption { timeout: Duration::from_secs(30), events_max: 10, bytes_max: 1 << 20 };
+    assert_eq!(options.resumption, Some(resumption));
+    let rules = |rules: &[StoreRule]| -> Vec<(String, Match, u32)> {
+        rules.iter().map(|rule| (rule.uri.clone(), rule.matching, rule.limit)).collect()
+    };
+    let history = [
+        ("com.example.news".into(), Match::Exact, 50),
+        ("com..log".into(), Match::Wildcard, 7),
+        (String::new(), Match::Prefix, 1),
+    ];
+    assert_eq!(rules(&main.store.event_history), history);
+    assert_eq!(rules(&main.store.call_queue), [("com.example.slow".into(), Match::Prefix, 50)]);
+    assert_eq!(main.store.event_history_bytes_max, 1 << 20);
+    let retained = (main.store.retained_topics_max, main.store.retained_lifetime);
+    assert_eq!(retained, (5, Some(Duration::from_secs(60))));
+    assert_eq!((main.roles[1].trustlevel, main.roles[2].trustlevel), (None, Some(3)));
+    assert!(other.options.enable_meta_api && other.options.resumption.is_none());
+    assert_eq!(other.store, Store::default());
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Realms, roles, permissions.
 
+use crossring_codec::uri;
+
 use super::super::cursor::Cursor;
 use super::super::node::{
-    Allow, Disclose, Match, Permission, RealmConfig, RealmOptions, RoleConfig, UriCheck,
+    Allow, Disclose, Match, Permission, RealmConfig, RealmOptions, Resumption, RoleConfig, Store, StoreRule,
+    UriCheck,
 };
 use super::{Names, Resolver};
 
@@ -17,20 +20,82 @@ pub(super) fn realm(written: &Cursor<'_>, names: &mut Names, resolver: &mut Reso
         }
         roles.push(role);
     }
-    let options = written.key("options");
+    let store = store(&written.key("store"), resolver);
     RealmConfig {
         id: names.id("realm", written.key("id").text()),
         name: written.key("name").string().unwrap_or_default(),
         roles,
-        options: RealmOptions {
-            uri_check: match options.key("uri_check").text() {
-                Some("strict") => UriCheck::Strict,
-                _ => UriCheck::Loose,
-            },
-            enable_meta_api: options.key("enable_meta_api").flag(true),
-            bridge_meta_api: options.key("bridge_meta_api").flag(false),
-        },
+        options: options(&written.key("options")),
+        store,
     }
+}
+
+fn options(written: &Cursor<'_>) -> RealmOptions {
+    let resumption = written.key("resumption");
+    RealmOptions {
+        uri_check: match written.key("uri_check").text() {
+            Some("strict") => UriCheck::Strict,
+            _ => UriCheck::Loose,
+        },
+        enable_meta_api: written.key("enable_meta_api").flag(true),
+        bridge_meta_api: written.key("bridge_meta_api").flag(false),
+        sharding: written.key("sharding").flag(false),
+        resumption: resumption.is_present().then(|| {
+            let default = Resumption::default();
+            Resumption {
+                timeout: resumption.key("timeout").milliseconds().unwrap_or(default.timeout),
+                events_max: resumption.key("max_events").integer().unwrap_or(default.events_max),
+                bytes_max: resumption.key("max_bytes").integer().unwrap_or(default.bytes_max),
+            }
+        }),
+    }
+}
+
+/// Entries kept by a rule where neither it nor the store says how many.
+const STORE_LIMIT_DEFAULT: u32 = 100;
+
+fn store(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Store {
+    let default = Store::default();
+    let limit = written.key("limit").integer().unwrap_or(STORE_LIMIT_DEFAULT);
+    let retained = written.key("retained");
+    Store {
+        event_history: store_rules(&written.key("event-history"), limit, resolver),
+        event_history_bytes_max: written
+            .key("event-history-max-bytes")
+            .integer()
+            .unwrap_or(default.event_history_bytes_max),
+        call_queue: store_rules(&written.key("call-queue"), limit, resolver),
+        retained_topics_max: retained.key("max-topics").integer().unwrap_or(default.retained_topics_max),
+        retained_bytes_max: retained.key("max-bytes").integer().unwrap_or(default.retained_bytes_max),
+        retained_lifetime: retained.key("lifetime").milliseconds(),
+    }
+}
+
+/// The rules of one list. Stars have no meaning here: the policy is exact unless `match` says otherwise.
+fn store_rules(written: &Cursor<'_>, limit: u32, resolver: &mut Resolver<'_>) -> Vec<StoreRule> {
+    let mut rules: Vec<StoreRule> = Vec::new();
+    for item in written.items() {
+        let (name, uri) = (item.key("match").text().unwrap_or("exact"), item.key("uri"));
+        let (text, matching) = pattern(uri.text().unwrap_or_default(), Some(name));
+        if uri.is_present() && !is_usable(&text, matching) {
+            resolver.faults.add(uri.path, format!("{text:?} is no URI that can be matched {name}"));
+        }
+        if rules.iter().any(|rule| rule.uri == text && rule.matching == matching) {
+            resolver.faults.add(item.path, format!("{text:?} (match {name}) is in this list already"));
+        }
+        let limit = item.key("limit").integer().unwrap_or(limit);
+        rules.push(StoreRule { uri: text, matching, limit });
+    }
+    rules
+}
+
+fn is_usable(uri: &str, matching: Match) -> bool {
+    let policy = match matching {
+        Match::Exact => uri::Match::Exact,
+        Match::Prefix => uri::Match::Prefix,
+        Match::Wildcard => uri::Match::Wildcard,
+    };
+    uri::is_valid(uri, policy, uri::Strictness::Loose)
 }
 
 fn role(written: &Cursor<'_>, names: &mut Names) -> RoleConfig {
@@ -40,6 +105,7 @@ fn role(written: &Cursor<'_>, names: &mut Names) -> RoleConfig {
         permissions: written.key("permissions").items().map(|item| permission(&item)).collect(),
         allow_by_default: !written.key("permissions").is_present()
             && written.key("allow-by-default").flag(false),
+        trustlevel: written.key("trustlevel").integer(),
     }
 }
 

@@ -70,6 +70,8 @@ static OPTIONS: Table = Table {
             .default("10000"),
         key("shutdown_timeout", &Kind::Milliseconds, "Time that sessions get to leave at shutdown, in milliseconds. Extension of crossring.")
             .default("5000"),
+        key("strict_request_ids", &Kind::Flag, "Clients must number their requests 1, 2, 3, ...; otherwise any numbers do, as for Crossbar.io. Extension of crossring.")
+            .default("false"),
         key("title", &Kind::Text, "Process title.").no_effect("the process keeps its name"),
         key("shutdown", &Kind::Either(&[&SHUTDOWN, &SHUTDOWN_LIST]), "Which worker exits end the node.")
             .no_effect(NO_PROCESS),

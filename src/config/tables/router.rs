@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::super::schema::{Choice, Key, Kind, Off, Rule, Table, Union, choice, key, later_variant, variant};
-use super::super::syntax::{PERMISSION_URI, REALM, ROLE, STRICT_URI};
+use super::super::syntax::{COUNT, PERMISSION_URI, REALM, ROLE, STRICT_URI};
 use super::{TEXTS, container, transport, worker};
 
 pub(super) static ROUTER: Table = Table {
@@ -39,7 +39,8 @@ static REALM_TABLE: Table = Table {
         key("id", &Kind::Text, "Name in the management API.").default("realm001, realm002, ..."),
         key("options", &Kind::Object(&OPTIONS), "Settings of the realm.").default("{}"),
         key("roles", &Kind::List(&Kind::Object(&ROLE_TABLE)), "What each role may do.").default("[]"),
-        key("store", &Kind::Tagged(&STORE), "Event history and call queues.").later(),
+        key("store", &Kind::Tagged(&STORE), "Event history, retained events and call queues.")
+            .default("no history, no queues; retained events as in a memory store"),
         key("inventory", &Kind::Tagged(&INVENTORY), "Type catalogs for payload validation.").later(),
         key("stats", &Kind::Object(&STATS), "Statistics events per session.").later_unless(Off::Empty),
         key("rlinks", &Kind::List(&Kind::Object(&RLINK)), "Links to realms of other routers.")
@@ -59,17 +60,50 @@ static OPTIONS: Table = Table {
         )
         .default("loose"),
         key("enable_meta_api", &Kind::Flag, "Procedures and events below `wamp.` that describe the realm.")
-            .default("true")
-            .later_unless(Off::False),
+            .default("true"),
         key("bridge_meta_api", &Kind::Flag, "The same below `crossbar.` on the management realm.")
             .default("false")
             .later_unless(Off::False),
         key(
             "event_dispatching_chunk_size",
-            &Kind::Integer(1, i64::MAX),
+            &Kind::Either(&[&Kind::Integer(1, i64::MAX), &Kind::Word(&COUNT)]),
             "Receivers served before other work gets a turn.",
         )
-        .no_effect("work is divided into turns by the router itself"),
+        .default("100")
+        .no_effect("an event is encoded once for all receivers and costs each a few nanoseconds, so nothing is gained by interrupting it"),
+        key(
+            "resumption",
+            &Kind::Object(&RESUMPTION),
+            "Sessions may survive the loss of their transport. Extension of crossring.",
+        )
+        .default("they end with it"),
+        key(
+            "sharding",
+            &Kind::Flag,
+            "Sharded registrations and subscriptions (`rkey`, `nkey`, `runmode`) are announced and obeyed. Extension of crossring.",
+        )
+        .default("false"),
+    ],
+    rules: &[],
+};
+
+static RESUMPTION: Table = Table {
+    name: "realms[].options.resumption",
+    keys: &[
+        key(
+            "timeout",
+            &Kind::Integer(1, u32::MAX as i64),
+            "Time from the loss of the transport to the end of the session, in milliseconds.",
+        )
+        .default("60000"),
+        key(
+            "max_events",
+            &Kind::Integer(0, u32::MAX as i64),
+            "Events kept for a session meanwhile; older ones give way and are counted.",
+        )
+        .default("1000"),
+        key("max_bytes", &Kind::Integer(0, u32::MAX as i64), "Bytes of payload of those events.")
+            .default("1048576"),
     ],
     rules: &[],
 };
@@ -88,9 +122,18 @@ static ROLE_TABLE: Table = Table {
         ),
         key("authorizer", &Kind::Word(&STRICT_URI), "Procedure that decides instead of rules.").later(),
         key("allow-by-default", &Kind::Flag, "Without rules: allow everything.").default("false"),
+        key(
+            "trustlevel",
+            &Kind::Integer(0, TRUSTLEVEL_MAX),
+            "Trust level of the role's publications and calls, told to subscribers and callees. Extension of crossring.",
+        )
+        .default("none is told"),
     ],
     rules: &[Rule::NotBoth("authorizer", "permissions")],
 };
+
+/// The largest integer that every serializer carries exactly.
+const TRUSTLEVEL_MAX: i64 = 1 << 53;
 
 static PERMISSION: Table = Table {
     name: "permissions[]",
@@ -107,7 +150,7 @@ static PERMISSION: Table = Table {
             .default("nobody's"),
         key("cache", &Kind::Flag, "Whether a decision may be remembered. Decisions of rules never change, so both values do the same.").default("false"),
         key("validate", &Kind::Object(&VALIDATE), "Payload types from the inventory.")
-            .later_unless(Off::Empty),
+            .no_effect("without an inventory there are no types"),
     ],
     rules: &[],
 };
@@ -168,9 +211,36 @@ static CALL_QUEUE: Key = key(
 static MEMORY_STORE: Table = Table {
     name: "realms[].store, type memory",
     keys: &[
-        key("limit", &Kind::Integer(1, i64::MAX), "Events kept per topic.").default("100"),
+        key("limit", &ENTRIES, "Entries kept where a rule has no limit of its own.").default("100"),
         HISTORY,
         CALL_QUEUE,
+        key(
+            "event-history-max-bytes",
+            &Kind::Integer(1, i64::MAX),
+            "Bytes of payload of all events kept for history; the oldest give way. Extension of crossring.",
+        )
+        .default("268435456"),
+        key("retained", &Kind::Object(&RETAINED), "Bounds of retained events. Extension of crossring.")
+            .default("{}"),
+    ],
+    rules: &[],
+};
+
+static ENTRIES: Kind = Kind::Integer(1, u32::MAX as i64);
+
+static RETAINED: Table = Table {
+    name: "realms[].store.retained",
+    keys: &[
+        key("max-topics", &Kind::Integer(0, u32::MAX as i64), "Topics that may have a retained event.")
+            .default("100000"),
+        key("max-bytes", &Kind::Integer(0, u32::MAX as i64), "Bytes of payload of all retained events.")
+            .default("268435456"),
+        key(
+            "lifetime",
+            &Kind::Milliseconds,
+            "Time that an event is retained, in milliseconds; 0 = for ever.",
+        )
+        .default("0"),
     ],
     rules: &[],
 };
@@ -197,7 +267,8 @@ static STORE_ENTRY: Table = Table {
     keys: &[
         key("uri", &Kind::Word(&PERMISSION_URI), "Topic or procedure.").required(),
         key("match", &MATCH, "How `uri` is matched.").default("exact"),
-        key("limit", &Kind::Integer(1, i64::MAX), "Entries kept.").default("the limit of the store"),
+        key("limit", &ENTRIES, "Entries kept: events, or calls waiting for one registration.")
+            .default("the limit of the store"),
     ],
     rules: &[],
 };
