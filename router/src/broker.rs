@@ -10,9 +10,11 @@ use crate::dense::Replica;
 use crate::pattern::PatternTable;
 
 mod filter;
+mod nodes;
 mod publish;
 mod subscribe;
 
+pub(crate) use nodes::Nodes;
 pub(crate) use publish::{PublishRoute, Publisher, check_passthru};
 
 /// The tables of the broker.
@@ -45,6 +47,8 @@ pub(crate) struct Subscription {
     pub(crate) interest: ShardSet,
     /// Members on this shard.
     pub(crate) members: Vec<SessionKey>,
+    /// Node keys, if there are any.
+    pub(crate) nodes: Option<Box<Nodes>>,
 }
 
 impl Broker {

@@ -21,6 +21,7 @@ use crate::address::{
     CallAddress, CallKey, RealmId, RoleId, SessionAddress, SessionKey, ShardId, TransportId,
 };
 use crate::details::TransportDetails;
+pub use crate::rendezvous::ResourceKey;
 
 /// Priority classes of letters, most urgent first.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
@@ -86,6 +87,8 @@ pub struct Publication {
     pub topic: Box<str>,
     /// The subscriptions that matched on the publisher's shard and that the receiving shard is interested in.
     pub subscriptions: Vec<SubscriptionId>,
+    /// The node keys (`nkey`) that serve the publication's resource key, by subscription; empty: it has none.
+    pub servers: Vec<Option<Arc<str>>>,
     /// The publisher, when disclosed.
     pub publisher: Option<Disclosure>,
     /// Trust level of its role.
@@ -117,6 +120,8 @@ pub struct Call {
     pub disclosure: Option<Disclosure>,
     /// Trust level of the caller's role.
     pub trustlevel: Option<u64>,
+    /// It is for the callee that serves this resource key.
+    pub rkey: Option<ResourceKey>,
     /// Arguments.
     pub parcel: Parcel,
     /// Callees that have refused this call already; they are not asked again.
@@ -183,7 +188,14 @@ pub enum Letter {
     Leave { key: SessionKey },
     /// A subscriber of (uri, policy) where this shard has none attached. Answer: `Subscribed`, after every shard has
     /// acknowledged, or `SubscribeRefused`.
-    Subscribe { realm: RealmId, key: SessionKey, request: RequestId, uri: Box<str>, match_policy: Match },
+    Subscribe {
+        realm: RealmId,
+        key: SessionKey,
+        request: RequestId,
+        uri: Box<str>,
+        match_policy: Match,
+        nkey: Option<Box<str>>,
+    },
     /// A further subscriber has been attached beside a local one (whose presence keeps the interest alive). No answer.
     Attach { realm: RealmId, key: SessionKey, subscription: SubscriptionId },
     /// A local subscriber has been detached. No answer; the registry withdraws the interest of a shard without members.
@@ -221,6 +233,10 @@ pub enum Letter {
     },
     /// `shard` has none any more; a subscription without shards is forgotten. No answer.
     RemoveInterest { realm: RealmId, subscription: SubscriptionId, shard: ShardId },
+    /// The subscription has members with this node key. Answer: `Acknowledge`.
+    AddNode { subscription: SubscriptionId, nkey: Arc<str>, ticket: u64 },
+    /// It has none any more. No answer.
+    RemoveNode { subscription: SubscriptionId, nkey: Arc<str> },
     /// A callee joins a registration (which it may create), at the end of its list. Answer: `Acknowledge`.
     AddCallee {
         realm: RealmId,
@@ -238,8 +254,8 @@ pub enum Letter {
         callee: SessionAddress,
         revoked: Option<Box<str>>,
     },
-    /// All shards know the interest: SUBSCRIBED may leave.
-    Subscribed { key: SessionKey, request: RequestId, subscription: SubscriptionId },
+    /// All shards know the interest (and the node key): SUBSCRIBED may leave.
+    Subscribed { key: SessionKey, request: RequestId, subscription: SubscriptionId, nkey: Option<Arc<str>> },
     /// All shards know the callee: REGISTERED may leave.
     Registered { key: SessionKey, request: RequestId, registration: RegistrationId },
     /// ERROR for the SUBSCRIBE request.

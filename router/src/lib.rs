@@ -27,6 +27,7 @@ pub mod outbox;
 mod owned;
 mod pattern;
 pub mod registry;
+mod rendezvous;
 mod rfc3339;
 mod rng;
 mod session;

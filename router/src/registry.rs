@@ -26,12 +26,14 @@ use crate::pattern::PatternTable;
 use crate::rng::SecretGenerator;
 use crate::table::{IntegerMap, IntegerState};
 
+mod nodes;
 mod notice;
 mod query;
 mod registrations;
 mod sessions;
 mod subscriptions;
 
+use nodes::Nodes;
 pub(crate) use notice::{Departed, Notice};
 pub(crate) use query::{Entry, reaches};
 pub(crate) use sessions::SessionExtras;
@@ -127,6 +129,8 @@ pub(crate) struct Subscription {
     is_announced: bool,
     /// Shards with members.
     interests: Vec<Interest>,
+    /// Node keys of members, if there are any.
+    nodes: Option<Box<Nodes>>,
 }
 
 /// Members of one shard.
@@ -173,6 +177,7 @@ pub(crate) struct Ticket {
 #[derive(Copy, Clone, Debug)]
 enum Subject {
     Interest(SubscriptionId, ShardId),
+    Node(SubscriptionId),
     Callee(RegistrationId, SessionAddress),
 }
 
@@ -216,8 +221,8 @@ impl Registry {
             }
             Letter::Authenticate { key, signature, extra: _ } => self.authenticate(at(key), &signature, out),
             Letter::Leave { key } => self.leave(at(key), out),
-            Letter::Subscribe { realm, key, request, uri, match_policy } => {
-                let wanted = Wanted { realm, request, uri: &uri, match_policy };
+            Letter::Subscribe { realm, key, request, uri, match_policy, nkey } => {
+                let wanted = Wanted { realm, request, uri: &uri, match_policy, nkey: nkey.as_deref() };
                 self.subscribe(now, at(key), &wanted, out);
             }
             Letter::Attach { realm: _, key, subscription } => self.attach(at(key), subscription),
@@ -412,6 +417,7 @@ impl Registry {
         self.tickets.remove(&ticket);
         match subject {
             Subject::Interest(id, shard) => self.interest_known(id, shard, out),
+            Subject::Node(id) => self.node_known(id, ticket, out),
             Subject::Callee(id, address) => self.callee_known(id, address, out),
         }
     }
@@ -468,6 +474,7 @@ struct Wanted<'a> {
     request: RequestId,
     uri: &'a str,
     match_policy: Match,
+    nkey: Option<&'a str>,
 }
 
 /// Hash tables have no order that may be shown.
@@ -512,6 +519,10 @@ fn roles(realm: &RealmConfig) -> RouterRoles {
         if let Some(side) = side.as_mut().filter(|_| realm.meta_api) {
             features.iter().for_each(|feature| side.insert(*feature));
         }
+    }
+    if realm.sharding {
+        roles.broker.get_or_insert_default().insert(Feature::ShardedSubscription);
+        roles.dealer.get_or_insert_default().insert(Feature::ShardedRegistration);
     }
     roles
 }

@@ -251,6 +251,8 @@ impl Shard {
             Letter::RemoveInterest { realm: _, subscription, shard } => {
                 self.broker.remove_interest(subscription, shard);
             }
+            Letter::AddNode { subscription, nkey, ticket } => self.add_node(subscription, nkey, ticket, out),
+            Letter::RemoveNode { subscription, nkey } => self.broker.remove_node(subscription, &nkey),
             Letter::AddCallee { realm, registration, uri, match_policy, invoke, callee, ticket } => {
                 let (uri, callee) = (&*uri, *callee);
                 let added = AddedCallee { realm, registration, uri, match_policy, invoke, callee, ticket };
@@ -259,7 +261,9 @@ impl Shard {
             Letter::RemoveCallee { realm: _, registration, callee, revoked } => {
                 self.remove_callee(registration, callee, revoked.as_deref(), out);
             }
-            Letter::Subscribed { key, request: _, subscription } => self.subscribed(key, subscription, out),
+            Letter::Subscribed { key, request: _, subscription, nkey } => {
+                self.subscribed(key, subscription, nkey, out);
+            }
             Letter::SubscribeRefused { key, request, error } => {
                 self.subscribe_refused(key, request, &error, out);
             }

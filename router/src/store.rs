@@ -321,6 +321,7 @@ pub(crate) mod tests {
             publication: publication(number),
             topic: topic.into(),
             subscriptions: Vec::new(),
+            servers: Vec::new(),
             publisher: None,
             trustlevel: None,
             extra: None,

@@ -71,5 +71,6 @@ transcripts!(
     timeouts,
     race_cancel_vs_result,
     race_callee_loss_vs_timeout,
+    sharding,
     meta_session
 );

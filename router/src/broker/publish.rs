@@ -1,6 +1,7 @@
 //! PUBLISH, and events from other shards.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crossring_codec::id::{PublicationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{
@@ -18,6 +19,7 @@ use crate::letter::{Disclosure, Letter, Parcel, Publication};
 use crate::outbox::Outbox;
 use crate::owned;
 use crate::registry::reaches;
+use crate::rendezvous::ResourceKey;
 use crate::session::{Session, Sessions};
 use crate::shard::{Shard, Violation, refuse};
 
@@ -153,12 +155,14 @@ impl Shard {
             &*role.name,
         ));
         let extra = options.extra.as_deref();
+        let rkey = self.resource_key(publisher.realm, extra);
         if !route.shards.is_empty() {
             let letter = Publication {
                 realm: publisher.realm,
                 publication,
                 topic: topic.into(),
                 subscriptions: Vec::new(),
+                servers: Vec::new(),
                 publisher: disclosed.map(|(session, authid, authrole)| Disclosure {
                     session,
                     authid: authid.into(),
@@ -168,7 +172,7 @@ impl Shard {
                 extra: extra.map(|extra| Box::new(owned::publish_extra(extra.clone()))),
                 parcel: Parcel::pack(payload),
             };
-            self.broker.post_to_shards(route, letter, &mut self.counters, out);
+            self.broker.post_to_shards(route, letter, rkey, &mut self.counters, out);
         }
         if route.subscriptions.is_empty() {
             return;
@@ -184,7 +188,8 @@ impl Shard {
             except: options.exclude_me.then_some(key),
         };
         for &subscription in &route.subscriptions {
-            self.broker.deliver(subscription, &event, &self.sessions, &self.config, out);
+            let server = rkey.and_then(|rkey| self.broker.server(subscription, rkey));
+            self.broker.deliver(subscription, &event, server.as_deref(), &self.sessions, &self.config, out);
         }
     }
 
@@ -213,6 +218,7 @@ impl Shard {
             publication: PublicationId::from_random(self.random.next_u64()),
             topic: topic.into(),
             subscriptions: Vec::new(),
+            servers: Vec::new(),
             publisher: (options.disclose_me || route.disclose).then(|| Disclosure {
                 session,
                 authid: authid.into(),
@@ -222,7 +228,9 @@ impl Shard {
             extra: options.extra.as_deref().map(|extra| Box::new(owned::publish_extra(extra.clone()))),
             parcel: Parcel::pack(payload),
         };
-        self.broker.post_to_shards(&route, publication.clone(), &mut self.counters, out);
+        let rkey = self.resource_key(realm, options.extra.as_deref());
+        self.broker.post_to_shards(&route, publication.clone(), rkey, &mut self.counters, out);
+        publication.servers = self.broker.servers(&route.subscriptions, rkey);
         publication.subscriptions = route.subscriptions.into_iter().filter_map(SubscriptionId::new).collect();
         self.take_publication(&publication, out);
         Ok(publication)
@@ -245,9 +253,10 @@ impl Shard {
             except: None,
         };
         let mut is_stale = true;
-        for subscription in &letter.subscriptions {
+        for (index, subscription) in letter.subscriptions.iter().enumerate() {
             let id = subscription.get();
-            is_stale &= !self.broker.deliver(id, &event, &self.sessions, &self.config, out);
+            let server = letter.servers.get(index).and_then(Option::as_deref);
+            is_stale &= !self.broker.deliver(id, &event, server, &self.sessions, &self.config, out);
         }
         self.counters.publications_stale += u64::from(is_stale);
     }
@@ -275,27 +284,35 @@ impl Broker {
         &self,
         route: &PublishRoute,
         letter: Publication,
+        rkey: Option<ResourceKey>,
         counters: &mut Counters,
         out: &mut O,
     ) {
         for shard in route.shards.iter() {
-            let interested = |id: &u64| {
-                self.subscriptions
-                    .get(*id)
-                    .filter(|known| known.interest.contains(shard))
-                    .map(|known| known.id)
-            };
-            let subscriptions = route.subscriptions.iter().filter_map(interested).collect();
+            let interested =
+                |id: &u64| self.subscriptions.get(*id).is_some_and(|known| known.interest.contains(shard));
+            let ids: Vec<u64> = route.subscriptions.iter().copied().filter(interested).collect();
+            let servers = self.servers(&ids, rkey);
+            let subscriptions = ids.into_iter().filter_map(SubscriptionId::new).collect();
+            let publication = Publication { subscriptions, servers, ..letter.clone() };
             counters.letters_sent += 1;
-            out.post(shard, Letter::Publication(Box::new(Publication { subscriptions, ..letter.clone() })));
+            out.post(shard, Letter::Publication(Box::new(publication)));
         }
     }
 
-    /// One EVENT for the members of one subscription on this shard; `false`: there are none.
+    /// The node keys that serve a resource key, by subscription; nothing without one.
+    fn servers(&self, subscriptions: &[u64], rkey: Option<ResourceKey>) -> Vec<Option<Arc<str>>> {
+        let Some(rkey) = rkey else { return Vec::new() };
+        subscriptions.iter().map(|id| self.server(*id, rkey)).collect()
+    }
+
+    /// One EVENT for the members of one subscription on this shard; `false`: there are none. With a `server`: not for
+    /// members with another node key.
     fn deliver<O: Outbox>(
         &mut self,
         id: u64,
         event: &Event<'_>,
+        server: Option<&str>,
         sessions: &Sessions,
         config: &RouterConfig,
         out: &mut O,
@@ -304,15 +321,20 @@ impl Broker {
             return false;
         };
         let message = event.message(subscription.id, subscription.match_policy);
-        let Some(filter) = &event.filter else {
+        if event.filter.is_none() && server.is_none() {
             out.fan_out(&message, &subscription.members, event.except);
             return true;
-        };
-        let admitted = |key: &&SessionKey| {
-            sessions.get(**key).is_some_and(|session| {
+        }
+        let listed = |key: SessionKey, filter: &Filter<'_>| {
+            sessions.get(key).is_some_and(|session| {
                 let role = &config.realms[usize::from(session.realm.0)].roles[usize::from(session.role.0)];
                 filter.admits(session.id, &session.authid, &role.name)
             })
+        };
+        let nodes = subscription.nodes.as_deref();
+        let admitted = |key: &&SessionKey| {
+            event.filter.as_ref().is_none_or(|filter| listed(**key, filter))
+                && server.is_none_or(|server| nodes.is_none_or(|nodes| nodes.admits(**key, server)))
         };
         self.receivers.clear();
         self.receivers.extend(subscription.members.iter().filter(admitted));

@@ -32,18 +32,29 @@ impl Shard {
             return Err(Violation::REQUEST_ID);
         }
         let policy = options.match_policy;
-        if let Err(error) = self.may_subscribe(key, topic, policy) {
+        let sharding = self.config.realms[usize::from(session.realm.0)].sharding;
+        let nkey = options.nkey.as_deref().filter(|_| sharding);
+        if let Err(error) = self.may_subscribe(key, topic, policy, nkey) {
             refuse(&mut self.counters, key, MessageType::Subscribe, request, error, out);
-        } else if let Some(id) = self.join_local_members(key, topic, policy, out) {
+        } else if let Some(id) = self.join_local_members(key, topic, policy, nkey, out) {
             let _ = out.send(key, &Message::Subscribed { request, subscription: id });
         } else {
-            self.ask_for_subscription(key, request, topic, policy, out);
+            self.ask_for_subscription(key, request, topic, policy, nkey, out);
         }
         Ok(())
     }
 
-    fn may_subscribe(&self, key: SessionKey, topic: &str, policy: Match) -> Result<(), &'static str> {
+    fn may_subscribe(
+        &self,
+        key: SessionKey,
+        topic: &str,
+        policy: Match,
+        nkey: Option<&str>,
+    ) -> Result<(), &'static str> {
         let decision: Decision = self.check_pattern(key, topic, policy)?;
+        if nkey.is_some_and(|nkey| nkey.len() > self.limits.uri_size_max as usize) {
+            return Err(well_known::INVALID_ARGUMENT);
+        }
         if decision.allow.subscribe { Ok(()) } else { Err(well_known::NOT_AUTHORIZED) }
     }
 
@@ -54,6 +65,7 @@ impl Shard {
         key: SessionKey,
         topic: &str,
         policy: Match,
+        nkey: Option<&str>,
         out: &mut O,
     ) -> Option<SubscriptionId> {
         let session = self.sessions.get(key)?;
@@ -65,10 +77,10 @@ impl Shard {
             return Some(subscription_id);
         }
         let room = self.limits.subscriptions_per_session_max as usize > session.subscriptions_held();
-        if !room || is_asking(session, topic, policy) {
+        if !room || nkey.is_some() || is_asking(session, topic, policy) {
             return None;
         }
-        self.broker.attach(&mut self.sessions, key, id, self.integers);
+        self.broker.attach(&mut self.sessions, key, id, None, self.integers);
         self.post(ShardId::CONTROL, Letter::Attach { realm, key, subscription: subscription_id }, out);
         Some(subscription_id)
     }
@@ -80,6 +92,7 @@ impl Shard {
         request: RequestId,
         topic: &str,
         policy: Match,
+        nkey: Option<&str>,
         out: &mut O,
     ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
@@ -99,17 +112,24 @@ impl Shard {
         requests.push(request);
         if requests.len() == 1 {
             let realm = session.realm;
-            let letter = Letter::Subscribe { realm, key, request, uri: topic.into(), match_policy: policy };
+            let (uri, nkey) = (topic.into(), nkey.map(Box::from));
+            let letter = Letter::Subscribe { realm, key, request, uri, match_policy: policy, nkey };
             self.post(ShardId::CONTROL, letter, out);
         }
     }
 
     /// The registry: all shards know the interest.
-    pub(crate) fn subscribed<O: Outbox>(&mut self, key: SessionKey, id: SubscriptionId, out: &mut O) {
+    pub(crate) fn subscribed<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        id: SubscriptionId,
+        nkey: Option<Arc<str>>,
+        out: &mut O,
+    ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Some(subscription) = self.broker.subscriptions.get(id.get()) else { return };
         let requests = take_asking(session, &(subscription.match_policy, Arc::clone(&subscription.uri)));
-        self.broker.attach(&mut self.sessions, key, id.get(), self.integers);
+        self.broker.attach(&mut self.sessions, key, id.get(), nkey, self.integers);
         for request in requests {
             let _ = out.send(key, &Message::Subscribed { request, subscription: id });
         }
@@ -207,7 +227,8 @@ impl Broker {
         topics.patterns.insert(&uri, match_policy, id.get());
         let mut interest = ShardSet::EMPTY;
         interest.insert(shard);
-        let subscription = Subscription { id, realm, uri, match_policy, interest, members: Vec::new() };
+        let subscription =
+            Subscription { id, realm, uri, match_policy, interest, members: Vec::new(), nodes: None };
         self.subscriptions.insert(id.get(), subscription);
     }
 
@@ -224,7 +245,14 @@ impl Broker {
     }
 
     /// Makes a session a member, if it is not one yet.
-    fn attach(&mut self, sessions: &mut Sessions, key: SessionKey, id: u64, integers: IntegerState) {
+    fn attach(
+        &mut self,
+        sessions: &mut Sessions,
+        key: SessionKey,
+        id: u64,
+        nkey: Option<Arc<str>>,
+        integers: IntegerState,
+    ) {
         let (Some(session), Some(subscription)) = (sessions.get_mut(key), self.subscriptions.get_mut(id))
         else {
             return;
@@ -234,6 +262,9 @@ impl Broker {
             entry.insert(subscription.members.len() as u32);
             subscription.members.push(key);
             self.members += 1;
+            if let Some(nkey) = nkey {
+                subscription.nodes.get_or_insert_default().attach(key, nkey);
+            }
         }
     }
 
@@ -257,6 +288,9 @@ impl Broker {
         }
         subscription.members.swap_remove(place as usize);
         self.members -= 1;
+        if let Some(nodes) = &mut subscription.nodes {
+            nodes.detach(key);
+        }
         let Some(&moved) = subscription.members.get(place as usize) else {
             if subscription.members.is_empty() {
                 subscription.members = Vec::new();

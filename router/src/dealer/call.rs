@@ -17,6 +17,8 @@ use crate::letter::{self, Declined, Disclosure, Letter, Parcel};
 use crate::limits::LIMIT_EXCEEDED;
 use crate::outbox::{Outbox, Refused};
 use crate::owned;
+use crate::rendezvous::ResourceKey;
+use crate::session::Session;
 use crate::shard::{Deferred, Shard, Violation, refuse};
 
 /// Where a session's calls of one procedure go. Saves the URI check, the authorization and the match of the next call of
@@ -48,6 +50,8 @@ pub(crate) struct Question<'a> {
     pub(crate) disclose: bool,
     /// Of the caller's role.
     pub(crate) trustlevel: Option<u64>,
+    /// It is for the callee that serves this resource key.
+    pub(crate) rkey: Option<ResourceKey>,
     pub(crate) payload: &'a Payload<'a>,
 }
 
@@ -105,9 +109,11 @@ impl Shard {
         let Some(route) = self.call_route(key, procedure) else { return Ok(()) };
         let (target, trustlevel) = (route.target, route.trustlevel);
         let disclose = route.disclose || options.disclose_me;
-        let question = Question { procedure, options, disclose, trustlevel, payload };
         let outcome = match target {
-            Target::Registration(id) => self.start_call(key, request, id, &question, out),
+            Target::Registration(id) => self.partition_key(key, options).and_then(|rkey| {
+                let question = Question { procedure, options, disclose, trustlevel, rkey, payload };
+                self.start_call(key, request, id, &question, out)
+            }),
             Target::Refused(error) => Err(error),
             Target::Nothing => Err(well_known::NO_SUCH_PROCEDURE),
         };
@@ -169,6 +175,25 @@ impl Shard {
             };
         }
         Some(route)
+    }
+
+    /// The resource key of a call with `runmode: partition`, where the realm minds it.
+    fn partition_key(
+        &self,
+        caller: SessionKey,
+        options: &CallOptions<'_>,
+    ) -> Result<Option<ResourceKey>, &'static str> {
+        let Some(extra) = &options.extra else { return Ok(None) };
+        let sharding = |session: &Session| self.config.realms[usize::from(session.realm.0)].sharding;
+        if !self.sessions.get(caller).is_some_and(sharding) {
+            return Ok(None);
+        }
+        match (extra.runmode.as_deref(), &extra.rkey) {
+            (None, _) => Ok(None),
+            (Some("partition"), Some(rkey)) => Ok(Some(ResourceKey::new(rkey))),
+            (Some("partition"), None) => Err(well_known::INVALID_ARGUMENT),
+            (Some(_), _) => Err(well_known::FEATURE_NOT_SUPPORTED),
+        }
     }
 
     fn start_call<O: Outbox>(
@@ -267,7 +292,7 @@ impl Shard {
         }
         let registration =
             self.dealer.registrations.get_mut(id.get()).ok_or(well_known::NO_SUCH_PROCEDURE)?;
-        let candidate = match registration.choose(&attempt.refused, &mut self.random) {
+        let candidate = match registration.choose(question.rkey, &attempt.refused, &mut self.random) {
             Choice::Candidate(index) => &mut registration.candidates[index],
             Choice::Nobody => return Err(attempt.error()),
             Choice::Busy => return Err(well_known::MAX_CONCURRENCY_REACHED),
@@ -354,6 +379,7 @@ impl Shard {
             options: &call.options,
             disclose: false,
             trustlevel: call.trustlevel,
+            rkey: None,
             payload: &payload,
         };
         let asked = Asked {
@@ -517,6 +543,7 @@ impl Shard {
             options: &call.options,
             disclose: call.disclose,
             trustlevel: call.trustlevel,
+            rkey: call.rkey,
             payload: &payload,
         };
         let mut attempt = Attempt {
@@ -569,6 +596,7 @@ impl Question<'_> {
             disclose: self.disclose,
             disclosure,
             trustlevel: self.trustlevel,
+            rkey: self.rkey,
             parcel: Parcel::pack(self.payload),
             refused_by: attempt.refused,
             found_busy: attempt.found_busy,

@@ -5,6 +5,7 @@ use crossring_codec::message::InvocationPolicy;
 
 use super::{Candidate, Dealer, Registration};
 use crate::address::SessionAddress;
+use crate::rendezvous::ResourceKey;
 use crate::rng::FastGenerator;
 
 /// The outcome of a choice.
@@ -27,8 +28,18 @@ impl Candidate {
 impl Registration {
     /// Chooses among the candidates that have not refused. Only `roundrobin` and `random` pass over busy ones. Callees of
     /// other shards that seem busy are the last resort: whether they are, their shard knows.
-    pub(crate) fn choose(&mut self, refused: &[SessionAddress], random: &mut FastGenerator) -> Choice {
+    ///
+    /// A resource key overrules the policy: only the callee that serves it will do.
+    pub(crate) fn choose(
+        &mut self,
+        rkey: Option<ResourceKey>,
+        refused: &[SessionAddress],
+        random: &mut FastGenerator,
+    ) -> Choice {
         let asked = |candidate: &Candidate| !refused.contains(&candidate.callee.address);
+        if let Some(rkey) = rkey {
+            return self.unless_full(self.server(rkey, asked));
+        }
         match self.invoke {
             InvocationPolicy::Single | InvocationPolicy::First => {
                 self.unless_full(self.candidates.iter().position(asked))
@@ -37,6 +48,12 @@ impl Registration {
             InvocationPolicy::RoundRobin => self.next_in_turn(asked),
             InvocationPolicy::Random => self.by_chance(asked, random),
         }
+    }
+
+    fn server(&self, rkey: ResourceKey, asked: impl Fn(&Candidate) -> bool) -> Option<usize> {
+        let address = |candidate: &Candidate| candidate.callee.address;
+        let server = rkey.server(self.candidates.iter().filter(|known| asked(known)).map(address))?;
+        self.candidates.iter().position(|candidate| candidate.callee.address == server)
     }
 
     fn unless_full(&self, index: Option<usize>) -> Choice {
@@ -173,7 +190,7 @@ mod tests {
     fn slots(registration: &mut Registration, calls: usize) -> Vec<u32> {
         let mut random = FastGenerator::new(1);
         (0..calls)
-            .filter_map(|_| match registration.choose(&[], &mut random) {
+            .filter_map(|_| match registration.choose(None, &[], &mut random) {
                 Choice::Candidate(index) => Some(registration.candidates[index].callee.address.key.slot),
                 Choice::Busy | Choice::Nobody => None,
             })
@@ -203,16 +220,16 @@ mod tests {
         let mut random = FastGenerator::new(1);
         let mut turn = registration(InvocationPolicy::RoundRobin, 2, Some(1));
         turn.candidates[0].outstanding = 1;
-        assert_eq!(turn.choose(&[], &mut random), Choice::Candidate(1));
-        assert_eq!(turn.choose(&[address(1)], &mut random), Choice::Busy);
-        assert_eq!(turn.choose(&[address(0), address(1)], &mut random), Choice::Nobody);
+        assert_eq!(turn.choose(None, &[], &mut random), Choice::Candidate(1));
+        assert_eq!(turn.choose(None, &[address(1)], &mut random), Choice::Busy);
+        assert_eq!(turn.choose(None, &[address(0), address(1)], &mut random), Choice::Nobody);
         let mut first = registration(InvocationPolicy::First, 2, Some(1));
         first.candidates[0].outstanding = 1;
-        assert_eq!(first.choose(&[], &mut random), Choice::Busy);
+        assert_eq!(first.choose(None, &[], &mut random), Choice::Busy);
         first.candidates[0].is_local = false;
-        assert_eq!(first.choose(&[], &mut random), Choice::Candidate(0), "its shard decides");
+        assert_eq!(first.choose(None, &[], &mut random), Choice::Candidate(0), "its shard decides");
         let mut chance = registration(InvocationPolicy::Random, 2, Some(1));
         chance.candidates[0].outstanding = 1;
-        assert_eq!(chance.choose(&[], &mut random), Choice::Candidate(1));
+        assert_eq!(chance.choose(None, &[], &mut random), Choice::Candidate(1));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crossring_codec::id::{SessionId, SubscriptionId};
+use crossring_codec::id::{RequestId, SessionId, SubscriptionId};
 
 use super::{Interest, Registry, Subject, Subscription, Wanted, tell_all};
 use crate::address::{Now, SessionAddress, ShardId};
@@ -29,15 +29,33 @@ impl Registry {
         };
         self.spread_interest(id, address.shard, out);
         let is_new = self.add_member(address, id);
-        let Some(interest) = self.interest_mut(id, address.shard) else { return };
-        if interest.ticket.is_some() {
-            interest.waiting.push((key, request));
-            return;
+        if let (Some(nkey), true) = (wanted.nkey, is_new) {
+            self.join_node(id, address, nkey, out);
         }
-        out.post(address.shard, Letter::Subscribed { key, request, subscription: id });
-        if is_new {
+        let waits_for_node = self.wait_for_node(id, address, request);
+        let Some(interest) = self.interest_mut(id, address.shard) else { return };
+        let is_known = interest.ticket.is_none();
+        if !waits_for_node && !is_known {
+            interest.waiting.push((key, request));
+        } else if !waits_for_node {
+            self.answer_subscriber(id, address, request, out);
+        }
+        if is_known && is_new {
             self.note_subscribed(address, id);
         }
+    }
+
+    /// SUBSCRIBED.
+    pub(super) fn answer_subscriber<P: Post>(
+        &mut self,
+        id: SubscriptionId,
+        address: SessionAddress,
+        request: RequestId,
+        out: &mut P,
+    ) {
+        let nkey = self.node_key(id, address);
+        let letter = Letter::Subscribed { key: address.key, request, subscription: id, nkey };
+        out.post(address.shard, letter);
     }
 
     fn find_or_create(&mut self, now: Now, wanted: &Wanted<'_>) -> Option<SubscriptionId> {
@@ -50,8 +68,8 @@ impl Registry {
         let uri: Arc<str> = uri.into();
         topics.insert(&uri, match_policy, id.get());
         let created_ms = now.unix_ms;
-        let (is_announced, interests) = (false, Vec::new());
-        let new = Subscription { realm, uri, match_policy, created_ms, is_announced, interests };
+        let (is_announced, interests, nodes) = (false, Vec::new(), None);
+        let new = Subscription { realm, uri, match_policy, created_ms, is_announced, interests, nodes };
         self.subscriptions.insert(new);
         Some(id)
     }
@@ -90,7 +108,7 @@ impl Registry {
         interest.ticket = None;
         let members = interest.members.clone();
         for (key, request) in std::mem::take(&mut interest.waiting) {
-            out.post(shard, Letter::Subscribed { key, request, subscription: id });
+            self.answer_subscriber(id, SessionAddress { shard, key }, request, out);
         }
         for key in members {
             self.note_subscribed(SessionAddress { shard, key }, id);
@@ -140,6 +158,7 @@ impl Registry {
         place: u32,
         out: &mut P,
     ) {
+        self.leave_node(id, address, out);
         let Some(interest) = self.interest_mut(id, address.shard) else { return };
         let is_told = interest.ticket.is_none();
         interest.waiting.retain(|(key, _)| *key != address.key);
@@ -192,7 +211,7 @@ impl Registry {
         tell_all(self.shards, &Letter::RemoveInterest { realm, subscription: id, shard }, out);
     }
 
-    fn interest_mut(&mut self, id: SubscriptionId, shard: ShardId) -> Option<&mut Interest> {
+    pub(super) fn interest_mut(&mut self, id: SubscriptionId, shard: ShardId) -> Option<&mut Interest> {
         let subscription = self.subscriptions.get_mut(id.get())?;
         subscription.interests.iter_mut().find(|interest| interest.shard == shard)
     }

@@ -282,6 +282,7 @@ fn config() -> RouterConfig {
     };
     let mut advanced = realm("advanced", Strictness::Loose);
     advanced.roles[1].trustlevel = Some(3);
+    advanced.sharding = true;
     let principal = |authid: &str, role: &str, realm: Option<&str>| TicketPrincipal {
         authid: authid.into(),
         ticket: Some("secret".into()),
