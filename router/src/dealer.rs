@@ -22,11 +22,13 @@ mod answer;
 mod call;
 mod cancel;
 mod choose;
+mod progressive;
 mod register;
 mod timeout;
 
 pub(crate) use call::CallRoute;
 use cancel::Withdrawal;
+use progressive::{Progressive, Waiting};
 pub(crate) use register::AddedCallee;
 use timeout::Deadline;
 
@@ -102,6 +104,7 @@ pub(crate) struct Call {
 #[derive(Debug, Default)]
 struct Rare {
     deadline: Deadline,
+    progressive: Option<Progressive>,
 }
 
 /// What a session owns as a caller.
@@ -109,6 +112,8 @@ struct Rare {
 pub(crate) struct Caller {
     /// Outstanding calls by request id.
     pub(crate) calls: IntegerMap<u64, CallKey>,
+    /// Calls that were over before the caller had sent all of them, the latest last: what still comes is ignored.
+    late: VecDeque<u64>,
 }
 
 /// What a session owns as a callee.
@@ -123,7 +128,7 @@ pub(crate) struct Callee {
     /// Registrations for which REGISTERED has not been sent.
     unconfirmed: usize,
     /// Calls that came before REGISTERED could be sent, and all behind them: the order of invocations is a promise.
-    pub(crate) waiting: VecDeque<Box<letter::Call>>,
+    pub(crate) waiting: VecDeque<Waiting>,
 }
 
 /// A registration held by a session.

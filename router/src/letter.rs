@@ -143,6 +143,19 @@ pub enum Declined {
     Unavailable,
 }
 
+/// What a caller says beyond its first CALL, on its way to a callee of another shard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Continuation {
+    /// The call on its caller's shard.
+    pub call: CallAddress,
+    /// The callee that has it.
+    pub callee: SessionKey,
+    /// More follows.
+    pub progress: bool,
+    /// Arguments.
+    pub parcel: Parcel,
+}
+
 /// A callee of a registration, as every shard knows it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Callee {
@@ -272,6 +285,8 @@ pub enum Letter {
     Publication(Box<Publication>),
     /// A call. Answer: `Result`, `Error` or `Returned`, unless `Abandon` overtakes it.
     Call(Box<Call>),
+    /// More of a `Call`, behind it. Dropped when the call is over, or has not been taken: then its caller's shard sees to it.
+    Continue(Continuation),
     /// CANCEL `kill` by the caller, behind its `Call`. Answer: that of the call; at once if the callee cannot be interrupted.
     Cancel { call: CallAddress, callee: SessionKey },
     /// Nobody waits for the answer of a `Call` any more: interrupt the callee, answer nobody.
@@ -290,9 +305,11 @@ impl Letter {
     /// The lane the letter travels on.
     pub const fn lane(&self) -> Lane {
         match self {
-            Letter::Publication(_) | Letter::Call(_) | Letter::Cancel { .. } | Letter::Abandon { .. } => {
-                Lane::Data
-            }
+            Letter::Publication(_)
+            | Letter::Call(_)
+            | Letter::Continue(_)
+            | Letter::Cancel { .. }
+            | Letter::Abandon { .. } => Lane::Data,
             Letter::Result { .. } | Letter::Error { .. } | Letter::Returned { .. } => Lane::Reply,
             _ => Lane::Control,
         }

@@ -540,6 +540,7 @@ const ROLES: RouterRoles = RouterRoles {
     ])),
     dealer: Some(Features::of(&[
         Feature::ProgressiveCallResults,
+        Feature::ProgressiveCallInvocations,
         Feature::CallTimeout,
         Feature::CallCanceling,
         Feature::CallerIdentification,

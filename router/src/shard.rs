@@ -231,6 +231,7 @@ impl Shard {
                 self.error(call, *details, &error, &parcel.payload(), out);
             }
             Letter::Returned { call, why } => self.deferred.push_back(Deferred::Retry { call, why }),
+            Letter::Continue(more) => self.take_continuation(more, out),
             Letter::Cancel { call, callee } => self.kill_foreign(call, callee, out),
             Letter::Abandon { call, callee, timed_out } => {
                 self.abandon_foreign(call, callee, timed_out, out);

@@ -69,6 +69,7 @@ transcripts!(
     leaving,
     trust,
     timeouts,
+    progressive_invocations,
     race_cancel_vs_result,
     race_callee_loss_vs_timeout,
     sharding,

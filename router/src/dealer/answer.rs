@@ -189,6 +189,9 @@ impl Shard {
         self.dealer.forget_deadline(&call);
         if let Some(caller) = self.sessions.get_mut(call.caller).and_then(|session| session.caller.as_mut()) {
             caller.calls.remove(&call.request.get());
+            if call.is_open() {
+                caller.note_late(call.request);
+            }
         }
         if let (Some(callee), true) = (call.callee, call.is_counted) {
             self.dealer.release(call.registration, callee);

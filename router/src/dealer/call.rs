@@ -10,7 +10,8 @@ use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_valid, well_known};
 
 use super::choose::Choice;
-use super::{Call, Callee, Caller, Invocation};
+use super::progressive::{Earlier, Waiting};
+use super::{Call, Callee, Caller, Invocation, Rare};
 use crate::address::{CallAddress, CallKey, SessionAddress, SessionKey};
 use crate::broker::check_passthru;
 use crate::letter::{self, Declined, Disclosure, Letter, Parcel};
@@ -105,7 +106,13 @@ impl Shard {
         payload: &Payload<'_>,
         out: &mut O,
     ) -> Result<(), Violation> {
-        self.check_call(key, request, options)?;
+        match self.earlier_call(key, request, options.progress) {
+            Some(Earlier::Active(call)) => {
+                return self.continue_call(call, options.progress, procedure, payload, out);
+            }
+            Some(Earlier::Over) => return Ok(()),
+            None => self.check_call(key, request, options)?,
+        }
         let Some(route) = self.call_route(key, procedure) else { return Ok(()) };
         let (target, trustlevel) = (route.target, route.trustlevel);
         let disclose = route.disclose || options.disclose_me;
@@ -118,6 +125,9 @@ impl Shard {
             Target::Nothing => Err(well_known::NO_SUCH_PROCEDURE),
         };
         if let Err(error) = outcome {
+            if options.progress {
+                self.note_late(key, request);
+            }
             refuse(&mut self.counters, key, MessageType::Call, request, error, out);
         }
         Ok(())
@@ -130,12 +140,7 @@ impl Shard {
         options: &CallOptions<'_>,
     ) -> Result<(), Violation> {
         let session = self.sessions.get_mut(key).ok_or(Violation::NOT_JOINED)?;
-        let is_new = request.get() > session.request_last;
         if !session.note_request(request, self.limits.strict_request_ids) {
-            return Err(Violation::REQUEST_ID);
-        }
-        let active = session.caller.as_ref().is_some_and(|caller| caller.calls.contains_key(&request.get()));
-        if !is_new && active {
             return Err(Violation::REQUEST_ID);
         }
         if options.progress
@@ -204,13 +209,10 @@ impl Shard {
         question: &Question<'_>,
         out: &mut O,
     ) -> Result<(), &'static str> {
-        if question.options.progress {
-            return Err(well_known::FEATURE_NOT_SUPPORTED);
-        }
         let registration = RegistrationId::new(registration).ok_or(well_known::NO_SUCH_PROCEDURE)?;
         let session = self.sessions.get_mut(caller).ok_or(well_known::CANCELED)?;
         let integers = self.integers;
-        let state = session.caller.get_or_insert_with(|| Box::new(Caller { calls: integers.map() }));
+        let state = session.caller.get_or_insert_with(|| Box::new(Caller::new(integers)));
         if state.calls.len() >= self.limits.calls_per_session_max as usize {
             return Err(LIMIT_EXCEEDED);
         }
@@ -222,7 +224,7 @@ impl Shard {
             invocation: None,
             is_counted: false,
             is_killed: false,
-            rare: None,
+            rare: question.options.progress.then(|| Rare::progressive(question.procedure)),
         };
         let (index, generation) = self.dealer.calls.insert(call);
         let key = CallKey { index, generation };
@@ -438,11 +440,12 @@ impl Shard {
         };
         let progress_announced = session.callee_has(Feature::ProgressiveCallResults);
         let passthru_announced = session.callee_has(Feature::PayloadPassthruMode);
+        let is_incapable = question.options.progress && !session.takes_continuations();
         let Some(callee) = &mut session.callee else { return Err(Obstacle::Declined(Declined::Gone)) };
         if callee.invocations.len() >= self.limits.invocations_per_session_max as usize {
             return Err(Obstacle::Declined(Declined::Busy));
         }
-        if question.uses_passthru() && !passthru_announced {
+        if is_incapable || question.uses_passthru() && !passthru_announced {
             return Err(Obstacle::Error(well_known::FEATURE_NOT_SUPPORTED));
         }
         let Some(entry) = self.dealer.registrations.get(registration.get()) else {
@@ -479,7 +482,7 @@ impl Shard {
         };
         let state = session.callee.get_or_insert_with(|| Box::new(Callee::new(self.integers)));
         if state.waiting.len() < most {
-            state.waiting.push_back(call);
+            state.waiting.push_back(Waiting::Call(call));
         } else {
             self.deferred.push_back(Deferred::Return { call, why: Declined::Busy });
         }
@@ -487,7 +490,14 @@ impl Shard {
 
     /// REGISTERED has been sent: calls that waited for it go on, in their order.
     pub(crate) fn flush_waiting<O: Outbox>(&mut self, key: SessionKey, out: &mut O) {
-        while let Some(call) = self.next_waiting(key) {
+        while let Some(waiting) = self.next_waiting(key) {
+            let call = match waiting {
+                Waiting::Call(call) => call,
+                Waiting::More(more) => {
+                    self.pass_on(&more, out);
+                    continue;
+                }
+            };
             if call.origin.shard == self.id && self.is_over(call.origin.key) {
                 continue;
             }
@@ -497,12 +507,13 @@ impl Shard {
         }
     }
 
-    fn next_waiting(&mut self, key: SessionKey) -> Option<Box<letter::Call>> {
+    fn next_waiting(&mut self, key: SessionKey) -> Option<Waiting> {
         let callee = self.sessions.get_mut(key)?.callee.as_mut()?;
-        let front = callee.waiting.front()?;
-        let held = callee.registrations.get(&front.registration.get());
-        if front.ticket > self.ticket_seen || held.is_some_and(|held| !held.is_confirmed) {
-            return None;
+        if let Waiting::Call(front) = callee.waiting.front()? {
+            let held = callee.registrations.get(&front.registration.get());
+            if front.ticket > self.ticket_seen || held.is_some_and(|held| !held.is_confirmed) {
+                return None;
+            }
         }
         callee.waiting.pop_front()
     }
@@ -528,6 +539,7 @@ impl Shard {
         let tried = record.callee.take();
         let counted = std::mem::take(&mut record.is_counted);
         let (registration, is_killed) = (record.registration, record.is_killed);
+        let is_continued = record.is_continued();
         if let (Some(tried), true) = (tried, counted) {
             self.dealer.release(registration, tried);
         }
@@ -536,6 +548,9 @@ impl Shard {
         }
         if is_killed {
             return self.fail(call.origin, well_known::CANCELED, out);
+        }
+        if is_continued {
+            return self.fail(call.origin, well_known::NO_AVAILABLE_CALLEE, out);
         }
         let payload = call.parcel.payload();
         let question = Question {
@@ -628,7 +643,7 @@ impl Question<'_> {
             caller_authrole: disclosure.map(|caller| Cow::Borrowed(&*caller.authrole)),
             trustlevel: self.trustlevel,
             receive_progress,
-            progress: false,
+            progress: self.options.progress,
             timeout_ms: 0,
             extra,
         }

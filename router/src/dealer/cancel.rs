@@ -1,15 +1,14 @@
 //! The early end of calls: CANCEL, and callers or callees that leave (wamp.md 2.2.4, 2.2.5).
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 
 use crossring_codec::id::RequestId;
 use crossring_codec::message::{CancelMode, Feature, InterruptOptions, Message};
 use crossring_codec::uri::well_known;
 
-use super::Invocation;
+use super::{Invocation, Waiting};
 use crate::address::{CallAddress, CallKey, SessionKey};
-use crate::letter::{self, Declined, Letter};
+use crate::letter::{Declined, Letter};
 use crate::outbox::Outbox;
 use crate::session::Session;
 use crate::shard::{Deferred, Shard, Violation};
@@ -108,17 +107,17 @@ impl Shard {
     }
 
     /// Takes a call out of those that wait for REGISTERED.
-    fn take_waiting(&mut self, callee: SessionKey, call: CallAddress) -> bool {
+    pub(super) fn take_waiting(&mut self, callee: SessionKey, call: CallAddress) -> bool {
         let session = self.sessions.get_mut(callee);
         let Some(callee) = session.and_then(|session| session.callee.as_mut()) else { return false };
         let before = callee.waiting.len();
-        callee.waiting.retain(|waiting| waiting.origin != call);
+        callee.waiting.retain(|waiting| waiting.call() != call);
         callee.waiting.len() < before
     }
 
     /// Nobody waits for the answer of an invocation any more: a callee that can be interrupted is, and is rid of it.
     /// Of another one the answer is still expected, and ignored.
-    fn drop_invocation<O: Outbox>(
+    pub(super) fn drop_invocation<O: Outbox>(
         &mut self,
         callee: SessionKey,
         request: RequestId,
@@ -158,14 +157,16 @@ impl Shard {
     pub(crate) fn drop_callee<O: Outbox>(&mut self, key: SessionKey, session: &mut Session, out: &mut O) {
         let Some(callee) = &mut session.callee else { return };
         let mut invocations: Vec<(u64, Invocation)> = callee.invocations.drain().collect();
-        let waiting: VecDeque<Box<letter::Call>> = std::mem::take(&mut callee.waiting);
+        let waiting = std::mem::take(&mut callee.waiting);
         invocations.sort_unstable_by_key(|(request, _)| *request);
         for (_, invocation) in invocations {
             self.invocation_over(key, &invocation);
             self.fail(invocation.origin, well_known::CANCELED, out);
         }
-        for call in waiting {
-            self.deferred.push_back(Deferred::Return { call, why: Declined::Gone });
+        for waiting in waiting {
+            if let Waiting::Call(call) = waiting {
+                self.deferred.push_back(Deferred::Return { call, why: Declined::Gone });
+            }
         }
     }
 

@@ -158,9 +158,7 @@ impl Calls {
             }
             well_known::PAYLOAD_SIZE_EXCEEDED => self.refused.contains_key(&number),
             well_known::MAX_CONCURRENCY_REACHED => is_nowhere && (call.returned || may_be_busy(model, call)),
-            well_known::NO_AVAILABLE_CALLEE => {
-                is_nowhere && (call.was_refused() || call.returned && call.parts.len() > 1)
-            }
+            well_known::NO_AVAILABLE_CALLEE => is_nowhere && (call.was_refused() || call.parts.len() > 1),
             well_known::FEATURE_NOT_SUPPORTED if is_nowhere => {
                 call.parts[0].progress || call.passthru().is_some_and(|keys| keys.ppt_scheme.is_some())
             }

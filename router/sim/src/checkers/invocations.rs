@@ -45,6 +45,10 @@ fn invoked(model: &Model, callee: SessionIndex, invocation: &Invocation<'_>) -> 
     let id = invocation.request.get();
     let tag = Tag::read(invocation.payload);
     let known = tag.and_then(|tag| Some((tag, model.call(tag.number)?)));
+    let open = session.invocations.iter().find(|open| open.id == id);
+    if open.and_then(|open| model.call(open.call)).is_some_and(|call| !model.sessions[call.caller].honest) {
+        return Ok(()); // who knows what the caller takes for a part of what
+    }
     if id <= session.invocations_count {
         let Some((tag, call)) = known else { return Err("repeats an id".into()) };
         return continued(session, tag, call, invocation);
@@ -175,7 +179,9 @@ fn interrupted(
     let is_due = call.due_tick().is_some_and(|due| due <= model.tick);
     let cause = match mode {
         CancelMode::Kill => call.cancelled,
-        CancelMode::KillNoWait => call.cancelled || !caller.live || is_due || call.done || !caller.honest,
+        CancelMode::KillNoWait => {
+            call.cancelled || !caller.live || is_due || call.done || call.not_taken || !caller.honest
+        }
         CancelMode::Skip => false,
     };
     if cause { Ok(()) } else { Err(format!("{} without a cause", mode.as_str())) }

@@ -29,6 +29,8 @@ struct Seen {
     /// UNSUBSCRIBE requests that the router has handled, by id.
     unsubscribes: Vec<(RequestId, SubscriptionId)>,
     unregisters: Vec<(RequestId, RegistrationId)>,
+    /// Highest id of an INVOCATION; the rest of a progressive one comes after UNREGISTERED too.
+    invocation_last: u64,
 }
 
 impl Ordering {
@@ -82,8 +84,10 @@ impl Ordering {
                 }
                 return self.event(model, peer, payload);
             }
-            Message::Invocation { registration, payload, .. } => {
-                if !seen.registrations.contains(registration) {
+            Message::Invocation { request, registration, payload, .. } => {
+                let is_new = request.get() > seen.invocation_last;
+                seen.invocation_last = seen.invocation_last.max(request.get());
+                if is_new && !seen.registrations.contains(registration) {
                     return Err(format!("p{} read an INVOCATION outside its registration", peer.0));
                 }
                 return self.invocation(model, peer, payload);
@@ -136,7 +140,9 @@ fn emitted(model: &Model, peer: Peer, message: &Message<'_>) -> Result<(), Strin
         Message::Event { subscription, .. } if session.subscription(*subscription).is_none() => {
             Err(format!("EVENT of {subscription} for p{}, which does not hold it", peer.0))
         }
-        Message::Invocation { registration, .. } if session.registration(*registration).is_none() => {
+        Message::Invocation { request, registration, .. }
+            if request.get() > session.invocations_count && session.registration(*registration).is_none() =>
+        {
             Err(format!("INVOCATION of {registration} for p{}, which does not hold it", peer.0))
         }
         Message::Result { request, .. } if session.pending(MessageType::Call, *request).is_none() => {

@@ -47,6 +47,8 @@ pub struct Call {
     pub answered: bool,
     /// The callee left without an answer.
     pub callee_left: bool,
+    /// A callee could not take a part of it.
+    pub not_taken: bool,
     /// The caller got its final answer.
     pub done: bool,
     /// Progressive results given by the callee.
@@ -167,7 +169,7 @@ impl Model {
     ) {
         let Some(tag) = Tag::read(payload) else { return };
         let part = Part { order: self.next_order(), progress: options.progress, size: payload.octets.len() };
-        if self.continues(index, request, part) {
+        if self.continues(index, request, tag, part) {
             return;
         }
         let session = &self.sessions[index];
@@ -191,6 +193,7 @@ impl Model {
             returned: false,
             answered: false,
             callee_left: false,
+            not_taken: false,
             done: false,
             parts_given: 0,
             error: None,
@@ -200,11 +203,11 @@ impl Model {
     }
 
     /// Whether a CALL is a further part of a progressive invocation, or comes too late to be one.
-    fn continues(&mut self, index: SessionIndex, request: RequestId, part: Part) -> bool {
+    fn continues(&mut self, index: SessionIndex, request: RequestId, tag: Tag, part: Part) -> bool {
         let tick = self.tick;
         let session = &self.sessions[index];
-        if session.honest && request.get() <= session.call_last {
-            let number = self.pending_call(index, request);
+        if (session.honest || tag.part > 0) && request.get() <= session.call_last {
+            let number = self.pending_call(index, request).filter(|number| *number == tag.number);
             if let Some(call) = number.and_then(|number| self.call_mut(number)) {
                 call.parts.push(part);
                 call.clock_tick = tick;

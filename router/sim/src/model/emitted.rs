@@ -53,6 +53,11 @@ impl Model {
 
     /// The publication has its id, whoever could not take the EVENT; nothing else was lost silently.
     pub(super) fn dropped(&mut self, _peer: Peer, message: &Message<'static>) {
+        if let Message::Invocation { payload, .. } = message
+            && let Some(call) = Tag::read(payload).and_then(|tag| self.call_mut(tag.number))
+        {
+            call.not_taken = true;
+        }
         if let Message::Event { payload, publication, .. } = message {
             let number = Tag::read(payload).map(|tag| tag.number);
             self.note_publication(number, *publication);
