@@ -236,8 +236,7 @@ fn config() -> RouterConfig {
         uri: "".into(),
         match_policy: Match::Prefix,
         allow: Allow::ALL,
-        disclose_caller: false,
-        disclose_publisher: false,
+        ..Permission::default()
     };
     let role =
         RoleConfig { name: "anonymous".into(), permissions: vec![everything], ..RoleConfig::default() };

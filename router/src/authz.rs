@@ -19,6 +19,8 @@ pub(crate) struct Decision {
     pub(crate) disclose_caller: bool,
     /// Publishers are disclosed.
     pub(crate) disclose_publisher: bool,
+    /// `disclose_me` is refused.
+    pub(crate) refuse_disclose_me: bool,
 }
 
 /// The rules of all roles of all realms.
@@ -63,6 +65,7 @@ impl RoleRules {
                 allow: permission.allow,
                 disclose_caller: permission.disclose_caller,
                 disclose_publisher: permission.disclose_publisher,
+                refuse_disclose_me: permission.refuse_disclose_me,
             };
             let rule = Rule { is_exact: permission.match_policy == Match::Exact, decision };
             match permission.match_policy {
@@ -110,6 +113,7 @@ mod tests {
             allow,
             disclose_caller: false,
             disclose_publisher: false,
+            refuse_disclose_me: false,
         };
         RoleRules::new(
             &RoleConfig {

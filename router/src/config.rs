@@ -119,7 +119,7 @@ pub struct RoleConfig {
 }
 
 /// One static rule.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Permission {
     /// The URI or pattern it is about.
     pub uri: Box<str>,
@@ -131,6 +131,8 @@ pub struct Permission {
     pub disclose_caller: bool,
     /// Forced disclosure of publishers to subscribers.
     pub disclose_publisher: bool,
+    /// `disclose_me` is refused, for calls and publications alike.
+    pub refuse_disclose_me: bool,
 }
 
 /// Which actions a rule allows.
@@ -202,6 +204,7 @@ impl RouterConfig {
                 allow: Allow::ALL,
                 disclose_caller: true,
                 disclose_publisher: true,
+                refuse_disclose_me: false,
             };
             realm.roles.push(RoleConfig {
                 name: TRUSTED.into(),

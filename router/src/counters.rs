@@ -13,6 +13,8 @@ pub struct Counters {
     pub aborts: u64,
     /// PUBLISH accepted.
     pub publications: u64,
+    /// EVENT_RECEIVED of subscribers, whatever they name.
+    pub deliveries_acknowledged: u64,
     /// CALL accepted.
     pub calls: u64,
     /// INVOCATIONs sent.

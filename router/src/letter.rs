@@ -271,6 +271,8 @@ pub enum Letter {
     Subscribed { key: SessionKey, request: RequestId, subscription: SubscriptionId, nkey: Option<Arc<str>> },
     /// All shards know the callee: REGISTERED may leave.
     Registered { key: SessionKey, request: RequestId, registration: RegistrationId },
+    /// The subscription of `key` is revoked: the home shard detaches it, tells it, and posts `Detach`.
+    RevokeSubscription { key: SessionKey, subscription: SubscriptionId, reason: Box<str> },
     /// ERROR for the SUBSCRIBE request.
     SubscribeRefused { key: SessionKey, request: RequestId, error: Box<str> },
     /// ERROR for the REGISTER request.

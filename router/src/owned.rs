@@ -20,12 +20,12 @@ fn texts(list: Option<Vec<Text<'_>>>) -> Option<Vec<Text<'static>>> {
 }
 
 fn forwarders(list: Option<Vec<Forwarder<'_>>>) -> Option<Vec<Forwarder<'static>>> {
-    let own = |hop: Forwarder<'_>| Forwarder {
-        session: hop.session,
-        authid: maybe(hop.authid),
-        authrole: text(hop.authrole),
-    };
-    list.map(|list| list.into_iter().map(own).collect())
+    list.map(|list| list.into_iter().map(forwarder).collect())
+}
+
+/// One hop of `forward_for`.
+pub(crate) fn forwarder(hop: Forwarder<'_>) -> Forwarder<'static> {
+    Forwarder { session: hop.session, authid: maybe(hop.authid), authrole: text(hop.authrole) }
 }
 
 /// Passthru keys.
@@ -79,6 +79,7 @@ pub(crate) fn publish_extra(extra: PublishExtra<'_>) -> PublishExtra<'static> {
         rkey: maybe(extra.rkey),
         passthru: passthru(extra.passthru),
         transaction_hash: maybe(extra.transaction_hash),
+        x_acknowledged_delivery: extra.x_acknowledged_delivery,
         forward_for: forwarders(extra.forward_for),
     }
 }

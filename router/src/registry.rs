@@ -535,6 +535,7 @@ const ROLES: RouterRoles = RouterRoles {
         Feature::PublisherExclusion,
         Feature::SubscriberBlackwhiteListing,
         Feature::PatternBasedSubscription,
+        Feature::AcknowledgedEventDelivery,
         Feature::PayloadPassthruMode,
         Feature::PayloadTransparency,
     ])),

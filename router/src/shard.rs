@@ -207,7 +207,10 @@ impl Shard {
             }
             Message::Unregister { request, registration } => self.unregister(key, request, registration, out),
             Message::Cancel { request, options } => self.cancel(key, request, options.mode, out),
-            Message::EventReceived { .. } => Ok(()),
+            Message::EventReceived { .. } => {
+                self.counters.deliveries_acknowledged += 1;
+                Ok(())
+            }
             Message::Goodbye { .. } => {
                 self.peer_left(now, key, out);
                 Ok(())
@@ -264,6 +267,9 @@ impl Shard {
             }
             Letter::Subscribed { key, request: _, subscription, nkey } => {
                 self.subscribed(key, subscription, nkey, out);
+            }
+            Letter::RevokeSubscription { key, subscription, reason } => {
+                self.revoke_subscription(key, subscription, &reason, out);
             }
             Letter::SubscribeRefused { key, request, error } => {
                 self.subscribe_refused(key, request, &error, out);

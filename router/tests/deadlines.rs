@@ -68,8 +68,7 @@ impl Pair {
             uri: "".into(),
             match_policy: Match::Prefix,
             allow: Allow::ALL,
-            disclose_caller: false,
-            disclose_publisher: false,
+            ..Permission::default()
         };
         let role =
             RoleConfig { name: "anonymous".into(), permissions: vec![everything], ..RoleConfig::default() };

@@ -73,5 +73,6 @@ transcripts!(
     race_cancel_vs_result,
     race_callee_loss_vs_timeout,
     sharding,
-    meta_session
+    meta_session,
+    disclosure
 );

@@ -99,8 +99,7 @@ fn role(role: &RoleConfig) -> core::RoleConfig {
             uri: "".into(),
             match_policy: uri::Match::Prefix,
             allow: core::Allow::ALL,
-            disclose_caller: false,
-            disclose_publisher: false,
+            ..core::Permission::default()
         });
     }
     core::RoleConfig {
@@ -124,6 +123,7 @@ fn permission(permission: &Permission) -> core::Permission {
         },
         disclose_caller: permission.disclose.caller,
         disclose_publisher: permission.disclose.publisher,
+        refuse_disclose_me: false,
     }
 }
 

@@ -383,6 +383,7 @@ impl Generator<'_> {
                 rkey: self.option(Self::text),
                 passthru: self.passthru(),
                 transaction_hash: self.option(Self::text),
+                x_acknowledged_delivery: self.boolean(),
                 forward_for: self.forward_for(),
             }),
         }

@@ -139,6 +139,8 @@ pub struct PublishExtra<'a> {
     pub passthru: Passthru<'a>,
     /// Autobahn: copied to the event.
     pub transaction_hash: Option<Text<'a>>,
+    /// Subscribers shall answer EVENT_RECEIVED: copied to the event.
+    pub x_acknowledged_delivery: bool,
     /// Router links.
     pub forward_for: Option<Vec<Forwarder<'a>>>,
 }

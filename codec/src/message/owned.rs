@@ -81,7 +81,7 @@ detach! {
     PublishOptions { extra; acknowledge, exclude_me, disclose_me, retain }
     PublishExtra {
         exclude_authid, exclude_authrole, eligible_authid, eligible_authrole, rkey, passthru, transaction_hash,
-        forward_for; exclude, eligible
+        forward_for; exclude, eligible, x_acknowledged_delivery
     }
     SubscribeOptions { nkey, forward_for; match_policy, get_retained }
     EventDetails { topic, publisher_authid, publisher_authrole, extra; publisher, trustlevel, retained }

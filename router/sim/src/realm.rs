@@ -151,7 +151,7 @@ fn roles(trustlevels: bool) -> Vec<RoleConfig> {
 }
 
 fn rule(uri: &str, match_policy: Match, allow: Allow) -> Permission {
-    Permission { uri: uri.into(), match_policy, allow, disclose_caller: false, disclose_publisher: false }
+    Permission { uri: uri.into(), match_policy, allow, ..Permission::default() }
 }
 
 fn disclosing(prefix: &str) -> Permission {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crossring_codec::id::{PublicationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{
-    EventDetails, EventExtra, Feature, Message, MessageType, Passthru, PublishExtra, PublishOptions,
+    EventDetails, EventExtra, Feature, Forwarder, Message, MessageType, Passthru, PublishExtra,
+    PublishOptions,
 };
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_reserved, is_valid, well_known};
@@ -13,7 +14,7 @@ use crossring_codec::uri::{Match, is_reserved, is_valid, well_known};
 use super::Broker;
 use super::filter::Filter;
 use crate::address::{RealmId, RoleId, SessionKey, ShardSet};
-use crate::config::RouterConfig;
+use crate::config::{RoleConfig, RouterConfig};
 use crate::counters::Counters;
 use crate::letter::{Disclosure, Letter, Parcel, Publication};
 use crate::outbox::Outbox;
@@ -32,6 +33,7 @@ pub(crate) struct PublishRoute {
     version: u64,
     refusal: Option<&'static str>,
     disclose: bool,
+    refuse_disclose_me: bool,
     subscriptions: Vec<u64>,
     /// Other shards with members of any of the subscriptions.
     shards: ShardSet,
@@ -70,7 +72,7 @@ impl Shard {
         out: &mut O,
     ) -> Result<(), Violation> {
         let route = self.publish_route(key, request, options, topic)?;
-        let outcome = match route.refusal {
+        let outcome = match route.refusal(options) {
             None => {
                 self.route_publication(key, request, options, topic, payload, &route, out);
                 None
@@ -119,6 +121,7 @@ impl Shard {
         route.topic.push_str(topic);
         route.version = self.broker.realms[usize::from(realm.0)].version;
         route.disclose = decision.disclose_publisher;
+        route.refuse_disclose_me = decision.refuse_disclose_me;
         route.refusal = if topic.len() > self.limits.uri_size_max as usize
             || !is_valid(topic, Match::Exact, config.strictness)
             || (is_reserved(topic) && !is_trusted)
@@ -149,13 +152,14 @@ impl Shard {
         }
         let Some(publisher) = self.sessions.get(key) else { return };
         let role = &self.config.realms[usize::from(publisher.realm.0)].roles[usize::from(publisher.role.0)];
-        let disclosed = (options.disclose_me || route.disclose).then_some((
-            publisher.id,
-            &*publisher.authid,
-            &*role.name,
-        ));
         let extra = options.extra.as_deref();
         let rkey = self.resource_key(publisher.realm, extra);
+        let hops = extra.and_then(|extra| hops(extra, role, publisher.id, &publisher.authid));
+        let origin = match &hops {
+            None => (publisher.id, &*publisher.authid, &*role.name),
+            Some(hops) => origin(hops),
+        };
+        let disclosed = (options.disclose_me || route.disclose).then_some(origin);
         if !route.shards.is_empty() {
             let letter = Publication {
                 realm: publisher.realm,
@@ -169,7 +173,7 @@ impl Shard {
                     authrole: authrole.into(),
                 }),
                 trustlevel: role.trustlevel,
-                extra: extra.map(|extra| Box::new(owned::publish_extra(extra.clone()))),
+                extra: extra.map(|extra| owned_extra(extra, hops.clone())),
                 parcel: Parcel::pack(payload),
             };
             self.broker.post_to_shards(route, letter, rkey, &mut self.counters, out);
@@ -183,7 +187,7 @@ impl Shard {
             publisher: disclosed,
             trustlevel: role.trustlevel,
             filter: extra.and_then(Filter::new),
-            extra: extra.and_then(event_extra),
+            extra: extra.and_then(|extra| event_extra(extra, hops.clone())),
             payload,
             except: options.exclude_me.then_some(key),
         };
@@ -208,7 +212,7 @@ impl Shard {
         let Publisher { realm, role, session, authid } = *publisher;
         let mut route = PublishRoute::default();
         self.fill_route(realm, role, topic, &mut route);
-        if let Some(refusal) = route.refusal {
+        if let Some(refusal) = route.refusal(options) {
             return Err(refusal);
         }
         self.counters.publications += 1;
@@ -225,7 +229,7 @@ impl Shard {
                 authrole: role.name.clone(),
             }),
             trustlevel: role.trustlevel,
-            extra: options.extra.as_deref().map(|extra| Box::new(owned::publish_extra(extra.clone()))),
+            extra: options.extra.as_deref().map(|extra| owned_extra(extra, None)),
             parcel: Parcel::pack(payload),
         };
         let rkey = self.resource_key(realm, options.extra.as_deref());
@@ -248,7 +252,7 @@ impl Shard {
                 .map(|disclosed| (disclosed.session, &*disclosed.authid, &*disclosed.authrole)),
             trustlevel: letter.trustlevel,
             filter: letter.extra.as_deref().and_then(Filter::new),
-            extra: letter.extra.as_deref().and_then(event_extra),
+            extra: letter.extra.as_deref().and_then(|extra| event_extra(extra, extra.forward_for.clone())),
             payload: &payload,
             except: None,
         };
@@ -259,6 +263,14 @@ impl Shard {
             is_stale &= !self.broker.deliver(id, &event, server, &self.sessions, &self.config, out);
         }
         self.counters.publications_stale += u64::from(is_stale);
+    }
+}
+
+impl PublishRoute {
+    /// Why a publication is not performed.
+    fn refusal(&self, options: &PublishOptions<'_>) -> Option<&'static str> {
+        let is_refused = options.disclose_me && self.refuse_disclose_me;
+        self.refusal.or(is_refused.then_some(well_known::DISCLOSE_ME_DISALLOWED))
     }
 }
 
@@ -368,12 +380,44 @@ impl Event<'_> {
     }
 }
 
+/// `forward_for`, continued by the publisher. Only trusted sessions forward for others (wamp.md 2.5).
+fn hops(
+    extra: &PublishExtra<'_>,
+    role: &RoleConfig,
+    publisher: SessionId,
+    authid: &str,
+) -> Option<Vec<Forwarder<'static>>> {
+    let list = extra.forward_for.as_deref().filter(|list| role.is_trusted && !list.is_empty())?;
+    let (authid, authrole) = (Some(authid.to_owned().into()), role.name.to_string().into());
+    let mut hops: Vec<_> = list.iter().cloned().map(owned::forwarder).collect();
+    hops.push(Forwarder { session: publisher, authid, authrole });
+    Some(hops)
+}
+
+/// The session for which a publication has been forwarded first.
+fn origin<'a>(hops: &'a [Forwarder<'_>]) -> (SessionId, &'a str, &'a str) {
+    let first = &hops[0];
+    (first.session, first.authid.as_deref().unwrap_or_default(), &first.authrole)
+}
+
+/// The rare options, as other shards get them.
+fn owned_extra(
+    extra: &PublishExtra<'_>,
+    forward_for: Option<Vec<Forwarder<'static>>>,
+) -> Box<PublishExtra<'static>> {
+    Box::new(PublishExtra { forward_for, ..owned::publish_extra(extra.clone()) })
+}
+
 /// What of the rare options reaches subscribers.
-fn event_extra<'a>(extra: &PublishExtra<'a>) -> Option<EventExtra<'a>> {
+fn event_extra<'a>(
+    extra: &PublishExtra<'a>,
+    forward_for: Option<Vec<Forwarder<'a>>>,
+) -> Option<EventExtra<'a>> {
     let copied = EventExtra {
         passthru: extra.passthru.clone(),
         transaction_hash: extra.transaction_hash.clone(),
-        ..EventExtra::default()
+        x_acknowledged_delivery: extra.x_acknowledged_delivery,
+        forward_for,
     };
     (copied != EventExtra::default()).then_some(copied)
 }

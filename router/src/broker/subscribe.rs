@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crossring_codec::id::{RequestId, SubscriptionId};
-use crossring_codec::message::{Message, MessageType, SubscribeOptions};
+use crossring_codec::message::{Feature, Message, MessageType, Revocation, SubscribeOptions};
 use crossring_codec::uri::{Match, well_known};
 use foldhash::fast::FixedState;
 
@@ -165,15 +165,41 @@ impl Shard {
         if !session.note_request(request, self.limits.strict_request_ids) {
             return Err(Violation::REQUEST_ID);
         }
-        let realm = session.realm;
-        if self.broker.detach(&mut self.sessions, key, id.get()) {
-            self.post(ShardId::CONTROL, Letter::Detach { realm, key, subscription: id }, out);
+        if self.end_membership(key, id, out) {
             let _ = out.send(key, &Message::Unsubscribed { request: Some(request), revocation: None });
         } else {
             let error = well_known::NO_SUCH_SUBSCRIPTION;
             refuse(&mut self.counters, key, MessageType::Unsubscribe, request, error, out);
         }
         Ok(())
+    }
+
+    /// The registry: the subscription is revoked (wamp.md 2.1.9). Who has given it up meanwhile is not told.
+    pub(crate) fn revoke_subscription<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        id: SubscriptionId,
+        reason: &str,
+        out: &mut O,
+    ) {
+        let Some(session) = self.sessions.get(key) else { return };
+        let features = session.roles.subscriber;
+        let is_told = features.is_some_and(|known| known.contains(Feature::SubscriptionRevocation));
+        if self.end_membership(key, id, out) && is_told {
+            let revocation = Revocation { id: Some(id), reason: Some(reason.into()) };
+            let message = Message::Unsubscribed { request: None, revocation: Some(Box::new(revocation)) };
+            let _ = out.send(key, &message);
+        }
+    }
+
+    /// Detaches a session, and reports it. `false`: it was not attached.
+    fn end_membership<O: Outbox>(&mut self, key: SessionKey, id: SubscriptionId, out: &mut O) -> bool {
+        let Some(realm) = self.sessions.get(key).map(|session| session.realm) else { return false };
+        let is_member = self.broker.detach(&mut self.sessions, key, id.get());
+        if is_member {
+            self.post(ShardId::CONTROL, Letter::Detach { realm, key, subscription: id }, out);
+        }
+        is_member
     }
 
     /// The subscriptions of a session that has left. The registry learns it by `Leave`.

@@ -31,6 +31,7 @@ pub(crate) struct CallRoute {
     version: u64,
     target: Target,
     disclose: bool,
+    refuse_disclose_me: bool,
     /// Of the caller's role.
     trustlevel: Option<u64>,
 }
@@ -116,12 +117,14 @@ impl Shard {
         let Some(route) = self.call_route(key, procedure) else { return Ok(()) };
         let (target, trustlevel) = (route.target, route.trustlevel);
         let disclose = route.disclose || options.disclose_me;
+        let is_refused = options.disclose_me && route.refuse_disclose_me;
         let outcome = match target {
+            Target::Refused(error) => Err(error),
+            _ if is_refused => Err(well_known::DISCLOSE_ME_DISALLOWED),
             Target::Registration(id) => self.partition_key(key, options).and_then(|rkey| {
                 let question = Question { procedure, options, disclose, trustlevel, rkey, payload };
                 self.start_call(key, request, id, &question, out)
             }),
-            Target::Refused(error) => Err(error),
             Target::Nothing => Err(well_known::NO_SUCH_PROCEDURE),
         };
         if let Err(error) = outcome {
@@ -169,6 +172,7 @@ impl Shard {
             route.procedure.push_str(procedure);
             route.version = procedures.version;
             route.disclose = decision.disclose_caller;
+            route.refuse_disclose_me = decision.refuse_disclose_me;
             route.target = if procedure.len() > self.limits.uri_size_max as usize
                 || !is_valid(procedure, Match::Exact, strictness)
             {

@@ -79,6 +79,13 @@ impl Registry {
         waits
     }
 
+    /// Whether a member waits for that.
+    pub(super) fn is_waiting_for_node(&self, id: SubscriptionId, address: SessionAddress) -> bool {
+        let nodes = self.subscriptions.get(id.get()).and_then(|subscription| subscription.nodes.as_ref());
+        let is_it = |node: &Node| node.waiting.iter().any(|(waiting, _)| *waiting == address);
+        nodes.is_some_and(|nodes| nodes.keys.iter().any(is_it))
+    }
+
     /// All shards know the node key that was announced under `ticket`.
     pub(super) fn node_known<P: Post>(&mut self, id: SubscriptionId, ticket: u64, out: &mut P) {
         let Some(nodes) = self.nodes_mut(id) else { return };

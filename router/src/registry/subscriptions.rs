@@ -132,6 +132,35 @@ impl Registry {
         self.remove_member(address, told, id, place, out);
     }
 
+    /// Ends a session's subscription, because somebody else wants it to; `false`: it has none, or has not been told of it
+    /// yet.
+    ///
+    /// The membership ends here only when the home shard reports that it has ended there: until then others may attach beside
+    /// it, relying on the interest that it keeps alive.
+    #[allow(dead_code)] // the procedure that revokes follows
+    pub(crate) fn revoke_subscription(
+        &mut self,
+        address: SessionAddress,
+        id: SubscriptionId,
+        reason: &str,
+        out: &mut dyn Post,
+    ) -> bool {
+        let held = self.session_mut(address).and_then(|session| session.subscriptions.as_ref());
+        let is_member = held.is_some_and(|held| held.contains_key(&id.get()));
+        if !is_member || self.is_waiting(id, address) {
+            return false;
+        }
+        let (key, reason) = (address.key, reason.into());
+        out.post(address.shard, Letter::RevokeSubscription { key, subscription: id, reason });
+        true
+    }
+
+    /// Whether a member has not got SUBSCRIBED yet.
+    fn is_waiting(&mut self, id: SubscriptionId, address: SessionAddress) -> bool {
+        let is_it = |interest: &mut Interest| interest.waiting.iter().any(|(key, _)| *key == address.key);
+        self.interest_mut(id, address.shard).is_some_and(is_it) || self.is_waiting_for_node(id, address)
+    }
+
     /// `false`: it was one.
     fn add_member(&mut self, address: SessionAddress, id: SubscriptionId) -> bool {
         let Some(interest) = self.interest_mut(id, address.shard) else { return false };

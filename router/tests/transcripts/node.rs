@@ -255,6 +255,7 @@ fn config() -> RouterConfig {
         allow,
         disclose_caller: uri == "com.told.",
         disclose_publisher: uri == "com.told.",
+        refuse_disclose_me: uri == "com.quiet.",
     };
     let only_subscribe = Allow { subscribe: true, ..Allow::default() };
     let roles = vec![
@@ -281,8 +282,10 @@ fn config() -> RouterConfig {
         ..RealmConfig::default()
     };
     let mut advanced = realm("advanced", Strictness::Loose);
+    advanced.roles[0].permissions.push(rule("com.quiet.", Match::Prefix, Allow::ALL));
     advanced.roles[1].trustlevel = Some(3);
     advanced.sharding = true;
+    advanced.roles.push(RoleConfig { name: "link".into(), is_trusted: true, ..advanced.roles[0].clone() });
     let principal = |authid: &str, role: &str, realm: Option<&str>| TicketPrincipal {
         authid: authid.into(),
         ticket: Some("secret".into()),
@@ -295,6 +298,7 @@ fn config() -> RouterConfig {
             anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
             ticket: vec![
                 principal("joe", "limited", None),
+                principal("link", "link", Some("advanced")),
                 principal("bound", "limited", Some("realm1")),
                 principal("lost", "no_such_role", None),
                 TicketPrincipal { ticket: None, ..principal("never", "limited", None) },

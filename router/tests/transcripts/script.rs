@@ -106,7 +106,7 @@ impl<'a> Script<'a> {
     }
 }
 
-const ALL_ROLES: &str = r#"{"publisher":{"features":{"payload_passthru_mode":true}},"subscriber":{},
+const ALL_ROLES: &str = r#"{"publisher":{"features":{"payload_passthru_mode":true}},"subscriber":{"features":{"subscription_revocation":true}},
 "caller":{"features":{"progressive_call_results":true,"progressive_call_invocations":true,"call_timeout":true,"call_canceling":true}},
 "callee":{"features":{"progressive_call_results":true,"progressive_call_invocations":true,"call_timeout":true,"call_canceling":true,"call_reroute":true,"registration_revocation":true}}}"#;
 

@@ -33,6 +33,9 @@ impl<'a, R: Reader<'a>> Decoder<R> {
             "eligible_authrole" => options.extra_mut().eligible_authrole = Some(self.texts()?),
             "rkey" => options.extra_mut().rkey = Some(self.reader.text()?),
             "transaction_hash" => options.extra_mut().transaction_hash = Some(self.reader.text()?),
+            "x_acknowledged_delivery" => {
+                options.extra_mut().x_acknowledged_delivery = self.reader.boolean()?;
+            },
             "forward_for" => options.extra_mut().forward_for = Some(self.forwarders()?),
             _ => if let Some((slot, text)) = self.passthru(&key)? {
                 *slot(&mut options.extra_mut().passthru) = Some(text);

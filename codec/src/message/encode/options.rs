@@ -172,6 +172,7 @@ impl<W: Writer> Fields<'_, W> {
             self.texts("eligible_authrole", extra.eligible_authrole.as_deref());
             self.text("rkey", extra.rkey.as_deref());
             self.text("transaction_hash", extra.transaction_hash.as_deref());
+            self.boolean("x_acknowledged_delivery", extra.x_acknowledged_delivery, false);
             self.passthru(&extra.passthru);
             self.forward_for(extra.forward_for.as_deref());
         }
