@@ -56,6 +56,12 @@ const FILES: &[&str] = &[
     include_str!("../router/tests/transcripts/race_cancel_vs_result.wamp"),
     include_str!("../router/tests/transcripts/race_callee_loss_vs_timeout.wamp"),
     include_str!("../router/tests/transcripts/meta_session.wamp"),
+    include_str!("../router/tests/transcripts/meta_kill.wamp"),
+    include_str!("../router/tests/transcripts/meta_subscription.wamp"),
+    include_str!("../router/tests/transcripts/meta_registration.wamp"),
+    include_str!("../router/tests/transcripts/meta_order.wamp"),
+    include_str!("../router/tests/transcripts/meta_schema.wamp"),
+    include_str!("../router/tests/transcripts/testaments.wamp"),
 ];
 
 fn run_all(shards: usize) {
@@ -143,6 +149,7 @@ impl Node {
             "anonymous": {"type": "static", "role": "anonymous"},
             "ticket": {"type": "static", "principals": {
                 "joe": {"ticket": "secret", "role": "limited"},
+                "boss": {"ticket": "secret", "role": "anonymous"},
                 "lost": {"ticket": "secret", "role": "no_such_role"},
                 "never": {"ticket": "${CROSSRING_TEST_NOT_SET}", "role": "limited"}
             }}

@@ -74,5 +74,11 @@ transcripts!(
     race_callee_loss_vs_timeout,
     sharding,
     meta_session,
-    disclosure
+    disclosure,
+    meta_kill,
+    meta_subscription,
+    meta_registration,
+    meta_order,
+    meta_schema,
+    testaments,
 );

@@ -299,6 +299,7 @@ fn config() -> RouterConfig {
             ticket: vec![
                 principal("joe", "limited", None),
                 principal("link", "link", Some("advanced")),
+                principal("boss", "anonymous", None),
                 principal("bound", "limited", Some("realm1")),
                 principal("lost", "no_such_role", None),
                 TicketPrincipal { ticket: None, ..principal("never", "limited", None) },
