@@ -6,6 +6,8 @@ mod calls;
 mod delivery;
 mod invocations;
 mod isolation;
+mod meta;
+mod notices;
 mod ordering;
 mod sessions;
 
@@ -25,6 +27,8 @@ pub struct Checkers {
     calls: calls::Calls,
     invocations: invocations::Invocations,
     accounting: accounting::Accounting,
+    meta: meta::Meta,
+    notices: notices::Notices,
 }
 
 impl Checkers {
@@ -36,6 +40,8 @@ impl Checkers {
         self.delivery.check(model, observation).map_err(|text| ("delivery", text))?;
         self.calls.check(model, observation).map_err(|text| ("calls", text))?;
         self.invocations.check(model, observation).map_err(|text| ("invocations", text))?;
+        self.meta.check(model, observation).map_err(|text| ("meta", text))?;
+        self.notices.check(model, observation).map_err(|text| ("notices", text))?;
         self.accounting.check(observation).map_err(|text| ("accounting", text))
     }
 
@@ -43,6 +49,8 @@ impl Checkers {
     pub fn rest(&self, model: &Model) -> Result<(), Fault> {
         self.delivery.rest(model).map_err(|text| ("delivery", text))?;
         self.calls.rest(model).map_err(|text| ("calls", text))?;
+        self.meta.rest(model).map_err(|text| ("meta", text))?;
+        self.notices.rest(model).map_err(|text| ("notices", text))?;
         self.sessions.rest(model).map_err(|text| ("sessions", text))
     }
 }

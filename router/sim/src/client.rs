@@ -203,8 +203,14 @@ impl SimClient {
                 world.remember_session(session);
             }
             ClientEvent::Challenged { .. } => workload::join::answer_challenge(self, world),
-            ClientEvent::Subscribed { subscription, .. } => remember(&mut self.subscriptions, subscription),
-            ClientEvent::Registered { registration, .. } => remember(&mut self.registrations, registration),
+            ClientEvent::Subscribed { subscription, .. } => {
+                world.remember_subscription(subscription.get(), self.session.session());
+                remember(&mut self.subscriptions, subscription);
+            }
+            ClientEvent::Registered { registration, .. } => {
+                world.remember_registration(registration.get(), self.session.session());
+                remember(&mut self.registrations, registration);
+            }
             ClientEvent::SubscriptionRevoked { subscription, .. } => {
                 self.subscriptions.retain(|held| *held != subscription);
             }

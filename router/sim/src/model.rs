@@ -6,9 +6,12 @@
 mod call;
 mod emitted;
 mod handled;
+pub mod holding;
+pub mod meta;
 mod publication;
 mod session;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossring_codec::message::Message;
@@ -21,6 +24,8 @@ use crate::realm::{Action, Verdict, authorize};
 use crate::tag::Tag;
 
 pub use call::{Call, Invoked};
+pub use holding::{Holding, Kind};
+pub use meta::{Kill, MetaCall, Outcome, Victims};
 pub use publication::{Owed, Publication};
 pub use session::{
     Expected, Hello, Key, OpenInvocation, PeerRecord, Pending, PendingKind, Precedence, Registration,
@@ -44,6 +49,14 @@ pub struct Model {
     pub publications: Vec<Option<Publication>>,
     /// Calls, by tag.
     pub calls: Vec<Option<Call>>,
+    /// Calls of the router's own procedures.
+    pub meta_calls: Vec<MetaCall>,
+    /// Orders to end sessions.
+    pub kills: Vec<Kill>,
+    /// Who held what.
+    pub holdings: Vec<Holding>,
+    /// Sessions admitted by the registry, welcome or not: id and realm, when.
+    pub admitted: BTreeMap<u64, (usize, u64)>,
     /// Procedures that somebody registered, or tried to, with a limit of calls at once: realm and key.
     limited: Vec<(usize, Key)>,
     /// Registrations that have ended and that some shard may still take for alive.
@@ -78,6 +91,10 @@ impl Model {
             live: Vec::new(),
             publications: Vec::new(),
             calls: Vec::new(),
+            meta_calls: Vec::new(),
+            kills: Vec::new(),
+            holdings: Vec::new(),
+            admitted: BTreeMap::new(),
             limited: Vec::new(),
             departed: Vec::new(),
             tick: 0,
@@ -105,6 +122,10 @@ impl Model {
                 if let Some(call) = call {
                     call.returned = true;
                 }
+            }
+            Observation::Posted { letter: Letter::Admit { admission, .. }, .. } => {
+                let realm = usize::from(admission.realm.0);
+                self.admitted.insert(admission.session.get(), (realm, self.tick));
             }
             Observation::ShutDown => self.shut_down = true,
             Observation::Ended { .. } | Observation::Posted { .. } => {}
@@ -202,11 +223,14 @@ impl Model {
         self.registrations_depart(index);
         let session = &mut self.sessions[index];
         session.live = false;
+        session.until = Some(self.tick);
         for open in std::mem::take(&mut session.invocations) {
             if let Some(call) = self.call_mut(open.call).filter(|call| !call.answered) {
                 call.callee_left = true;
             }
         }
+        self.let_go(index, None);
+        self.publish_testaments(index);
     }
 
     /// The registrations of a session, and those it asked for, may be known to some shard for a while.
@@ -236,6 +260,11 @@ impl Model {
         let requests =
             sessions.filter(move |session| session.realm == realm).flat_map(|session| &session.requests);
         departed.chain(requests.filter_map(Pending::registration).map(|wanted| (&wanted.key, wanted.forced)))
+    }
+
+    /// Whether the registrations of a realm are changing.
+    pub fn is_in_transit(&self, realm: usize) -> bool {
+        self.in_transit(realm).next().is_some()
     }
 
     /// Whether the callees of a registration may have been evicted on some shard, and have not been told yet.

@@ -47,6 +47,7 @@ pub struct Weights {
     pub unregister: u32,
     pub goodbye: u32,
     pub disconnect: u32,
+    pub meta: u32,
 }
 
 /// What goes wrong, and how often.
@@ -105,6 +106,8 @@ pub struct Options {
     pub timeout_per_mille: u32,
     /// Of 1000 messages with payload, how many use rare options.
     pub rare_per_mille: u32,
+    /// Clients end the sessions of others, and take away what they hold.
+    pub kills: bool,
     /// What the realms have.
     pub realm: RealmOptions,
     /// Bounds given to the router.
@@ -143,6 +146,7 @@ impl Options {
             plain_per_mille: sometimes(rng, 500),
             timeout_per_mille: sometimes(rng, 400),
             rare_per_mille: sometimes(rng, 200),
+            kills: rng.chance(400),
             realm: realm(rng),
         }
     }
@@ -181,6 +185,7 @@ fn weights(rng: &mut SeededRng) -> Weights {
         unregister: weight(4),
         goodbye: weight(1),
         disconnect: weight(1),
+        meta: weight(10),
     }
 }
 

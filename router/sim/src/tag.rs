@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use crossring_codec::message::{Passthru, Text};
 use crossring_codec::payload::{Payload, Shape};
 use crossring_codec::serializer::SerializerId;
+use crossring_codec::value::Value;
 
 /// What a payload says.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -37,9 +38,23 @@ impl Tag {
 
     /// Reads a payload; `None` if it was not written by [`Tag::payload`].
     pub fn read(payload: &Payload<'_>) -> Option<Tag> {
+        if payload.serializer != SerializerId::Json {
+            return Self::from_values(&payload.arguments().ok()?);
+        }
         let text = std::str::from_utf8(&payload.octets).ok()?;
         let mut parts = text.strip_prefix('[')?.split(',');
-        Some(Tag { number: parts.next()?.parse().ok()?, part: parts.next()?.parse().ok()? })
+        let tag = Tag { number: parts.next()?.parse().ok()?, part: parts.next()?.parse().ok()? };
+        parts.next()?.starts_with('"').then_some(tag)
+    }
+
+    /// The arguments of a message that the router makes for a client.
+    pub fn values(self) -> Vec<Value> {
+        vec![(self.number as u64).into(), u64::from(self.part).into(), "x".into()]
+    }
+
+    fn from_values(values: &[Value]) -> Option<Tag> {
+        let [Value::Integer(number), Value::Integer(part), Value::String(_)] = values else { return None };
+        Some(Tag { number: usize::try_from(*number).ok()?, part: u32::try_from(*part).ok()? })
     }
 }
 

@@ -5,6 +5,7 @@ pub mod call;
 pub mod hostile;
 pub mod join;
 pub mod leave;
+pub mod meta;
 pub mod names;
 pub mod publish;
 pub mod register;
@@ -22,8 +23,8 @@ use crate::options::Options;
 use crate::rng::SeededRng;
 use crate::tag::Marks;
 
-/// Sessions remembered for black- and whitelists.
-const SESSIONS_MAX: usize = 32;
+/// Sessions, subscriptions and registrations remembered each.
+const KNOWN_MAX: usize = 32;
 
 /// Octets of payload that a client for short messages takes.
 pub const SHORT_MESSAGE: usize = 64;
@@ -67,6 +68,10 @@ pub struct Common {
     pub next_peer: u32,
     /// Sessions heard of.
     pub sessions: Vec<SessionId>,
+    /// Subscriptions heard of, and whose.
+    pub subscriptions: Vec<(u64, u64)>,
+    /// Registrations heard of, and whose.
+    pub registrations: Vec<(u64, u64)>,
 }
 
 impl World<'_> {
@@ -84,12 +89,29 @@ impl World<'_> {
 
     /// A session that others may name from now on.
     pub fn remember_session(&mut self, session: SessionId) {
-        if self.common.sessions.len() < SESSIONS_MAX {
-            self.common.sessions.push(session);
-        } else {
-            let index = self.rng.below(SESSIONS_MAX);
-            self.common.sessions[index] = session;
+        remember(&mut self.common.sessions, session, self.rng);
+    }
+
+    /// A subscription that others may name from now on.
+    pub fn remember_subscription(&mut self, id: u64, session: Option<SessionId>) {
+        if let Some(session) = session {
+            remember(&mut self.common.subscriptions, (id, session.get()), self.rng);
         }
+    }
+
+    /// A registration that others may name from now on.
+    pub fn remember_registration(&mut self, id: u64, session: Option<SessionId>) {
+        if let Some(session) = session {
+            remember(&mut self.common.registrations, (id, session.get()), self.rng);
+        }
+    }
+}
+
+fn remember<T>(known: &mut Vec<T>, new: T, rng: &mut SeededRng) {
+    if known.len() < KNOWN_MAX {
+        known.push(new);
+    } else {
+        known[rng.below(KNOWN_MAX)] = new;
     }
 }
 
@@ -180,6 +202,7 @@ fn begin(client: &mut SimClient, world: &mut World<'_>) {
         weights.unregister,
         weights.goodbye,
         weights.disconnect,
+        weights.meta,
     ];
     if world.rng.chance(100) {
         call::call_more(client, world);
@@ -194,6 +217,7 @@ fn begin(client: &mut SimClient, world: &mut World<'_>) {
         Some(6) => register::unregister(client, world),
         Some(7) => leave::goodbye(client, world),
         Some(8) => leave::disconnect(client, world),
+        Some(9) => meta::meta(client, world),
         _ => {}
     }
 }

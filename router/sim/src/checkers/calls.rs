@@ -203,7 +203,9 @@ pub(super) fn staying<'a>(model: &'a Model, call: &'a Call) -> impl Iterator<Ite
     call.candidates.iter().filter_map(|(session, instance)| {
         let session = &model.sessions[*session];
         let held = session.registrations.iter().find(|held| held.instance == *instance);
-        held.filter(|held| session.live && !held.leaving && !model.may_be_evicted(session.realm, &held.key))
+        held.filter(|held| {
+            session.live && !held.leaving && !held.revoking && !model.may_be_evicted(session.realm, &held.key)
+        })
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crossring_codec::message::{EventDetails, Feature, InvocationDetails, Message};
 use crossring_codec::payload::Payload;
-use crossring_codec::uri::Match;
+use crossring_codec::uri::{Match, is_reserved};
 
 use crate::model::{Call, Expected, Key, Model, Publication, Registration, Session};
 use crate::observation::Observation;
@@ -24,6 +24,9 @@ impl Isolation {
         match message {
             Message::Event { subscription, details, payload, .. } => {
                 let Some(held) = session.subscription(*subscription) else { return Ok(()) };
+                if is_reserved(details.topic.as_deref().unwrap_or(&held.key.uri)) {
+                    return Ok(()); // of the router itself
+                }
                 let publication = published(model, payload)?;
                 if !held.key.matches(&publication.topic) {
                     return Err(format!("p{} gets {} under {:?}", peer.0, publication.topic, held.key));
@@ -80,6 +83,9 @@ fn event(
         return Err(format!("publisher {:?}, disclosed: {}", details.publisher, publication.disclosed));
     }
     topic(policy, details.topic.as_deref(), &publication.topic)?;
+    if publication.is_testament {
+        return Ok(()); // made anew by the router
+    }
     trust(model, publisher, Feature::PublicationTrustlevels, details.trustlevel)?;
     rare(details, payload)?;
     size(payload, publication.size)

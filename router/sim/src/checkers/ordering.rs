@@ -14,8 +14,8 @@ use crate::tag::Tag;
 /// Holds what clients have seen.
 #[derive(Debug, Default)]
 pub(super) struct Ordering {
-    /// Publisher and subscriber → order of the last publication.
-    events: BTreeMap<(SessionIndex, SessionIndex), u64>,
+    /// Publisher, whether in its name only, and subscriber → order of the last publication.
+    events: BTreeMap<(SessionIndex, bool, SessionIndex), u64>,
     /// Caller and callee → order of the last call.
     invocations: BTreeMap<(SessionIndex, SessionIndex), u64>,
     /// What each client knows to hold.
@@ -101,7 +101,8 @@ impl Ordering {
         let publication = Tag::read(payload).and_then(|tag| model.publication(tag.number));
         let subscriber = model.peer(peer).and_then(|record| record.seen);
         let (Some(publication), Some(subscriber)) = (publication, subscriber) else { return Ok(()) };
-        let last = self.events.entry((publication.publisher, subscriber)).or_default();
+        let last =
+            self.events.entry((publication.publisher, publication.is_testament, subscriber)).or_default();
         if publication.order < *last {
             return Err(format!(
                 "p{} read publication {} of session {} after {last}",

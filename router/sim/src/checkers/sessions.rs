@@ -7,7 +7,7 @@ use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, S
 use crossring_codec::message::{Message, MessageType, WelcomeDetails};
 use crossring_codec::uri::well_known;
 
-use crate::model::{Expected, Key, Model, PeerRecord, Pending, PendingKind, Session};
+use crate::model::{Expected, Key, Kill, Model, PeerRecord, Pending, PendingKind, Session};
 use crate::observation::{Observation, Peer};
 use crate::realm::{PRINCIPALS, TRANSPORT_GUESTS, TRANSPORT_MEMBERS};
 use crate::tag::Tag;
@@ -85,7 +85,25 @@ impl Sessions {
                 Err(format!("ABORT {reason} {:?} for p{peer}, which keeps to the protocol", details.message))
             }
             Message::Goodbye { reason, .. } if session.honest && !model.shut_down => {
-                Err(format!("GOODBYE {reason} for p{peer}, without a reason"))
+                let wanted = |kill: &Kill| *kill.reason == **reason && model.is_victim(kill, session);
+                let wanted = model.kills.iter().any(wanted);
+                if wanted { Ok(()) } else { Err(format!("GOODBYE {reason} for p{peer}, without a reason")) }
+            }
+            Message::Unsubscribed { request: None, revocation } => {
+                let id = revocation.as_ref().and_then(|revocation| revocation.id);
+                let wanted = id.is_some_and(|id| session.may_be_revoked(id.get()));
+                if wanted {
+                    Ok(())
+                } else {
+                    Err(format!("p{peer} loses subscription {id:?} without a reason"))
+                }
+            }
+            Message::Unregistered { request: None, revocation } => {
+                let held = revocation.as_ref().and_then(|revocation| session.registration(revocation.id?));
+                let wanted = held.is_some_and(|held| {
+                    session.may_be_revoked(held.id.get()) || model.may_be_evicted(session.realm, &held.key)
+                });
+                if wanted { Ok(()) } else { Err(format!("p{peer} loses {held:?} without a reason")) }
             }
             Message::Subscribed { request, subscription } => {
                 let pending = answered(session, MessageType::Subscribe, *request, None)?;

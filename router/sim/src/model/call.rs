@@ -1,7 +1,7 @@
 //! Calls: where they may go, where they went, and what came of them.
 
 use crossring_codec::id::{RegistrationId, RequestId};
-use crossring_codec::message::{CallExtra, CallOptions, Feature, Passthru, Text};
+use crossring_codec::message::{CallExtra, CallOptions, Feature, MessageType, Passthru, Text};
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, well_known};
 
@@ -224,7 +224,7 @@ impl Model {
         let mut best = None;
         let mut candidates = Vec::new();
         for (index, session) in self.live.iter().map(|index| (*index, &self.sessions[*index])) {
-            for held in session.registrations.iter().filter(|held| !held.leaving) {
+            for held in session.registrations.iter().filter(|held| !held.leaving && !held.revoking) {
                 if session.realm != realm || !held.key.matches(procedure) {
                     continue;
                 }
@@ -252,6 +252,11 @@ impl Model {
         let number = self.pending_call(index, request);
         if let Some(call) = number.and_then(|number| self.call_mut(number)) {
             call.cancelled = true;
+        }
+        let pending = self.sessions[index].pending(MessageType::Call, request);
+        if let Some(PendingKind::Meta(number)) = pending.map(|pending| &pending.kind) {
+            let number = *number;
+            self.meta_calls[number].cancelled = true;
         }
     }
 

@@ -4,7 +4,7 @@ use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, S
 use crossring_codec::message::{CancelMode, Message, MessageType, WelcomeDetails};
 use crossring_codec::uri::well_known;
 
-use super::{Model, PendingKind, Session, Subscription};
+use super::{Kill, Kind, Model, PendingKind, Session, Subscription, Victims};
 use crate::observation::Peer;
 use crate::tag::Tag;
 
@@ -12,7 +12,8 @@ impl Model {
     pub(super) fn emitted(&mut self, peer: Peer, message: &Message<'static>) {
         match message {
             Message::Welcome { session, details } => self.welcome(peer, *session, details),
-            Message::Goodbye { .. } => {
+            Message::Goodbye { reason, .. } => {
+                self.note_silence(peer, reason);
                 self.end_session(peer);
                 self.peer_mut(peer, |record| {
                     record.owed_goodbye = false;
@@ -40,9 +41,9 @@ impl Model {
                 self.interrupted(peer, *request);
             }
             Message::Result { request, details, .. } if details.progress => self.progressed(peer, *request),
-            Message::Result { request, .. } => self.call_ended(peer, *request),
-            Message::Error { request_type: MessageType::Call, request, .. } => {
-                self.call_ended(peer, *request)
+            Message::Result { request, .. } => self.call_ended(peer, *request, None),
+            Message::Error { request_type: MessageType::Call, request, error, .. } => {
+                self.call_ended(peer, *request, Some(error));
             }
             Message::Error { request_type, request, error, .. } => {
                 self.refused(peer, *request_type, *request, error);
@@ -89,29 +90,40 @@ impl Model {
             invocations: Vec::new(),
             invocations_count: 0,
             call_last: 0,
+            since: self.tick,
+            until: None,
+            silenced: false,
+            testaments: Vec::new(),
+            revocations: Vec::new(),
         });
         self.live.push(index);
     }
 
     fn subscribed(&mut self, peer: Peer, request: RequestId, id: SubscriptionId) {
         let instance = self.next_order();
-        let Some(session) = self.session_mut(peer) else { return };
+        let Some(index) = self.peer(peer).and_then(|record| record.session) else { return };
+        let session = &mut self.sessions[index];
         let Some(pending) = session.take_pending(MessageType::Subscribe, request) else { return };
         let PendingKind::Subscribe(key) = pending.kind else { return };
         if session.subscription(id).is_none() {
-            session.subscriptions.push(Subscription { id, key, instance, leaving: false });
+            let held = Subscription { id, key: key.clone(), instance, leaving: false, revoking: false };
+            session.subscriptions.push(held);
+            self.hold(Kind::Subscription, index, id.get(), key);
         }
     }
 
     fn registered(&mut self, peer: Peer, request: RequestId, id: RegistrationId) {
         let instance = self.next_order();
-        let Some(session) = self.session_mut(peer) else { return };
+        let Some(index) = self.peer(peer).and_then(|record| record.session) else { return };
+        let session = &mut self.sessions[index];
         let Some(pending) = session.take_pending(MessageType::Register, request) else { return };
         let PendingKind::Register(mut registration) = pending.kind else { return };
         if session.registration(id).is_none() {
             registration.id = id;
             registration.instance = instance;
+            let key = registration.key.clone();
             session.registrations.push(registration);
+            self.hold(Kind::Registration, index, id.get(), key);
         }
     }
 
@@ -130,7 +142,18 @@ impl Model {
     }
 
     fn revoked(&mut self, peer: Peer, message: &Message<'_>) {
-        let Some(session) = self.session_mut(peer) else { return };
+        let Some(index) = self.peer(peer).and_then(|record| record.session) else { return };
+        let ended = match message {
+            Message::Unsubscribed { request: None, revocation: Some(revocation) } => {
+                revocation.id.map(|id| (Kind::Subscription, id.get()))
+            }
+            Message::Unregistered { request: None, revocation: Some(revocation) } => {
+                revocation.id.map(|id| (Kind::Registration, id.get()))
+            }
+            _ => return,
+        };
+        self.let_go(index, ended);
+        let session = &mut self.sessions[index];
         match message {
             Message::Unsubscribed { request: None, revocation: Some(revocation) } => {
                 session.subscriptions.retain(|held| Some(held.id) != revocation.id);
@@ -170,12 +193,26 @@ impl Model {
         }
     }
 
-    fn call_ended(&mut self, peer: Peer, request: RequestId) {
+    /// GOODBYE because of an order to end all sessions.
+    fn note_silence(&mut self, peer: Peer, reason: &str) {
+        let Some(index) = self.peer(peer).and_then(|record| record.session) else { return };
+        let session = &self.sessions[index];
+        let silences = |kill: &Kill| kill.victims == Victims::All && kill.reason == reason;
+        let silenced = self.kills.iter().any(|kill| silences(kill) && self.is_victim(kill, session));
+        self.sessions[index].silenced = silenced;
+    }
+
+    fn call_ended(&mut self, peer: Peer, request: RequestId, error: Option<&str>) {
         let Some(session) = self.session_mut(peer) else { return };
         let Some(pending) = session.take_pending(MessageType::Call, request) else { return };
-        let PendingKind::Call(number) = pending.kind else { return };
-        if let Some(call) = self.call_mut(number) {
-            call.done = true;
+        match pending.kind {
+            PendingKind::Meta(number) => self.meta_answered(number, error),
+            PendingKind::Call(number) => {
+                if let Some(call) = self.call_mut(number) {
+                    call.done = true;
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use crossring_codec::id::{RegistrationId, RequestId, SubscriptionId};
 use crossring_codec::message::{Message, MessageType, RegisterOptions, Text};
-use crossring_codec::uri::well_known;
+use crossring_codec::uri::{is_reserved, well_known};
 
-use super::{Expected, Hello, Key, Model, Pending, PendingKind, Registration, SessionIndex};
+use super::{Expected, Hello, Key, Kind, Model, Pending, PendingKind, Registration, SessionIndex};
 use crate::observation::Peer;
 use crate::realm::Action;
 
@@ -54,6 +54,9 @@ impl Model {
             Message::Publish { request, options, topic, payload } => {
                 self.publish(index, *request, options, topic, payload);
             }
+            Message::Call { request, procedure, payload, .. } if is_reserved(procedure) => {
+                self.meta_call(index, *request, procedure, payload);
+            }
             Message::Call { request, options, procedure, payload } => {
                 self.call_begins(index, *request, options, procedure, payload);
             }
@@ -77,11 +80,12 @@ impl Model {
     }
 
     fn unsubscribe(&mut self, index: SessionIndex, request: RequestId, id: SubscriptionId) {
+        self.let_go(index, Some((Kind::Subscription, id.get())));
         let held = self.sessions[index].subscriptions.iter_mut().find(|held| held.id == id && !held.leaving);
         let expected = match held {
             Some(held) => {
                 held.leaving = true;
-                Expected::Success
+                if held.revoking { Expected::Either } else { Expected::Success }
             }
             None => Expected::Error(well_known::NO_SUCH_SUBSCRIPTION),
         };
@@ -89,15 +93,16 @@ impl Model {
     }
 
     fn unregister(&mut self, index: SessionIndex, request: RequestId, id: RegistrationId) {
+        self.let_go(index, Some((Kind::Registration, id.get())));
         let held = self.sessions[index].registrations.iter_mut().find(|held| held.id == id && !held.leaving);
         let ended = held.map(|held| {
             held.leaving = true;
-            (held.key.clone(), held.forced)
+            (held.key.clone(), held.forced, held.revoking)
         });
         let expected = match ended {
-            Some((key, forced)) => {
+            Some((key, forced, revoking)) => {
                 self.depart(self.sessions[index].realm, key, forced);
-                Expected::Success
+                if revoking { Expected::Either } else { Expected::Success }
             }
             None => Expected::Error(well_known::NO_SUCH_REGISTRATION),
         };
@@ -127,6 +132,7 @@ impl Model {
             forced: options.force_reregister,
             instance: 0,
             leaving: false,
+            revoking: false,
         };
         self.wait(index, request, PendingKind::Register(registration), expected);
     }

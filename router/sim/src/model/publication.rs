@@ -24,6 +24,8 @@ pub struct Publication {
     pub exclude_me: bool,
     /// The publisher is to be disclosed.
     pub disclosed: bool,
+    /// Published by the router because the publisher is gone.
+    pub is_testament: bool,
     /// Receiver lists.
     pub extra: Option<Box<PublishExtra<'static>>>,
     /// Who has to get it, of those whose SUBSCRIBED was sent before.
@@ -66,6 +68,7 @@ impl Model {
             expected,
             exclude_me: options.exclude_me,
             disclosed,
+            is_testament: false,
             extra: options.extra.as_ref().map(|extra| Box::new(PublishExtra::clone(extra))),
             owed: Vec::new(),
             id: None,
@@ -80,7 +83,7 @@ impl Model {
 
     /// Everybody whose SUBSCRIBED has been sent and who may get the EVENT. Nothing is owed for publications of clients
     /// that do not keep to the protocol: the router may end their session instead.
-    fn owed(&self, publication: &Publication) -> Vec<Owed> {
+    pub(super) fn owed(&self, publication: &Publication) -> Vec<Owed> {
         let publisher = &self.sessions[publication.publisher];
         if !publisher.honest || publication.expected != Expected::Success {
             return Vec::new();

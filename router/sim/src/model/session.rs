@@ -6,6 +6,7 @@ use crossring_codec::uri::{self, Match};
 use crossring_router::address::{ShardId, TransportId};
 
 use super::SessionIndex;
+use super::meta::Testament;
 use crate::observation::Peer;
 
 /// A transport.
@@ -73,6 +74,16 @@ pub struct Session {
     pub requests: Vec<Pending>,
     /// Invocations that wait for an answer.
     pub invocations: Vec<OpenInvocation>,
+    /// When WELCOME was sent.
+    pub since: u64,
+    /// When it ended.
+    pub until: Option<u64>,
+    /// It was ended without testaments and `on_leave`.
+    pub silenced: bool,
+    /// What it wants published when it is gone.
+    pub testaments: Vec<Testament>,
+    /// Ids that somebody has asked the router to take away.
+    pub revocations: Vec<u64>,
     /// The last id of its invocations.
     pub invocations_count: u64,
     /// The last id of its CALLs.
@@ -101,6 +112,8 @@ pub struct Subscription {
     pub instance: u64,
     /// UNSUBSCRIBE has been handled.
     pub leaving: bool,
+    /// Somebody has asked the router to take it away.
+    pub revoking: bool,
 }
 
 /// A registration a session holds.
@@ -124,6 +137,8 @@ pub struct Registration {
     pub instance: u64,
     /// UNREGISTER has been handled.
     pub leaving: bool,
+    /// Somebody has asked the router to take it away.
+    pub revoking: bool,
 }
 
 /// A URI with the way it is matched.

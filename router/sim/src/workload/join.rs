@@ -18,6 +18,10 @@ const FEATURES: Features = Features::of(&[
     Feature::SharedRegistration,
     Feature::RegistrationRevocation,
     Feature::SubscriptionRevocation,
+    Feature::SessionMetaApi,
+    Feature::RegistrationMetaApi,
+    Feature::SubscriptionMetaApi,
+    Feature::TestamentMetaApi,
 ]);
 
 /// What some clients lack.
