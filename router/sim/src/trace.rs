@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use crossring_codec::message::Message;
+use crossring_codec::payload::Payload;
 
 use crate::observation::Observation;
 use crate::tag::Tag;
@@ -138,18 +139,28 @@ pub fn shown(message: &Message<'_>) -> String {
         Message::Register { procedure, options, .. } => {
             format!("{procedure} {} {}", options.match_policy.as_str(), options.invoke.as_str())
         }
-        Message::Event { payload, .. } => shown_tag(Tag::read(payload)),
+        Message::Event { payload, details, .. } => {
+            format!("{} {}", shown_payload(payload), details.topic.as_deref().unwrap_or_default())
+        }
         Message::Call { procedure, options, payload, .. } => {
-            format!("{procedure}{} {options:?}", shown_tag(Tag::read(payload)))
+            format!("{procedure}{} {options:?}", shown_payload(payload))
         }
         Message::Invocation { payload, .. } => shown_tag(Tag::read(payload)),
         Message::Result { payload, details, .. } | Message::Yield { payload, options: details, .. } => {
             let progress = if details.progress { " progress" } else { "" };
-            format!("{}{progress}", shown_tag(Tag::read(payload)))
+            format!("{}{progress}", shown_payload(payload))
         }
         _ => String::new(),
     };
     format!("{name} {first} {second} {rest}")
+}
+
+/// The tag, or else the values.
+fn shown_payload(payload: &Payload<'_>) -> String {
+    match (Tag::read(payload), payload.arguments(), payload.keywords()) {
+        (None, Ok(arguments), Ok(keywords)) => format!(" {arguments:?} {keywords:?}"),
+        (tag, ..) => shown_tag(tag),
+    }
 }
 
 fn shown_tag(tag: Option<Tag>) -> String {

@@ -31,6 +31,9 @@ impl Delivery {
     pub(super) fn rest(&self, model: &Model) -> Result<(), String> {
         for (number, publication) in model.publications.iter().enumerate() {
             let Some(publication) = publication else { continue };
+            if publication.is_testament && model.may_be_silent() {
+                continue; // an order to end all sessions may have come before the news of this end
+            }
             for owed in &publication.owed {
                 let session = &model.sessions[owed.session];
                 let stayed = session.subscription(owed.subscription);

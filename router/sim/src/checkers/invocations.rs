@@ -119,7 +119,7 @@ fn placed(
 /// No more at once than the callee takes.
 fn capacity(session: &Session, held: &Registration) -> Result<(), String> {
     let Some(most) = held.concurrency else { return Ok(()) };
-    let open = session.invocations.iter().filter(|open| open.registration == held.id).count() as u64;
+    let open = session.invocations.iter().filter(|open| open.instance == held.instance).count() as u64;
     if open < most { Ok(()) } else { Err(format!("{open} are open, and {most} is the limit")) }
 }
 

@@ -10,7 +10,7 @@ use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_reserved};
 use crossring_codec::value::Value;
 
-use crate::model::{Kind, Model, PendingKind, Session, SessionIndex, Victims};
+use crate::model::{Kind, Model, PendingKind, Session, SessionIndex};
 use crate::observation::{Observation, Peer};
 use crate::tag::Tag;
 
@@ -18,7 +18,7 @@ use crate::tag::Tag;
 #[derive(Debug, Default)]
 pub(super) struct Notices {
     watchers: BTreeMap<(SessionIndex, SubscriptionId), Watcher>,
-    /// Sessions that have been told that they hold something: kind, id, session.
+    /// Sessions that have been told that they hold something (kind, id, session), and when they asked for it first.
     acknowledged: BTreeMap<(bool, u64, SessionIndex), u64>,
 }
 
@@ -68,14 +68,16 @@ impl Notices {
         let Some(index) = model.peer(peer).and_then(|record| record.session) else { return };
         let session = &model.sessions[index];
         match message {
-            Message::Registered { registration, .. } => {
-                self.acknowledged.insert((false, registration.get(), index), model.tick);
+            Message::Registered { request, registration } => {
+                let pending = session.pending(MessageType::Register, *request);
+                let tick = pending.map_or(0, |pending| pending.tick);
+                self.acknowledged.entry((false, registration.get(), index)).or_insert(tick);
             }
             Message::Subscribed { request, subscription } => {
-                let pending = session.pending(MessageType::Subscribe, *request);
-                let Some(PendingKind::Subscribe(key)) = pending.map(|pending| &pending.kind) else { return };
+                let Some(pending) = session.pending(MessageType::Subscribe, *request) else { return };
+                let PendingKind::Subscribe(key) = &pending.kind else { return };
                 if !is_reserved(&key.uri) {
-                    self.acknowledged.entry((true, subscription.get(), index)).or_insert(model.tick);
+                    self.acknowledged.entry((true, subscription.get(), index)).or_insert(pending.tick);
                 } else if session.subscription(*subscription).is_none() {
                     let sees_all = key.uri == "wamp." && key.policy == Match::Prefix;
                     self.watchers.insert((index, *subscription), Watcher::new(model.tick, sees_all));
@@ -153,7 +155,7 @@ impl Notices {
         if !watcher.sees_all {
             return None;
         }
-        let silence = model.kills.iter().any(|kill| kill.victims == Victims::All);
+        let silence = model.may_be_silent();
         let is_new = |session: &&Session| {
             let admitted = model.admitted.get(&session.id.get());
             session.realm == own.realm && admitted.is_some_and(|(_, tick)| *tick > watcher.since)

@@ -167,16 +167,17 @@ fn answered<'a>(
         (Expected::Error(wanted), given) => {
             Err(format!("{} {request} of p{peer} gets {given:?} instead of {wanted}", kind.name()))
         }
-        (Expected::Success, Some(given)) if may_fail(kind, given) => Ok(pending),
+        (Expected::Success, Some(given)) if may_fail(&pending.kind, given) => Ok(pending),
         (Expected::Success, Some(given)) => Err(format!("{} {request} of p{peer} gets {given}", kind.name())),
     }
 }
 
 /// Errors that do not follow from URI and rights alone; calls have a checker of their own.
-fn may_fail(kind: MessageType, error: &str) -> bool {
+fn may_fail(kind: &PendingKind, error: &str) -> bool {
     match kind {
-        MessageType::Call => error != well_known::INVALID_URI && error != well_known::NOT_AUTHORIZED,
-        MessageType::Register => {
+        PendingKind::Meta(_) => true,
+        PendingKind::Call(_) => error != well_known::INVALID_URI && error != well_known::NOT_AUTHORIZED,
+        PendingKind::Register(_) => {
             matches!(error, well_known::PROCEDURE_ALREADY_EXISTS | well_known::UNREGISTERED)
         }
         _ => false,

@@ -284,7 +284,8 @@ impl Model {
         session.invocations_count = session.invocations_count.max(id);
         let Some(number) = call else { return };
         if is_first {
-            session.invocations.push(super::OpenInvocation { id, call: number, registration });
+            let instance = session.registration(registration).map_or(0, |held| held.instance);
+            session.invocations.push(super::OpenInvocation { id, call: number, registration, instance });
         }
         let Some(call) = self.call_mut(number) else { return };
         match call.invocations.iter_mut().find(|invoked| invoked.callee == index && invoked.id == id) {

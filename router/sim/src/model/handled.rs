@@ -2,8 +2,9 @@
 
 use crossring_codec::id::{RegistrationId, RequestId, SubscriptionId};
 use crossring_codec::message::{Message, MessageType, RegisterOptions, Text};
-use crossring_codec::uri::{is_reserved, well_known};
+use crossring_codec::uri::well_known;
 
+use super::meta::is_meta_procedure;
 use super::{Expected, Hello, Key, Kind, Model, Pending, PendingKind, Registration, SessionIndex};
 use crate::observation::Peer;
 use crate::realm::Action;
@@ -54,7 +55,7 @@ impl Model {
             Message::Publish { request, options, topic, payload } => {
                 self.publish(index, *request, options, topic, payload);
             }
-            Message::Call { request, procedure, payload, .. } if is_reserved(procedure) => {
+            Message::Call { request, procedure, payload, .. } if is_meta_procedure(procedure) => {
                 self.meta_call(index, *request, procedure, payload);
             }
             Message::Call { request, options, procedure, payload } => {
@@ -76,7 +77,7 @@ impl Model {
         kind: PendingKind,
         expected: Expected,
     ) {
-        self.sessions[index].requests.push(Pending { request, kind, expected });
+        self.sessions[index].requests.push(Pending { request, kind, expected, tick: self.tick });
     }
 
     fn unsubscribe(&mut self, index: SessionIndex, request: RequestId, id: SubscriptionId) {

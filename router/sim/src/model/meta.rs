@@ -244,6 +244,11 @@ impl Model {
         self.kills.iter().any(|kill| self.is_victim(kill, session))
     }
 
+    /// Whether the ends of sessions may be kept quiet.
+    pub fn may_be_silent(&self) -> bool {
+        self.shut_down || self.kills.iter().any(|kill| kill.victims == Victims::All)
+    }
+
     /// The session is gone: its testaments become publications, those of a lost transport first.
     pub(super) fn publish_testaments(&mut self, index: SessionIndex) {
         let testaments = std::mem::take(&mut self.sessions[index].testaments);
@@ -266,8 +271,7 @@ impl Model {
         }
         let certain = outcome(testament.call) == Outcome::Done
             && flushed.is_none_or(|flushed| flushed == Outcome::Refused)
-            && !self.shut_down
-            && !self.kills.iter().any(|kill| kill.victims == Victims::All);
+            && !self.may_be_silent();
         let session = &self.sessions[index];
         let key = Key { uri: testament.topic.clone(), policy: Match::Exact };
         let expected = self.expected(session, Action::Publish, &key);
@@ -303,4 +307,9 @@ impl Session {
             pending.expected = Expected::Either;
         }
     }
+}
+
+/// Whether a procedure is one of those the router has.
+pub fn is_meta_procedure(uri: &str) -> bool {
+    ["wamp.session.", "wamp.registration.", "wamp.subscription."].iter().any(|api| uri.starts_with(api))
 }

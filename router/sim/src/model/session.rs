@@ -99,6 +99,8 @@ pub struct OpenInvocation {
     pub call: usize,
     /// What was called.
     pub registration: RegistrationId,
+    /// Tells it from an earlier or later registration with the same id.
+    pub instance: u64,
 }
 
 /// A subscription a session holds.
@@ -159,6 +161,8 @@ pub struct Pending {
     pub kind: PendingKind,
     /// What the answer must be.
     pub expected: Expected,
+    /// When it was handled.
+    pub tick: u64,
 }
 
 /// What a request asks for.
