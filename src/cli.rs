@@ -52,7 +52,7 @@ enum Command {
     /// Show versions.
     Version,
     #[command(flatten)]
-    Client(client::ClientCommand),
+    Client(Box<client::ClientCommand>),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.

@@ -6,25 +6,27 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use crossring_codec::error::{DecodeError, EncodeError};
 use crossring_codec::message::decode::decode;
 use crossring_codec::message::encode::encode;
-use crossring_codec::message::{ClientRoles, Feature, Features, HelloDetails, Message};
+use crossring_codec::message::{ClientRoles, Feature, HelloDetails, Message};
 use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::transport::{
-    Framing, Incoming, RawSocketClientOptions, TooLong, Transport, TransportError, WebSocketLimits,
-    WebSocketUrl,
+    Framing, Incoming, RawSocketClientOptions, TooLong, Transport, WebSocketLimits, WebSocketUrl,
 };
 use crossring_codec::uri::well_known;
 use crossring_codec::value::Dict;
-use crossring_router::client::{ClientEvent, ClientRefusal, ClientSession, ClientViolation};
+use crossring_router::client::types::CloseDetails;
+use crossring_router::client::{ClientEvent, ClientSession, ROLES};
 
 pub mod commands;
+mod error;
 mod url;
 
+pub use error::ClientError;
 pub use url::RouterUrl;
 
 /// Octets read from the socket at once.
@@ -45,82 +47,18 @@ pub struct Destination {
     pub timeout: Duration,
 }
 
-/// Why a client command failed.
-#[derive(Debug)]
-pub enum ClientError {
-    /// The host name or path has no place in a WebSocket URL.
-    Url(String),
-    /// The socket failed.
-    Socket(io::Error),
-    /// The transport failed.
-    Transport(TransportError),
-    /// The router sent what cannot be read.
-    Decode(DecodeError),
-    /// A value that the serializer cannot carry.
-    Encode(EncodeError),
-    /// A message longer than the router takes.
-    TooLong(TooLong),
-    /// The router broke the protocol.
-    Violation(ClientViolation),
-    /// We would break the protocol.
-    Refusal(ClientRefusal),
-    /// The router ended the session: reason and text.
-    Ended(String, Option<String>),
-    /// The router answered with ERROR: URI and its arguments as JSON.
-    Error(String, String),
-    /// No answer in time.
-    Timeout,
-}
-
-impl std::fmt::Display for ClientError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            ClientError::Url(url) => write!(f, "{url:?} is no WebSocket URL"),
-            ClientError::Socket(error) => write!(f, "connection: {error}"),
-            ClientError::Transport(error) => write!(f, "transport: {error}"),
-            ClientError::Decode(error) => write!(f, "message of the router: {error}"),
-            ClientError::Encode(error) => write!(f, "message to the router: {error}"),
-            ClientError::TooLong(error) => write!(f, "message to the router: {error}"),
-            ClientError::Violation(error) => write!(f, "the router broke the protocol: {error}"),
-            ClientError::Refusal(error) => write!(f, "{error}"),
-            ClientError::Ended(reason, None) => write!(f, "the router ended the session: {reason}"),
-            ClientError::Ended(reason, Some(text)) => {
-                write!(f, "the router ended the session: {reason} ({text})")
-            }
-            ClientError::Error(error, arguments) => write!(f, "{error} {arguments}"),
-            ClientError::Timeout => f.write_str("no answer in time"),
-        }
-    }
-}
-
-impl std::error::Error for ClientError {}
-
-macro_rules! from {
-    ($($source:ty => $variant:ident),+) => {$(
-        impl From<$source> for ClientError {
-            fn from(error: $source) -> Self {
-                ClientError::$variant(error)
-            }
-        }
-    )+};
-}
-from!(
-    TransportError => Transport, DecodeError => Decode, EncodeError => Encode, TooLong => TooLong,
-    ClientViolation => Violation, ClientRefusal => Refusal
-);
-
-impl From<io::Error> for ClientError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Timeout,
-            _ => ClientError::Socket(error),
-        }
-    }
-}
-
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Socket::Tcp(stream) => stream.as_fd(),
+            Socket::Unix(stream) => stream.as_fd(),
+        }
+    }
 }
 
 impl Socket {
@@ -159,9 +97,49 @@ pub struct Client {
     timeout: Duration,
 }
 
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 impl Client {
     /// Connects and joins.
     pub fn join(to: &Destination) -> Result<Client, ClientError> {
+        let mut client = Self::connect(to)?;
+        let hello = client.session.hello(Some(to.realm.clone().into()), hello_details(to))?;
+        client.enter(&hello, to)?;
+        Ok(client)
+    }
+
+    /// Connects and joins, asking the router to keep the session when the transport is lost. It may decline.
+    pub fn join_resumable(to: &Destination) -> Result<Client, ClientError> {
+        let mut client = Self::connect(to)?;
+        let details = HelloDetails { resumable: true, ..hello_details(to) };
+        let hello = client.session.hello(Some(to.realm.clone().into()), details)?;
+        client.enter(&hello, to)?;
+        Ok(client)
+    }
+
+    /// After a lost transport: connects again, trying until the timeout is over, and goes on with the session. Fails if
+    /// the session cannot be resumed.
+    pub fn resume(mut self, to: &Destination) -> Result<Client, ClientError> {
+        self.session.suspend();
+        let hello = self.session.resume(hello_details(to))?;
+        let deadline = Instant::now() + to.timeout;
+        let mut client = loop {
+            match Self::connect(to) {
+                Err(ClientError::Socket(_)) if Instant::now() < deadline => pause(),
+                connected => break connected?,
+            }
+        };
+        std::mem::swap(&mut client.session, &mut self.session);
+        client.enter(&hello, to)?;
+        Ok(client)
+    }
+
+    /// A transport without a session.
+    fn connect(to: &Destination) -> Result<Client, ClientError> {
         let mut request = Vec::new();
         let (socket, transport) = dial(to, &mut request)?;
         let mut client = Client {
@@ -179,22 +157,12 @@ impl Client {
         while client.framing.is_none() {
             client.read(Some(deadline))?;
         }
-        client.hello(to)?;
         Ok(client)
     }
 
-    fn hello(&mut self, to: &Destination) -> Result<(), ClientError> {
-        let mut details = HelloDetails {
-            roles: ClientRoles::all(Features::of(FEATURES)),
-            agent: Some(concat!("crossring-", env!("CARGO_PKG_VERSION")).into()),
-            ..HelloDetails::default()
-        };
-        if let Some((authid, _)) = &to.ticket {
-            details.authmethods = vec!["ticket".into()];
-            details.authid = Some(authid.clone().into());
-        }
-        let hello = self.session.hello(Some(to.realm.clone().into()), details)?;
-        self.send(&hello)?;
+    /// Sends HELLO and answers what the router asks until it says WELCOME.
+    fn enter(&mut self, hello: &Message<'_>, to: &Destination) -> Result<(), ClientError> {
+        self.send(hello)?;
         loop {
             match self.next(Some(self.timeout))? {
                 ClientEvent::Welcome { .. } => return Ok(()),
@@ -230,21 +198,38 @@ impl Client {
     pub fn next(&mut self, timeout: Option<Duration>) -> Result<ClientEvent<'static>, ClientError> {
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
         loop {
-            match self.events.pop_front() {
-                Some(ClientEvent::Ignored) => {}
-                Some(ClientEvent::Aborted { reason, message }) => {
-                    return Err(ended(&reason, message.as_deref()));
-                }
-                Some(ClientEvent::Goodbye { reason, message, reply }) => {
-                    if let Some(reply) = reply {
-                        self.send(&reply)?;
-                    }
-                    return Err(ended(&reason, message.as_deref()));
-                }
+            match self.next_ready()? {
                 Some(event) => return Ok(event),
                 None => self.read(deadline)?,
             }
         }
+    }
+
+    /// The next event that has come already. The end of the session is an error. An event that the publisher wants to be
+    /// acknowledged is acknowledged by being taken.
+    pub fn next_ready(&mut self) -> Result<Option<ClientEvent<'static>>, ClientError> {
+        while let Some(event) = self.events.pop_front() {
+            match &event {
+                ClientEvent::Ignored => continue,
+                ClientEvent::Goodbye { reply: Some(reply), .. } => self.send(reply)?,
+                ClientEvent::Event { publication, details, .. } => {
+                    if let Some(received) = self.session.event_received(*publication, details) {
+                        self.send(&received)?;
+                    }
+                }
+                _ => {}
+            }
+            return match CloseDetails::from_event(&event) {
+                Some(end) => Err(ClientError::Ended(end)),
+                None => Ok(Some(event)),
+            };
+        }
+        Ok(None)
+    }
+
+    /// Reads once from the socket, which may bring any number of events or none.
+    pub fn receive(&mut self) -> Result<(), ClientError> {
+        self.read(None)
     }
 
     /// Leaves the realm in the way both sides agree on.
@@ -254,7 +239,7 @@ impl Client {
         loop {
             match self.next(Some(self.timeout)) {
                 Ok(_) => {}
-                Err(ClientError::Ended(..)) => return Ok(()),
+                Err(ClientError::Ended(_)) => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
@@ -284,7 +269,13 @@ impl Client {
                 Incoming::Message(message) => {
                     let Some(framing) = self.framing else { continue };
                     let message = decode(framing.serializer().id, message)?.into_owned();
-                    self.events.push_back(self.session.receive(message)?);
+                    match self.session.receive(message) {
+                        Ok(event) => self.events.push_back(event),
+                        Err(violation) => {
+                            self.send(&violation.abort())?;
+                            return Err(violation.into());
+                        }
+                    }
                 }
                 Incoming::Reply(reply) => self.socket.write_all(reply)?,
                 Incoming::Pong(_) => {}
@@ -295,23 +286,26 @@ impl Client {
     }
 }
 
-/// What this client can do.
-const FEATURES: &[Feature] = &[
-    Feature::ProgressiveCallResults,
-    Feature::CallCanceling,
-    Feature::CallerIdentification,
-    Feature::PatternBasedRegistration,
-    Feature::SharedRegistration,
-    Feature::RegistrationRevocation,
-    Feature::SubscriberBlackwhiteListing,
-    Feature::PublisherExclusion,
-    Feature::PublisherIdentification,
-    Feature::PatternBasedSubscription,
-    Feature::SubscriptionRevocation,
-];
+/// The client commands mind the timeouts of the calls they answer.
+fn roles() -> ClientRoles {
+    let mut roles = ROLES;
+    if let Some(features) = &mut roles.callee {
+        features.insert(Feature::CallTimeout);
+    }
+    roles
+}
 
-fn ended(reason: &str, text: Option<&str>) -> ClientError {
-    ClientError::Ended(reason.to_owned(), text.map(str::to_owned))
+fn hello_details(to: &Destination) -> HelloDetails<'static> {
+    let authmethods = to.ticket.iter().map(|_| "ticket".into()).collect();
+    let authid = to.ticket.as_ref().map(|(authid, _)| authid.clone().into());
+    let agent = Some(concat!("crossring-", env!("CARGO_PKG_VERSION")).into());
+    HelloDetails { roles: roles(), agent, authmethods, authid, ..HelloDetails::default() }
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing tells when a router listens again")]
+fn pause() {
+    const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
+    std::thread::sleep(BETWEEN_ATTEMPTS);
 }
 
 fn dial(to: &Destination, request: &mut Vec<u8>) -> Result<(Socket, Transport), ClientError> {

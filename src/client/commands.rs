@@ -1,17 +1,27 @@
 //! `crossring pub`, `sub`, `call` and `register`: one JSON line per thing that arrives.
 
-use std::io::Write;
+use std::time::{Duration, Instant};
 
-use crossring_codec::message::{
-    CallOptions, InvocationPolicy, Message, PublishOptions, RegisterOptions, SubscribeOptions, YieldOptions,
-};
+use crossring_codec::message::Passthru;
 use crossring_codec::payload::Payload;
 use crossring_codec::serializer::SerializerId;
-use crossring_codec::uri::Match;
 use crossring_codec::value::{Dict, Value};
 use crossring_router::client::ClientEvent;
+use crossring_router::client::types::{PassthruPayload, Testament, TestamentScope, flush_testaments};
 
 use super::{Client, ClientError, Destination};
+
+mod call;
+mod line;
+mod publish;
+mod register;
+mod stream;
+mod subscribe;
+
+pub use call::{Calling, call};
+pub use publish::{Publishing, publish};
+pub use register::{Answer, Registering, register};
+pub use subscribe::{Subscribing, subscribe};
 
 /// Arguments and keyword arguments of a publication, call or result.
 #[derive(Clone, Debug, Default)]
@@ -22,197 +32,94 @@ pub struct Arguments {
     pub keywords: Dict,
 }
 
+/// Payload passthru mode: how arguments are wrapped.
+#[derive(Clone, Debug)]
+pub struct Packing {
+    /// `ppt_scheme`.
+    pub scheme: String,
+    /// `ppt_serializer`.
+    pub serializer: SerializerId,
+}
+
 impl Arguments {
     fn payload(&self, serializer: SerializerId) -> Payload<'static> {
         Payload::from_values(serializer, &self.positional, &self.keywords)
     }
-}
 
-/// Publishes `count` times.
-pub fn publish(
-    to: &Destination,
-    topic: &str,
-    arguments: &Arguments,
-    acknowledge: bool,
-    count: u64,
-) -> Result<(), ClientError> {
-    let mut client = Client::join(to)?;
-    let payload = arguments.payload(client.serializer());
-    for _ in 0..count {
-        let options = PublishOptions { acknowledge, ..PublishOptions::default() };
-        let request = client.session.publish(topic, options, payload.borrowed())?;
-        client.send(&request.message)?;
-        if acknowledge {
-            let (id, publication) = loop {
-                match client.next(Some(to.timeout))? {
-                    ClientEvent::Published { request, publication } => break (request, publication),
-                    event => fail_on_error(event)?,
-                }
-            };
-            print_line(&[("request", id.get().into()), ("publication", publication.get().into())])?;
-        }
+    /// The payload, and the keys that tell how it is packed.
+    fn packed(
+        &self,
+        serializer: SerializerId,
+        packing: Option<&Packing>,
+    ) -> Result<(Payload<'static>, Option<Passthru<'static>>), ClientError> {
+        let Some(packing) = packing else { return Ok((self.payload(serializer), None)) };
+        let (scheme, inner) = (&packing.scheme, packing.serializer);
+        let packed = PassthruPayload::pack(scheme, inner, &self.positional, &self.keywords)?;
+        Ok((packed.to_payload(serializer), Some(packed.passthru())))
     }
-    client.leave()
 }
 
-/// Subscribes and prints events, `count` of them or for ever.
-pub fn subscribe(
-    to: &Destination,
-    topic: &str,
-    match_policy: Match,
-    count: Option<u64>,
-) -> Result<(), ClientError> {
-    let mut client = Client::join(to)?;
-    let options = SubscribeOptions { match_policy, ..SubscribeOptions::default() };
-    let request = client.session.subscribe(topic, options)?;
-    client.send(&request.message)?;
+/// Waits for the event that `wanted` takes; ERROR and revocations fail, others are passed over.
+fn wait<T>(
+    client: &mut Client,
+    timeout: Duration,
+    wanted: impl Fn(&ClientEvent<'_>) -> Option<T>,
+) -> Result<T, ClientError> {
+    let deadline = Instant::now() + timeout;
     loop {
-        match client.next(Some(to.timeout))? {
-            ClientEvent::Subscribed { .. } => break,
-            event => fail_on_error(event)?,
-        }
-    }
-    let mut seen = 0;
-    while count.is_none_or(|count| seen < count) {
-        if let ClientEvent::Event { publication, details, payload, .. } = client.next(None)? {
-            let topic = details.topic.as_deref().unwrap_or(topic);
-            let publisher = details.publisher.map_or(Value::Null, |session| session.get().into());
-            let mut line = vec![("topic", topic.into()), ("publication", publication.get().into())];
-            line.push(("publisher", publisher));
-            print_line(&with_payload(line, &payload)?)?;
-            seen += 1;
-        }
-    }
-    client.leave()
-}
-
-/// Calls `count` times, one after the other, and prints every result.
-pub fn call(
-    to: &Destination,
-    procedure: &str,
-    arguments: &Arguments,
-    receive_progress: bool,
-    count: u64,
-) -> Result<(), ClientError> {
-    let mut client = Client::join(to)?;
-    let payload = arguments.payload(client.serializer());
-    for _ in 0..count {
-        let options = CallOptions { receive_progress, ..CallOptions::default() };
-        let request = client.session.call(procedure, options, payload.borrowed())?;
-        client.send(&request.message)?;
-        while print_result(&mut client, to, procedure)? {}
-    }
-    client.leave()
-}
-
-/// Prints a result when it comes; tells whether more follow.
-fn print_result(client: &mut Client, to: &Destination, procedure: &str) -> Result<bool, ClientError> {
-    loop {
-        match client.next(Some(to.timeout))? {
-            ClientEvent::Result { details, payload, .. } => {
-                let line = vec![("procedure", procedure.into()), ("progress", details.progress.into())];
-                print_line(&with_payload(line, &payload)?)?;
-                return Ok(details.progress);
-            }
-            event => fail_on_error(event)?,
+        let event = client.next(Some(deadline.saturating_duration_since(Instant::now())))?;
+        match wanted(&event) {
+            Some(answer) => return Ok(answer),
+            None => fail_on_error(event)?,
         }
     }
 }
 
-/// What a registered procedure answers with.
-#[derive(Clone, Debug)]
-pub enum Answer {
-    /// Its own arguments.
-    Echo,
-    /// Always the same.
-    Fixed(Arguments),
-}
-
-/// How a procedure is registered.
-#[derive(Clone, Debug)]
-pub struct Registering {
-    /// Matching policy.
-    pub match_policy: Match,
-    /// Invocation policy.
-    pub invoke: InvocationPolicy,
-    /// What calls are answered with.
-    pub answer: Answer,
-}
-
-/// Registers a procedure, prints invocations and answers them, `count` of them or for ever.
-pub fn register(
-    to: &Destination,
-    procedure: &str,
-    how: &Registering,
-    count: Option<u64>,
-) -> Result<(), ClientError> {
-    let mut client = Client::join(to)?;
-    let options =
-        RegisterOptions { match_policy: how.match_policy, invoke: how.invoke, ..RegisterOptions::default() };
-    let request = client.session.register(procedure, options)?;
-    client.send(&request.message)?;
-    loop {
-        match client.next(Some(to.timeout))? {
-            ClientEvent::Registered { .. } => break,
-            event => fail_on_error(event)?,
-        }
-    }
-    let mut seen = 0;
-    while count.is_none_or(|count| seen < count) {
-        if let ClientEvent::Invocation { request, details, payload, .. } = client.next(None)? {
-            let called = details.procedure.as_deref().unwrap_or(procedure);
-            let caller = details.caller.map_or(Value::Null, |session| session.get().into());
-            print_line(&with_payload(vec![("procedure", called.into()), ("caller", caller)], &payload)?)?;
-            let answer = match &how.answer {
-                Answer::Echo => payload,
-                Answer::Fixed(arguments) => arguments.payload(client.serializer()),
-            };
-            let message: Message<'_> =
-                client.session.yield_result(request, YieldOptions::default(), answer)?;
-            client.send(&message)?;
-            seen += 1;
-        }
-    }
-    client.leave()
-}
-
+/// What goes wrong without being asked.
 fn fail_on_error(event: ClientEvent<'_>) -> Result<(), ClientError> {
+    let reason = |reason: Option<std::borrow::Cow<'_, str>>| reason.map(std::borrow::Cow::into_owned);
     match event {
         ClientEvent::Error { error, payload, details, .. } => {
-            let mut line = vec![];
-            if let Some(message) = details.message {
-                line.push(("message", message.as_ref().into()));
-            }
-            Err(ClientError::Error(error.into_owned(), to_json(&with_payload(line, &payload)?)))
+            Err(ClientError::Error(error.into_owned(), line::of_error(&details, &payload)))
+        }
+        ClientEvent::SubscriptionRevoked { reason: why, .. } => {
+            Err(ClientError::Revoked("subscription", reason(why)))
+        }
+        ClientEvent::RegistrationRevoked { reason: why, .. } => {
+            Err(ClientError::Revoked("registration", reason(why)))
         }
         _ => Ok(()),
     }
 }
 
-type Line = Vec<(&'static str, Value)>;
-
-fn with_payload(mut line: Line, payload: &Payload<'_>) -> Result<Line, ClientError> {
-    match payload.transparent()? {
-        Some(value) => line.push(("payload", value)),
-        None => {
-            line.push(("args", Value::List(payload.arguments()?)));
-            line.push(("kwargs", Value::Dict(payload.keywords()?)));
-        }
-    }
-    Ok(line)
+/// Asks the router to publish an empty event on `topic` when the session ends, unless it ends by [`leave`].
+fn add_testament(client: &mut Client, to: &Destination, topic: &str) -> Result<(), ClientError> {
+    let testament = Testament { topic: topic.to_owned(), ..Testament::default() };
+    let (procedure, payload) = testament.add(client.serializer());
+    ask(client, to, procedure, payload)
 }
 
-fn to_json(line: &[(&'static str, Value)]) -> String {
-    let dict = line.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-    let mut octets = Vec::new();
-    match Value::Dict(dict).encode(SerializerId::Json, &mut octets) {
-        Ok(()) => String::from_utf8_lossy(&octets).into_owned(),
-        Err(error) => format!("{{\"error\":\"not JSON: {error}\"}}"),
+/// Leaves in good order: a testament is not published.
+fn leave(mut client: Client, to: &Destination, testament: Option<&str>) -> Result<(), ClientError> {
+    if testament.is_some() {
+        let (procedure, payload) = flush_testaments(TestamentScope::Destroyed, client.serializer());
+        ask(&mut client, to, procedure, payload)?;
     }
+    client.leave()
 }
 
-fn print_line(line: &[(&'static str, Value)]) -> Result<(), ClientError> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", to_json(line))?;
-    Ok(out.flush()?)
+/// A call whose result does not matter.
+fn ask(
+    client: &mut Client,
+    to: &Destination,
+    procedure: &str,
+    payload: Payload<'_>,
+) -> Result<(), ClientError> {
+    let request = client.session.call(procedure, Default::default(), payload)?;
+    client.send(&request.message)?;
+    let id = request.id;
+    wait(client, to.timeout, |event| match event {
+        ClientEvent::Result { request, .. } if *request == id => Some(()),
+        _ => None,
+    })
 }

@@ -5,6 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod commands;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
@@ -121,7 +123,7 @@ fn a_stop_says_goodbye_to_every_session() {
     let stopped = std::thread::spawn(move || router.stop());
     for client in &mut clients {
         match client.next(Some(PATIENCE)) {
-            Err(ClientError::Ended(reason, _)) => assert_eq!(reason, "wamp.close.system_shutdown"),
+            Err(ClientError::Ended(end)) => assert_eq!(end.reason, "wamp.close.system_shutdown"),
             other => panic!("{other:?}"),
         }
     }

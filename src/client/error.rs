@@ -1,0 +1,87 @@
+//! Why a client failed.
+
+use std::io;
+
+use crossring_codec::error::{DecodeError, EncodeError};
+use crossring_codec::transport::{TooLong, TransportError};
+use crossring_router::client::types::{CloseDetails, PayloadFault};
+use crossring_router::client::{ClientRefusal, ClientViolation};
+
+/// Why a client command failed.
+#[derive(Debug)]
+pub enum ClientError {
+    /// The host name or path has no place in a WebSocket URL.
+    Url(String),
+    /// The socket failed.
+    Socket(io::Error),
+    /// The transport failed.
+    Transport(TransportError),
+    /// The router sent what cannot be read.
+    Decode(DecodeError),
+    /// A value that the serializer cannot carry.
+    Encode(EncodeError),
+    /// A message longer than the router takes.
+    TooLong(TooLong),
+    /// The router broke the protocol.
+    Violation(ClientViolation),
+    /// We would break the protocol.
+    Refusal(ClientRefusal),
+    /// The router ended the session.
+    Ended(CloseDetails),
+    /// The router took back a subscription or registration: what and why.
+    Revoked(&'static str, Option<String>),
+    /// The application's payload cannot be made or read.
+    Payload(PayloadFault),
+    /// The router answered with ERROR: URI and its arguments as JSON.
+    Error(String, String),
+    /// No answer in time.
+    Timeout,
+}
+
+impl std::fmt::Display for ClientError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ClientError::Url(url) => write!(f, "{url:?} is no WebSocket URL"),
+            ClientError::Socket(error) => write!(f, "connection: {error}"),
+            ClientError::Transport(error) => write!(f, "transport: {error}"),
+            ClientError::Decode(error) => write!(f, "message of the router: {error}"),
+            ClientError::Encode(error) => write!(f, "message to the router: {error}"),
+            ClientError::TooLong(error) => write!(f, "message to the router: {error}"),
+            ClientError::Violation(error) => write!(f, "the router broke the protocol: {error}"),
+            ClientError::Refusal(error) => write!(f, "{error}"),
+            ClientError::Ended(details) => write!(f, "the router ended the session: {details}"),
+            ClientError::Revoked(what, None) => write!(f, "the router has revoked the {what}"),
+            ClientError::Revoked(what, Some(reason)) => {
+                write!(f, "the router has revoked the {what}: {reason}")
+            }
+            ClientError::Payload(fault) => write!(f, "{fault}"),
+            ClientError::Error(error, arguments) => write!(f, "{error} {arguments}"),
+            ClientError::Timeout => f.write_str("no answer in time"),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+macro_rules! from {
+    ($($source:ty => $variant:ident),+) => {$(
+        impl From<$source> for ClientError {
+            fn from(error: $source) -> Self {
+                ClientError::$variant(error)
+            }
+        }
+    )+};
+}
+from!(
+    TransportError => Transport, DecodeError => Decode, EncodeError => Encode, TooLong => TooLong,
+    ClientViolation => Violation, ClientRefusal => Refusal, PayloadFault => Payload
+);
+
+impl From<io::Error> for ClientError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Timeout,
+            _ => ClientError::Socket(error),
+        }
+    }
+}
