@@ -80,7 +80,7 @@ impl Line {
         let mut octets = Vec::new();
         match Value::Dict(self.0).encode(SerializerId::Json, &mut octets) {
             Ok(()) => String::from_utf8_lossy(&octets).into_owned(),
-            Err(error) => format!("{{\"error\":\"not JSON: {error}\"}}"),
+            Err(error) => format!("{{\"undecodable\":\"{error}\"}}"),
         }
     }
 }
