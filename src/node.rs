@@ -12,6 +12,7 @@ use crossring_io::listener::{self, TcpOptions, UnixOptions};
 use crossring_io::{AnyEngine, Doorbell, Engine, EngineKind, EngineOptions, ProbeReport, affinity};
 use crossring_router::address::{SHARDS_MAX, ShardId, TransportId};
 use crossring_router::control;
+use crossring_router::credentials::to_hex;
 use crossring_router::shard::Shard;
 use tokio::sync::mpsc;
 
@@ -94,10 +95,11 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
     let cpus = affinity::allowed()?;
     let shards = shard_count(config, cpus.len())?;
     let report = probe(config.engine)?;
-    let router_config = Arc::new(convert::router_config(config).with_trusted_role());
+    let entropy = to_hex(&random_octets()?);
+    let router_config = Arc::new(convert::router_config(config, &entropy).with_trusted_role());
     let limits = convert::limits(config);
     let mut listeners = listen(config, shards)?;
-    let seed = random_seed()?;
+    let seed = u64::from_ne_bytes(random_octets()?[..8].try_into().unwrap_or_default());
 
     let control_bell = Doorbell::eventfd()?;
     let (exit_sender, exits) = mpsc::unbounded_channel();
@@ -284,8 +286,8 @@ fn announce(config: &NodeConfig, shards: usize, report: &ProbeReport) {
 }
 
 /// A seed nobody can guess: session ids come from it.
-fn random_seed() -> io::Result<u64> {
-    let mut seed = [0; 8];
-    io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut seed)?;
-    Ok(u64::from_ne_bytes(seed))
+fn random_octets() -> io::Result<[u8; 32]> {
+    let mut octets = [0; 32];
+    getrandom::fill(&mut octets).map_err(io::Error::other)?;
+    Ok(octets)
 }

@@ -243,7 +243,10 @@ fn config() -> RouterConfig {
     let anonymous = AnonymousConfig { role: "anonymous".into(), authid: None };
     RouterConfig {
         realms: vec![RealmConfig { roles: vec![role], ..RealmConfig::default() }],
-        transports: vec![TransportAuthentication { anonymous: Some(anonymous), ticket: Vec::new() }],
+        transports: vec![TransportAuthentication {
+            anonymous: Some(anonymous),
+            ..TransportAuthentication::default()
+        }],
         agent: "crossring".into(),
         ..RouterConfig::default()
     }

@@ -1,22 +1,28 @@
-//! Authentication: step machines, one per method. They run in the registry.
+//! Authentication: one step machine per method. They run in the registry.
 //!
 //! The client's order of methods decides; the first that the transport is configured for gets the attempt, and there is no
 //! second chance with the next one. An unknown identity takes the same steps and gets the same answer as a wrong secret.
+//! What the proofs are is in [`crate::credentials`].
 
+use crossring_codec::id::SessionId;
 use crossring_codec::message::HelloDetails;
 use crossring_codec::uri::{Match, Strictness, is_valid, well_known};
-use crossring_codec::value::Dict;
-use subtle::{Choice, ConstantTimeEq};
+use crossring_codec::value::{Dict, Value};
 
-use crate::address::{RealmId, RoleId, TransportId};
-use crate::config::{AnonymousConfig, RouterConfig, TRUSTED, TicketPrincipal};
+use crate::address::{Now, RealmId, RoleId, TransportId};
+use crate::config::{AnonymousConfig, Principal, RouterConfig, TRUSTED, TransportAuthentication};
 use crate::rng::SecretGenerator;
+
+mod cra;
+mod cryptosign;
+mod scram;
+mod ticket;
 
 /// What happens next in an attempt to join.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// The peer has to answer a challenge.
-    Challenge(Pending, Dict),
+    Challenge(Box<Pending>, Dict),
     /// The peer is who it says.
     Accept(Identity),
     /// ABORT.
@@ -32,6 +38,13 @@ pub(crate) struct Denial {
     pub(crate) message: String,
 }
 
+impl Denial {
+    /// The proof is wrong, or there is nobody of that name: nobody outside shall tell which.
+    fn not_authorized(message: impl Into<String>) -> Self {
+        Self { reason: well_known::NOT_AUTHORIZED, message: message.into() }
+    }
+}
+
 /// An established identity.
 #[derive(Debug)]
 pub(crate) struct Identity {
@@ -39,6 +52,8 @@ pub(crate) struct Identity {
     pub(crate) role: RoleId,
     pub(crate) authid: Box<str>,
     pub(crate) method: Method,
+    /// `WELCOME.Details.authextra`, beyond what every session is told.
+    pub(crate) authextra: Option<Box<Dict>>,
 }
 
 /// The methods the router speaks.
@@ -46,38 +61,121 @@ pub(crate) struct Identity {
 pub(crate) enum Method {
     Anonymous,
     Ticket,
+    Cra,
+    Scram,
+    /// SCRAM in Autobahn's dialect.
+    AutobahnScram,
+    Cryptosign,
     /// The router's own sessions.
     Trusted,
 }
 
 impl Method {
+    /// What clients may ask for.
+    const OFFERED: [Method; 6] = [
+        Method::Anonymous,
+        Method::Ticket,
+        Method::Cra,
+        Method::Scram,
+        Method::AutobahnScram,
+        Method::Cryptosign,
+    ];
+
     /// The word on the wire.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Method::Anonymous => "anonymous",
             Method::Ticket => "ticket",
+            Method::Cra => "wampcra",
+            Method::Scram => "wamp-scram",
+            Method::AutobahnScram => "scram",
+            Method::Cryptosign => "cryptosign",
             Method::Trusted => "trusted",
         }
     }
 
     fn from_wire(word: &str) -> Option<Self> {
-        [Method::Anonymous, Method::Ticket].into_iter().find(|method| method.as_str() == word)
+        Self::OFFERED.into_iter().find(|method| method.as_str() == word)
+    }
+}
+
+/// HELLO, and what an attempt needs to know beside it.
+pub(crate) struct Attempt<'a> {
+    pub(crate) config: &'a RouterConfig,
+    pub(crate) transport: TransportId,
+    /// The realm asked for.
+    pub(crate) realm: Option<&'a str>,
+    pub(crate) details: &'a HelloDetails<'a>,
+    /// The session's id, if it is admitted.
+    pub(crate) session: SessionId,
+    pub(crate) now: Now,
+    pub(crate) random: &'a mut SecretGenerator,
+}
+
+impl Attempt<'_> {
+    fn authid(&self) -> Option<&str> {
+        self.details.authid.as_deref()
+    }
+
+    /// A text of `HELLO.Details.authextra`; null is as good as absent.
+    fn extra(&self, key: &str) -> Option<&Value> {
+        let entry = self.details.authextra.iter().find(|(name, _)| name == key);
+        entry.map(|(_, value)| value).filter(|value| **value != Value::Null)
+    }
+
+    fn random_octets<const N: usize>(&mut self) -> [u8; N] {
+        let mut octets = [0; N];
+        for chunk in octets.chunks_mut(8) {
+            chunk.copy_from_slice(&self.random.next_u64().to_le_bytes()[..chunk.len()]);
+        }
+        octets
+    }
+}
+
+/// What a principal gets when its proof is right.
+#[derive(Debug)]
+struct Grant {
+    authid: Box<str>,
+    role: Box<str>,
+    /// The realm asked for; absent: the principal's.
+    requested: Option<RealmId>,
+    /// The only realm of the principal.
+    only: Option<Box<str>>,
+}
+
+impl Grant {
+    fn of(principal: &impl Principal, requested: Option<RealmId>) -> Self {
+        Self {
+            authid: principal.authid().into(),
+            role: principal.role().into(),
+            requested,
+            only: principal.realm().map(Into::into),
+        }
     }
 }
 
 /// An attempt that waits for AUTHENTICATE.
 #[derive(Debug)]
-pub(crate) enum Pending {
-    /// The principal asked for, if there is one; the transport it came through; the realm asked for.
-    Ticket { transport: TransportId, principal: Option<usize>, realm: Option<RealmId> },
+pub(crate) struct Pending {
+    pub(crate) session: SessionId,
+    method: Method,
+    proof: Proof,
+    /// Absent: there is nobody of that name, so no proof is right.
+    grant: Option<Grant>,
+}
+
+#[derive(Debug)]
+enum Proof {
+    Ticket(ticket::Proof),
+    Cra(cra::Proof),
+    Scram(scram::Proof),
+    Cryptosign(cryptosign::Proof),
 }
 
 impl Pending {
     /// The method of the challenge.
     pub(crate) const fn method(&self) -> Method {
-        match self {
-            Pending::Ticket { .. } => Method::Ticket,
-        }
+        self.method
     }
 }
 
@@ -85,96 +183,132 @@ impl Pending {
 const SERVICE_AUTHID: &str = "crossring-service-agent";
 
 /// HELLO.
-pub(crate) fn begin(
-    config: &RouterConfig,
-    transport: TransportId,
-    realm: Option<&str>,
-    details: &HelloDetails<'_>,
-    random: &mut SecretGenerator,
-) -> Step {
-    let realm = match realm.map(|name| find_realm(config, name)).transpose() {
+pub(crate) fn begin(mut attempt: Attempt<'_>) -> Step {
+    let config = attempt.config;
+    let realm = match attempt.realm.map(|name| find_realm(config, name)).transpose() {
         Ok(realm) => realm,
         Err(denial) => return Step::Deny(denial),
     };
-    if transport == TransportId::SERVICE {
-        return accept(config, realm, TRUSTED, SERVICE_AUTHID.into(), Method::Trusted);
+    if attempt.transport == TransportId::SERVICE {
+        let identity = Claim { role: TRUSTED, authid: SERVICE_AUTHID.into(), method: Method::Trusted };
+        return accept(config, realm, identity, Dict::new());
     }
-    let Some(methods) = config.transports.get(usize::from(transport.0)) else { return no_method() };
+    let Some(methods) = config.transports.get(usize::from(attempt.transport.0)) else { return no_method() };
+    let details = attempt.details;
     let offered = details.authmethods.iter().map(|method| &**method);
     let default = details.authmethods.is_empty().then_some("anonymous");
     for method in offered.chain(default).filter_map(Method::from_wire) {
-        match (method, &methods.anonymous) {
-            (Method::Anonymous, Some(anonymous)) => {
-                return accept_anonymous(config, anonymous, realm, random);
-            }
-            (Method::Ticket, _) if !methods.ticket.is_empty() => {
-                let authid = details.authid.as_deref();
-                let principal = methods.ticket.iter().position(|known| Some(&*known.authid) == authid);
-                return Step::Challenge(Pending::Ticket { transport, principal, realm }, Dict::new());
-            }
-            _ => {}
+        if let Some(step) = try_method(method, methods, realm, &mut attempt) {
+            return step;
         }
     }
     no_method()
 }
 
+/// Begins with one method; `None` where the transport is not configured for it.
+fn try_method(
+    method: Method,
+    methods: &TransportAuthentication,
+    realm: Option<RealmId>,
+    attempt: &mut Attempt<'_>,
+) -> Option<Step> {
+    let challenged = match method {
+        Method::Anonymous => {
+            return methods.anonymous.as_ref().map(|anonymous| accept_anonymous(anonymous, realm, attempt));
+        }
+        Method::Ticket if !methods.ticket.is_empty() => Ok(ticket::begin(&methods.ticket, realm, attempt)),
+        Method::Cra if !methods.cra.is_empty() => cra::begin(&methods.cra, realm, attempt),
+        Method::Scram | Method::AutobahnScram if !methods.scram.is_empty() => {
+            scram::begin(method, &methods.scram, realm, attempt)
+        }
+        Method::Cryptosign if !methods.cryptosign.is_empty() => {
+            cryptosign::begin(&methods.cryptosign, realm, attempt)
+        }
+        _ => return None,
+    };
+    Some(match challenged {
+        Ok(Challenged { proof, grant, extra }) => {
+            let session = attempt.session;
+            Step::Challenge(Box::new(Pending { session, method, proof, grant }), extra)
+        }
+        Err(denial) => Step::Deny(denial),
+    })
+}
+
+/// A challenge: what will be a right answer to it, who has then proved to be who, and what the peer is told.
+struct Challenged {
+    proof: Proof,
+    grant: Option<Grant>,
+    extra: Dict,
+}
+
 /// AUTHENTICATE.
-pub(crate) fn proceed(config: &RouterConfig, pending: &Pending, signature: &str) -> Step {
-    match *pending {
-        Pending::Ticket { transport, principal, realm } => {
-            let principals = config.transports.get(usize::from(transport.0)).map(|methods| &methods.ticket);
-            let known = principal.and_then(|index| principals?.get(index));
-            check_ticket(config, known, realm, signature)
+pub(crate) fn proceed(config: &RouterConfig, pending: Pending, signature: &str, extra: &Dict) -> Step {
+    let proved = match &pending.proof {
+        Proof::Ticket(proof) => proof.check(signature),
+        Proof::Cra(proof) => proof.check(signature),
+        Proof::Scram(proof) => proof.check(signature, extra),
+        Proof::Cryptosign(proof) => proof.check(signature),
+    };
+    let (authextra, grant) = match (proved, pending.grant) {
+        (Ok(authextra), Some(grant)) => (authextra, grant),
+        (Ok(_), None) => return Step::Deny(Denial::not_authorized(pending.proof.failure())),
+        (Err(denial), _) => return Step::Deny(denial),
+    };
+    let only = match grant.only.as_deref().map(|name| find_realm(config, name)).transpose() {
+        Ok(only) => only,
+        Err(denial) => return Step::Deny(denial),
+    };
+    // The principal's own realm wins over the one asked for, as it does in Crossbar.io.
+    let realm = only.or(grant.requested);
+    accept(
+        config,
+        realm,
+        Claim { role: &grant.role, authid: grant.authid, method: pending.method },
+        authextra,
+    )
+}
+
+impl Proof {
+    /// What the peer is told when its proof is wrong, in Crossbar.io's words.
+    fn failure(&self) -> &'static str {
+        match self {
+            Proof::Ticket(_) => ticket::FAILURE,
+            Proof::Cra(_) => cra::FAILURE,
+            Proof::Scram(_) => scram::FAILURE,
+            Proof::Cryptosign(_) => cryptosign::FAILURE,
         }
     }
 }
 
-fn accept_anonymous(
-    config: &RouterConfig,
-    anonymous: &AnonymousConfig,
-    realm: Option<RealmId>,
-    random: &mut SecretGenerator,
-) -> Step {
-    let authid = anonymous.authid.clone().unwrap_or_else(|| serial_number(random));
-    accept(config, realm, &anonymous.role, authid, Method::Anonymous)
+fn accept_anonymous(anonymous: &AnonymousConfig, realm: Option<RealmId>, attempt: &mut Attempt<'_>) -> Step {
+    let authid = anonymous.authid.clone().unwrap_or_else(|| serial_number(attempt.random));
+    let claim = Claim { role: &anonymous.role, authid, method: Method::Anonymous };
+    accept(attempt.config, realm, claim, attempt.details.authextra.clone())
 }
 
-fn check_ticket(
-    config: &RouterConfig,
-    principal: Option<&TicketPrincipal>,
-    realm: Option<RealmId>,
-    signature: &str,
-) -> Step {
-    let ticket = principal.and_then(|principal| principal.ticket.as_deref());
-    let same = is_same_secret(signature.as_bytes(), ticket.unwrap_or_default().as_bytes());
-    let (Some(principal), true) = (principal, bool::from(same) && ticket.is_some()) else {
-        return deny(well_known::AUTHENTICATION_DENIED, "ticket authentication failed".to_owned());
-    };
-    let only = match principal.realm.as_deref().map(|name| find_realm(config, name)).transpose() {
-        Ok(only) => only,
-        Err(denial) => return Step::Deny(denial),
-    };
-    if only.is_some() && realm.is_some() && only != realm {
-        let message = format!("\"{}\" may join another realm only", principal.authid);
-        return deny(well_known::NOT_AUTHORIZED, message);
-    }
-    let realm = realm.or(only);
-    accept(config, realm, &principal.role, principal.authid.clone(), Method::Ticket)
-}
-
-fn accept(
-    config: &RouterConfig,
-    realm: Option<RealmId>,
-    role: &str,
+/// Who somebody has proved to be.
+struct Claim<'a> {
+    role: &'a str,
     authid: Box<str>,
     method: Method,
-) -> Step {
+}
+
+fn accept(config: &RouterConfig, realm: Option<RealmId>, claim: Claim<'_>, authextra: Dict) -> Step {
     let Some(realm) = realm else {
         return deny(well_known::NO_SUCH_REALM, "no realm requested".to_owned());
     };
+    let Claim { role, authid, method } = claim;
+    if role.is_empty() {
+        return deny(well_known::NO_SUCH_ROLE, "no authrole assigned".to_owned());
+    }
     let realm_config = &config.realms[usize::from(realm.0)];
     match realm_config.roles.iter().position(|known| &*known.name == role) {
-        Some(index) => Step::Accept(Identity { realm, role: RoleId(index as u16), authid, method }),
+        Some(index) => {
+            let role = RoleId(index as u16);
+            let authextra = (!authextra.is_empty()).then(|| Box::new(authextra));
+            Step::Accept(Identity { realm, role, authid, method, authextra })
+        }
         None => {
             deny(well_known::NO_SUCH_ROLE, format!("realm \"{}\" has no role \"{role}\"", realm_config.name))
         }
@@ -205,12 +339,9 @@ fn deny(reason: &'static str, message: String) -> Step {
     Step::Deny(Denial { reason, message })
 }
 
-/// Takes time in the length of what the peer sent, whatever the secret is.
-fn is_same_secret(given: &[u8], secret: &[u8]) -> Choice {
-    let same_length = (given.len() as u64).ct_eq(&(secret.len() as u64));
-    given.iter().enumerate().fold(same_length, |same, (index, octet)| {
-        same & octet.ct_eq(&secret.get(index).copied().unwrap_or_default())
-    })
+/// An entry of a dict.
+fn entry(key: &str, value: impl Into<Value>) -> (String, Value) {
+    (key.to_owned(), value.into())
 }
 
 /// A random identity in Crossbar.io's form: `3MVW-P45R-WXRW-7USX-9EKU-7QPF`.
@@ -225,20 +356,4 @@ fn serial_number(random: &mut SecretGenerator) -> Box<str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn secrets_are_equal_only_when_all_octets_are() {
-        assert!(bool::from(is_same_secret(b"secret", b"secret")));
-        for wrong in [&b"secre"[..], b"secrets", b"secreT", b"", b"secret\0"] {
-            assert!(!bool::from(is_same_secret(wrong, b"secret")));
-        }
-    }
-
-    #[test]
-    fn serial_numbers_have_crossbars_form() {
-        let serial = serial_number(&mut SecretGenerator::new(1));
-        assert_eq!((serial.len(), serial.split('-').count()), (29, 6));
-    }
-}
+mod tests;

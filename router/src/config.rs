@@ -1,6 +1,12 @@
 //! What the router core is told about realms, roles and authentication: plain data, resolved and immutable.
 
+use std::fmt;
+
 use crossring_codec::uri::{Match, Strictness};
+
+use crate::credentials::cra::Derivation;
+use crate::credentials::cryptosign::Octets32;
+use crate::credentials::scram::{Dialect, Kdf, StoredKeys};
 
 /// A realm.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,16 +160,22 @@ impl Allow {
 }
 
 /// How clients of one listening transport authenticate: the methods in no order, the client's order decides.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TransportAuthentication {
     /// `anonymous`: the role given to everybody who asks for nothing else.
     pub anonymous: Option<AnonymousConfig>,
     /// `ticket`: static principals.
-    pub ticket: Vec<TicketPrincipal>,
+    pub ticket: Principals<TicketPrincipal>,
+    /// `wampcra`: static users.
+    pub cra: Principals<CraPrincipal>,
+    /// `wamp-scram` and Autobahn's `scram`: static principals.
+    pub scram: Principals<ScramPrincipal>,
+    /// `cryptosign`: static principals.
+    pub cryptosign: Principals<CryptosignPrincipal>,
 }
 
 /// `anonymous` authentication.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AnonymousConfig {
     /// The role assigned.
     pub role: Box<str>,
@@ -171,26 +183,181 @@ pub struct AnonymousConfig {
     pub authid: Option<Box<str>>,
 }
 
+/// A secret that no log ever shows.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Wraps it.
+    pub fn new(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself: for proofs only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// A private key that no log ever shows.
+#[derive(Clone, Eq, PartialEq)]
+pub struct PrivateKey([u8; 32]);
+
+impl PrivateKey {
+    /// Wraps the seed of an Ed25519 key.
+    pub const fn new(seed: [u8; 32]) -> Self {
+        Self(seed)
+    }
+
+    /// The seed itself: for signatures only.
+    pub(crate) const fn octets(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKey(…)")
+    }
+}
+
+/// Identities of one method, found by `authid`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Principals<P>(Vec<P>);
+
+impl<P> Default for Principals<P> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<P: Principal> Principals<P> {
+    /// Sorts them. Of several with the same `authid` one counts.
+    pub fn new(mut principals: Vec<P>) -> Self {
+        principals.sort_by(|one, other| one.authid().cmp(other.authid()));
+        Self(principals)
+    }
+
+    pub(crate) fn find(&self, authid: &str) -> Option<&P> {
+        let index = self.0.binary_search_by(|principal| principal.authid().cmp(authid)).ok()?;
+        self.0.get(index)
+    }
+
+    pub(crate) fn first(&self) -> Option<&P> {
+        self.0.first()
+    }
+
+    /// All of them, in the order of their `authid`.
+    pub fn iter(&self) -> impl Iterator<Item = &P> {
+        self.0.iter()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// An identity of the configuration.
+pub trait Principal {
+    /// The identity.
+    fn authid(&self) -> &str;
+    /// The role assigned.
+    fn role(&self) -> &str;
+    /// The realm it is put on, whatever it asks for; absent: the one it asks for.
+    fn realm(&self) -> Option<&str>;
+}
+
+macro_rules! principals {
+    ($($name:ident),+) => {$(
+        impl Principal for $name {
+            fn authid(&self) -> &str {
+                &self.authid
+            }
+            fn role(&self) -> &str {
+                &self.role
+            }
+            fn realm(&self) -> Option<&str> {
+                self.realm.as_deref()
+            }
+        }
+    )+};
+}
+
+principals!(TicketPrincipal, CraPrincipal, ScramPrincipal, CryptosignPrincipal);
+
 /// A principal of static `ticket` authentication.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TicketPrincipal {
     /// The identity (`authid`).
     pub authid: Box<str>,
     /// The secret; absent: can never log in (an environment variable was not set).
-    pub ticket: Option<Box<str>>,
+    pub ticket: Option<Secret>,
     /// The role assigned.
     pub role: Box<str>,
-    /// The only realm the principal may join; absent: any.
+    /// The realm it is put on; absent: the one it asks for.
     pub realm: Option<Box<str>>,
 }
 
-impl std::fmt::Debug for TicketPrincipal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TicketPrincipal")
-            .field("authid", &self.authid)
-            .field("role", &self.role)
-            .finish_non_exhaustive()
+/// A user of static `wampcra` authentication.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CraPrincipal {
+    /// The identity (`authid`).
+    pub authid: Box<str>,
+    /// The key of the signature: the secret itself, or what `derivation` makes of it; absent: can never log in.
+    pub key: Option<Secret>,
+    /// How clients derive the key; absent: the secret is the key.
+    pub derivation: Option<Derivation>,
+    /// The role assigned.
+    pub role: Box<str>,
+    /// The realm it is put on; absent: the one it asks for.
+    pub realm: Option<Box<str>>,
+}
+
+/// A principal of static SCRAM authentication. The password is not here.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ScramPrincipal {
+    /// The identity (`authid`).
+    pub authid: Box<str>,
+    /// How clients salt the password.
+    pub kdf: Kdf,
+    /// The salt.
+    pub salt: Box<[u8]>,
+    /// The keys for Autobahn's dialect.
+    pub autobahn: Option<StoredKeys>,
+    /// The keys for the specification's dialect.
+    pub specification: Option<StoredKeys>,
+    /// The role assigned.
+    pub role: Box<str>,
+    /// The realm it is put on; absent: the one it asks for.
+    pub realm: Option<Box<str>>,
+}
+
+impl ScramPrincipal {
+    pub(crate) const fn keys(&self, dialect: Dialect) -> Option<&StoredKeys> {
+        match dialect {
+            Dialect::Autobahn => self.autobahn.as_ref(),
+            Dialect::Specification => self.specification.as_ref(),
+        }
     }
+}
+
+/// A principal of static `cryptosign` authentication.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CryptosignPrincipal {
+    /// The identity (`authid`).
+    pub authid: Box<str>,
+    /// Its public keys.
+    pub authorized_keys: Vec<Octets32>,
+    /// The role assigned.
+    pub role: Box<str>,
+    /// The realm it is put on; absent: the one it asks for.
+    pub realm: Option<Box<str>>,
 }
 
 impl RouterConfig {
@@ -233,4 +400,9 @@ pub struct RouterConfig {
     pub node: Box<str>,
     /// `x_cb_worker`: names of the configured workers, by listening transport; what is missing is not told.
     pub workers: Vec<Box<str>>,
+    /// The node's private key, with which it proves to clients who it is; absent: it cannot.
+    pub node_key: Option<PrivateKey>,
+    /// 32 random octets or more as text, other ones at each start of a node: what nobody may guess follows from them (session
+    /// ids, nonces, what unknown identities are told).
+    pub entropy: Secret,
 }

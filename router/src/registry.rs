@@ -12,9 +12,10 @@ use crossring_codec::message::{
     Feature, Features, HelloDetails, InvocationPolicy, RouterRoles, WelcomeDetails,
 };
 use crossring_codec::uri::{Match, well_known};
+use crossring_codec::value::Dict;
 
 use crate::address::{Now, RealmId, SessionAddress, SessionKey, ShardId, ShardSet, TransportId};
-use crate::auth::{self, Denial, Identity, Method, Pending, Step};
+use crate::auth::{self, Attempt, Denial, Identity, Method, Pending, Step};
 use crate::config::{RealmConfig, RouterConfig};
 use crate::dense::Assigner;
 use crate::details::{self, TransportDetails};
@@ -184,7 +185,7 @@ enum Subject {
 impl Registry {
     /// The registry of a node with `shards` data shards. `seed` decides every random choice it makes.
     pub fn new(shards: usize, config: Arc<RouterConfig>, limits: Limits, seed: u64) -> Self {
-        let mut random = SecretGenerator::new(seed);
+        let mut random = SecretGenerator::new(seed, config.entropy.expose());
         let hash_seed = random.next_u64();
         let integers = IntegerState::new(random.next_u64());
         let realm = |realm: &RealmConfig| Realm {
@@ -219,7 +220,9 @@ impl Registry {
                 let channel = Channel { transport, details: transport_details };
                 self.hello(now, at(key), channel, realm.as_deref(), &details, out);
             }
-            Letter::Authenticate { key, signature, extra: _ } => self.authenticate(at(key), &signature, out),
+            Letter::Authenticate { key, signature, extra } => {
+                self.authenticate(at(key), &signature, &extra, out);
+            }
             Letter::Leave { key } => self.leave(at(key), out),
             Letter::Subscribe { realm, key, request, uri, match_policy, nkey } => {
                 let wanted = Wanted { realm, request, uri: &uri, match_policy, nkey: nkey.as_deref() };
@@ -278,40 +281,44 @@ impl Registry {
         details: &HelloDetails<'_>,
         out: &mut P,
     ) {
+        let session = self.new_session_id();
         let step = if self.is_shutting_down {
             let message = "the router shuts down".to_owned();
             Step::Deny(Denial { reason: well_known::SYSTEM_SHUTDOWN, message })
         } else {
-            auth::begin(&self.config, channel.transport, realm, details, &mut self.random)
+            let (config, random, transport) = (&self.config, &mut self.random, channel.transport);
+            auth::begin(Attempt { config, transport, realm, details, session, now, random })
         };
         let deadline_ns = now.monotonic_ns + u64::from(self.limits.join_timeout_ms) * 1_000_000;
-        self.take_step(address, deadline_ns, channel, step, out);
+        self.take_step(address, session, deadline_ns, channel, step, out);
     }
 
-    fn authenticate<P: Post>(&mut self, address: SessionAddress, signature: &str, out: &mut P) {
+    fn authenticate<P: Post>(&mut self, address: SessionAddress, signature: &str, extra: &Dict, out: &mut P) {
         let member = std::mem::take(self.member_mut(address));
         let Member::Pending { deadline_ns, attempt, channel } = member else {
             *self.member_mut(address) = member;
             return;
         };
-        let step = auth::proceed(&self.config, &attempt, signature);
-        self.take_step(address, deadline_ns, *channel, step, out);
+        let session = attempt.session;
+        let step = auth::proceed(&self.config, *attempt, signature, extra);
+        self.take_step(address, session, deadline_ns, *channel, step, out);
     }
 
     fn take_step<P: Post>(
         &mut self,
         address: SessionAddress,
+        session: SessionId,
         deadline_ns: u64,
         channel: Channel,
         step: Step,
         out: &mut P,
     ) {
         match step {
-            Step::Accept(identity) => self.admit(address, identity, channel, out),
+            Step::Accept(identity) => self.admit(address, session, identity, channel, out),
             Step::Deny(denial) => self.refuse(address, &denial, out),
             Step::Challenge(attempt, extra) => {
                 let method = attempt.method().as_str().into();
-                let (attempt, channel) = (Box::new(attempt), Box::new(channel));
+                let channel = Box::new(channel);
                 *self.member_mut(address) = Member::Pending { deadline_ns, attempt, channel };
                 self.deadlines.push_back((deadline_ns, address));
                 out.post(address.shard, Letter::Challenge { key: address.key, method, extra });
@@ -326,8 +333,14 @@ impl Registry {
         out.post(address.shard, Letter::Refuse { key: address.key, reason, message });
     }
 
-    fn admit<P: Post>(&mut self, address: SessionAddress, identity: Identity, channel: Channel, out: &mut P) {
-        let session = self.new_session_id();
+    fn admit<P: Post>(
+        &mut self,
+        address: SessionAddress,
+        session: SessionId,
+        identity: Identity,
+        channel: Channel,
+        out: &mut P,
+    ) {
         let admission = Admission {
             realm: identity.realm,
             role: identity.role,
@@ -502,7 +515,7 @@ fn welcome(config: &RouterConfig, identity: &Identity, channel: &Channel) -> Wel
         authmethod: own(identity.method.as_str()),
         authprovider: own("static"),
         agent: (!config.agent.is_empty()).then(|| config.agent.to_string().into()),
-        authextra: whereabouts.clone(),
+        authextra: identity.authextra.as_deref().into_iter().flatten().chain(&whereabouts).cloned().collect(),
         custom: whereabouts,
         ..WelcomeDetails::default()
     }

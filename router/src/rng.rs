@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 /// ChaCha with twelve rounds in counter mode. Session ids come from it: knowing some tells nothing about others.
 #[derive(Clone)]
 pub(crate) struct SecretGenerator {
@@ -12,14 +14,12 @@ pub(crate) struct SecretGenerator {
 }
 
 impl SecretGenerator {
-    /// A generator whose whole output follows from `seed`.
-    pub(crate) fn new(seed: u64) -> Self {
-        let mut spread = SplitMix(seed);
+    /// A generator whose whole output follows from `seed` and `entropy`.
+    pub(crate) fn new(seed: u64, entropy: &str) -> Self {
+        let digest = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(entropy).finalize();
         let mut key = [0; 8];
-        for pair in key.chunks_exact_mut(2) {
-            let bits = spread.next();
-            pair[0] = bits as u32;
-            pair[1] = (bits >> 32) as u32;
+        for (word, octets) in key.iter_mut().zip(digest.chunks_exact(4)) {
+            *word = u32::from_le_bytes([octets[0], octets[1], octets[2], octets[3]]);
         }
         Self { key, counter: 0, block: [0; 16], used: 16 }
     }
@@ -157,9 +157,10 @@ mod tests {
 
     #[test]
     fn equal_seeds_give_equal_sequences() {
-        let (mut a, mut b) = (SecretGenerator::new(7), SecretGenerator::new(7));
+        let (mut a, mut b) = (SecretGenerator::new(7, "x"), SecretGenerator::new(7, "x"));
         assert!((0..100).all(|_| a.next_u64() == b.next_u64()));
-        assert_ne!(SecretGenerator::new(8).next_u64(), SecretGenerator::new(7).next_u64());
+        assert_ne!(SecretGenerator::new(8, "x").next_u64(), SecretGenerator::new(7, "x").next_u64());
+        assert_ne!(SecretGenerator::new(7, "y").next_u64(), SecretGenerator::new(7, "x").next_u64());
         assert!((0..100).all(|_| a.below(10) < 10));
     }
 }

@@ -12,8 +12,8 @@ use crossring_codec::payload::Payload;
 use crossring_codec::uri::Match;
 use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
 use crossring_router::config::{
-    Allow, AnonymousConfig, Permission, RealmConfig, RoleConfig, RouterConfig, TicketPrincipal,
-    TransportAuthentication,
+    Allow, AnonymousConfig, Permission, Principals, RealmConfig, RoleConfig, RouterConfig, Secret,
+    TicketPrincipal, TransportAuthentication,
 };
 use crossring_router::input::Input;
 use crossring_router::letter::Letter;
@@ -74,7 +74,7 @@ impl Pair {
             RoleConfig { name: "anonymous".into(), permissions: vec![everything], ..RoleConfig::default() };
         let principal = TicketPrincipal {
             authid: "joe".into(),
-            ticket: Some("secret".into()),
+            ticket: Some(Secret::new("secret")),
             role: "anonymous".into(),
             realm: None,
         };
@@ -82,7 +82,8 @@ impl Pair {
             realms: vec![RealmConfig { name: "realm1".into(), roles: vec![role], ..RealmConfig::default() }],
             transports: vec![TransportAuthentication {
                 anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
-                ticket: vec![principal],
+                ticket: Principals::new(vec![principal]),
+                ..TransportAuthentication::default()
             }],
             agent: "".into(),
             ..RouterConfig::default()

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crossring_router::config::PrivateKey;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::disable_transparent_huge_pages;
 use serde_json::json;
 
-use super::{FAILURE, NodeDirectory, complain, directory, process};
-use crate::config::{Checked, EngineChoice, NodeConfig};
+use super::{FAILURE, NodeDirectory, complain, directory, keys, process};
+use crate::config::{Checked, EngineChoice, NodeConfig, TransportConfig};
 use crate::logging::{self, Colour, LogFormat, LogLevel, LogTarget};
 
 #[derive(clap::Args)]
@@ -91,7 +92,21 @@ fn start(arguments: &Arguments, node_directory: &Path) -> Result<u8, String> {
     }
     log_remarks(&checked);
     let stop_after = arguments.shutdownafter.map(Duration::from_secs);
-    Ok(crate::node::run(&overridden(checked.node, arguments, node_directory), stop_after))
+    let mut node = overridden(checked.node, arguments, node_directory);
+    node.node_key = node_key(&node, node_directory)?;
+    Ok(crate::node::run(&node, stop_after))
+}
+
+/// The key of the node, made at the first start that needs one.
+fn node_key(node: &NodeConfig, node_directory: &Path) -> Result<Option<PrivateKey>, String> {
+    let proves_itself = |transport: &TransportConfig| {
+        transport.auth.as_ref().is_some_and(|auth| auth.cryptosign.iter().next().is_some())
+    };
+    if !node.transports.iter().any(proves_itself) {
+        return Ok(None);
+    }
+    let key = keys::load_or_create(node_directory).map_err(|error| error.to_string())?;
+    Ok(Some(PrivateKey::new(key.to_bytes())))
 }
 
 /// Sets what is inherited from a shell but meant for other kinds of programs. What the system refuses stays as it was.

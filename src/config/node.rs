@@ -1,15 +1,18 @@
 //! The resolved configuration: plain typed data that the node starts from. No serde, no text left to interpret.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use crossring_router::config::{PrivateKey, TransportAuthentication};
 
 /// Everything a node needs to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeConfig {
     /// `controller.id`: the name sent to clients as `x_cb_node`; `None` = made from host name and process id.
     pub controller_id: Option<String>,
+    /// The node's private key, with which it proves to clients who it is; `None` = it has none.
+    pub node_key: Option<PrivateKey>,
     /// Number of data threads; `None` = one per available core.
     pub shards: Option<u16>,
     /// Kernel interface for sockets.
@@ -263,7 +266,7 @@ pub struct TransportConfig {
     /// Serializers offered; `None` = all. Never an empty list.
     pub serializers: Option<Vec<SerializerName>>,
     /// How clients prove who they are; `None` = anybody joins with role `anonymous`.
-    pub auth: Option<AuthConfig>,
+    pub auth: Option<TransportAuthentication>,
     /// Connections held at once over all shards; more are aborted at accept.
     pub max_connections: u64,
 }
@@ -394,71 +397,6 @@ pub enum SerializerName {
     Cbor,
 }
 
-/// Authentication of a transport: the methods offered. The order of a client's list decides, not this one's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuthConfig {
-    /// At least one method, each kind at most once.
-    pub methods: Vec<AuthMethod>,
-}
-
-/// One authentication method.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AuthMethod {
-    /// No proof.
-    Anonymous(AnonymousAuth),
-    /// A shared secret sent in clear.
-    Ticket(TicketAuth),
-}
-
-/// `auth.anonymous`, type static.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AnonymousAuth {
-    /// authrole of every session.
-    pub role: String,
-    /// authid of every session; `None` = random.
-    pub authid: Option<String>,
-}
-
-/// `auth.ticket`, type static.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TicketAuth {
-    /// Principals; authids are distinct.
-    pub principals: Vec<TicketPrincipal>,
-}
-
-/// One principal of ticket authentication.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TicketPrincipal {
-    /// authid.
-    pub authid: String,
-    /// The ticket; `None` = it comes from an environment variable that is not set, so login always fails.
-    pub ticket: Option<Secret>,
-    /// authrole; `None` = the login fails for want of a role.
-    pub role: Option<String>,
-}
-
-/// Text that is never shown: `Debug` prints no part of it. Compare it in constant time.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Secret(text.into())
-    }
-
-    /// The secret itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
 impl NodeConfig {
     /// The node that starts without any configuration file: realm `realm1`, role `anonymous` may do everything,
     /// WebSocket on `ws://127.0.0.1:8080/ws`, RawSocket on `127.0.0.1:8081`. Loopback only.
@@ -468,6 +406,7 @@ impl NodeConfig {
         let rawsocket = TransportKind::RawSocket(RawSocketOptions::default());
         NodeConfig {
             controller_id: None,
+            node_key: None,
             shards: None,
             engine: EngineChoice::Auto,
             limits: NodeLimits::default(),

@@ -33,6 +33,7 @@ pub(super) fn node(document: &Value, resolver: &mut Resolver<'_>) -> NodeConfig 
     let options = controller.key("options");
     let mut node = NodeConfig {
         controller_id: controller.key("id").string(),
+        node_key: None,
         shards: options.key("shards").integer(),
         engine: engine(options.key("engine").text()),
         limits: limits(&options),

@@ -10,7 +10,7 @@ use crossring_router::config as core;
 use crossring_router::limits::Limits;
 
 use crate::config::{
-    AuthConfig, AuthMethod, Endpoint, Match, NodeConfig, Permission, RealmConfig, RoleConfig, SerializerName,
+    Endpoint, Match, NodeConfig, Permission, RealmConfig, RoleConfig, SerializerName,
     SlowConsumer, Store, StoreRule, TransportConfig, TransportKind, UriCheck, WebSocketOptions,
 };
 use crate::worker::outbound::{self, OutboundLimits, QUEUE_SIZE_MAX};
@@ -23,7 +23,9 @@ const OPEN_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
 const CLOSE_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
 
 /// What the router core is told.
-pub(super) fn router_config(config: &NodeConfig) -> core::RouterConfig {
+///
+/// `entropy`: 32 random octets as text.
+pub(super) fn router_config(config: &NodeConfig, entropy: &str) -> core::RouterConfig {
     core::RouterConfig {
         realms: config.realms.iter().map(realm).collect(),
         transports: config
@@ -34,6 +36,8 @@ pub(super) fn router_config(config: &NodeConfig) -> core::RouterConfig {
         agent: concat!("crossring-", env!("CARGO_PKG_VERSION")).into(),
         node: node_name(config).into(),
         workers: config.transports.iter().map(|transport| transport.worker.as_str().into()).collect(),
+        node_key: config.node_key.clone(),
+        entropy: core::Secret::new(entropy),
     }
 }
 
@@ -127,34 +131,11 @@ fn permission(permission: &Permission) -> core::Permission {
     }
 }
 
-fn authentication(auth: Option<&AuthConfig>) -> core::TransportAuthentication {
-    let Some(auth) = auth else {
+fn authentication(auth: Option<&core::TransportAuthentication>) -> core::TransportAuthentication {
+    auth.cloned().unwrap_or_else(|| {
         let anonymous = core::AnonymousConfig { role: "anonymous".into(), authid: None };
-        return core::TransportAuthentication { anonymous: Some(anonymous), ticket: Vec::new() };
-    };
-    let mut methods = core::TransportAuthentication::default();
-    for method in &auth.methods {
-        match method {
-            AuthMethod::Anonymous(anonymous) => {
-                let authid = anonymous.authid.as_deref().map(Into::into);
-                methods.anonymous =
-                    Some(core::AnonymousConfig { role: anonymous.role.as_str().into(), authid });
-            }
-            AuthMethod::Ticket(ticket) => {
-                methods.ticket = ticket
-                    .principals
-                    .iter()
-                    .map(|principal| core::TicketPrincipal {
-                        authid: principal.authid.as_str().into(),
-                        ticket: principal.ticket.as_ref().map(|ticket| ticket.expose().into()),
-                        role: principal.role.as_deref().unwrap_or_default().into(),
-                        realm: None,
-                    })
-                    .collect();
-            }
-        }
-    }
-    methods
+        core::TransportAuthentication { anonymous: Some(anonymous), ..Default::default() }
+    })
 }
 
 /// Bounds of the core.

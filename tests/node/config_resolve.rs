@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crossring::config::{
-    Allow, AuthMethod, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Store,
+    Allow, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Store,
     StoreRule, TransportKind, UriCheck,
 };
 
-use super::sample;
+use super::{load_json, sample};
 
 #[test]
 fn the_controller_sets_engine_shards_and_limits() {
@@ -102,23 +102,45 @@ fn environment_references_are_replaced() {
 fn principals_get_tickets_and_roles() {
     let checked = sample("router.json");
     let auth = checked.node.transports[0].auth.as_ref().expect("authentication");
-    let [AuthMethod::Ticket(ticket), AuthMethod::Anonymous(anonymous)] = &auth.methods[..] else {
-        panic!("two methods: {:?}", auth.methods)
-    };
-    assert_eq!((anonymous.role.as_str(), &anonymous.authid), ("nobody", &None));
-    let found: Vec<_> = ticket
-        .principals
+    let anonymous = auth.anonymous.as_ref().expect("anonymous");
+    assert_eq!((&*anonymous.role, &anonymous.authid), ("nobody", &None));
+    let found: Vec<_> = auth
+        .ticket
         .iter()
         .map(|principal| {
             let secret = principal.ticket.as_ref().map(|ticket| ticket.expose());
-            (principal.authid.as_str(), secret, principal.role.as_deref())
+            (&*principal.authid, secret, &*principal.role)
         })
         .collect();
     let expected = [
-        ("joe", Some("joes-t1cket"), Some("backend")),
-        ("ann", Some("s3cret-of-ann"), Some("frontend")),
-        ("eve", None, Some("frontend")),
+        ("ann", Some("s3cret-of-ann"), "frontend"),
+        ("eve", None, "frontend"),
+        ("joe", Some("joes-t1cket"), "backend"),
     ];
     assert_eq!(found, expected);
     assert_eq!(checked.warnings.len(), 1, "{:?}", checked.warnings);
+}
+
+#[test]
+fn passwords_become_keys_and_hints() {
+    let document = serde_json::json!({"version": 2, "workers": [{"type": "router", "transports": [{
+        "type": "websocket", "endpoint": {"type": "tcp", "port": 8080},
+        "auth": {"wampcra": {"type": "static", "users": {
+            "plain": {"secret": "password", "role": "r"},
+            "salted": {"secret": "password", "role": "r", "salt": "salt123", "iterations": 1000, "keylen": 32},
+            "derived": {"secret": "prq7+YkJ1/KlW1X0YczMHw==", "role": "r", "salt": "salt123", "iterations": 100, "keylen": 16}
+        }}}
+    }]}]});
+    let checked = load_json(&document).expect("valid");
+    let auth = checked.node.transports[0].auth.as_ref().expect("authentication");
+    let key =
+        |index: usize| auth.cra.iter().nth(index).and_then(|user| user.key.as_ref()).map(|key| key.expose());
+    assert_eq!(key(1), Some("password"));
+    assert_eq!(key(2), Some("XX9AIwVx2pYcnIAm+U69vjdUImcvNehHD5atN4rwDb0="));
+    assert_eq!(
+        checked.warnings,
+        [
+            "workers[0].transports[0].auth.wampcra.users.derived.secret: this looks like a derived key; the password itself is expected"
+        ]
+    );
 }

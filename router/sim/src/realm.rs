@@ -2,8 +2,8 @@
 
 use crossring_codec::uri::{self, Match, Strictness};
 use crossring_router::config::{
-    Allow, AnonymousConfig, Permission, RealmConfig, RoleConfig, RouterConfig, TicketPrincipal,
-    TransportAuthentication,
+    Allow, AnonymousConfig, Permission, Principals, RealmConfig, RoleConfig, RouterConfig, Secret,
+    TicketPrincipal, TransportAuthentication,
 };
 
 use crate::options::RealmOptions;
@@ -160,17 +160,18 @@ fn disclosing(prefix: &str) -> Permission {
 
 fn anonymous(role: &str) -> TransportAuthentication {
     let anonymous = Some(AnonymousConfig { role: role.into(), authid: None });
-    TransportAuthentication { anonymous, ticket: Vec::new() }
+    TransportAuthentication { anonymous, ..TransportAuthentication::default() }
 }
 
 fn tickets() -> TransportAuthentication {
     let principal = |known: &Principal| TicketPrincipal {
         authid: known.authid.into(),
-        ticket: Some(known.ticket.into()),
+        ticket: Some(Secret::new(known.ticket)),
         role: known.role.into(),
         realm: known.realm.map(Into::into),
     };
-    TransportAuthentication { anonymous: None, ticket: PRINCIPALS.iter().map(principal).collect() }
+    let ticket = Principals::new(PRINCIPALS.iter().map(principal).collect());
+    TransportAuthentication { ticket, ..TransportAuthentication::default() }
 }
 
 #[cfg(test)]

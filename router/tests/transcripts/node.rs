@@ -8,8 +8,8 @@ use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::uri::{Match, Strictness};
 use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
 use crossring_router::config::{
-    Allow, AnonymousConfig, Permission, RealmConfig, RoleConfig, RouterConfig, TicketPrincipal,
-    TransportAuthentication,
+    Allow, AnonymousConfig, Permission, Principals, RealmConfig, RoleConfig, RouterConfig, Secret,
+    TicketPrincipal, TransportAuthentication,
 };
 use crossring_router::control::Control;
 use crossring_router::details::{ChannelFraming, ChannelType, Peer, TransportDetails};
@@ -288,7 +288,7 @@ fn config() -> RouterConfig {
     advanced.roles.push(RoleConfig { name: "link".into(), is_trusted: true, ..advanced.roles[0].clone() });
     let principal = |authid: &str, role: &str, realm: Option<&str>| TicketPrincipal {
         authid: authid.into(),
-        ticket: Some("secret".into()),
+        ticket: Some(Secret::new("secret")),
         role: role.into(),
         realm: realm.map(Into::into),
     };
@@ -296,17 +296,19 @@ fn config() -> RouterConfig {
         realms: vec![realm("realm1", Strictness::Loose), realm("strict", Strictness::Strict), advanced],
         transports: vec![TransportAuthentication {
             anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
-            ticket: vec![
+            ticket: Principals::new(vec![
                 principal("joe", "limited", None),
                 principal("link", "link", Some("advanced")),
                 principal("boss", "anonymous", None),
                 principal("bound", "limited", Some("realm1")),
                 principal("lost", "no_such_role", None),
                 TicketPrincipal { ticket: None, ..principal("never", "limited", None) },
-            ],
+            ]),
+            ..TransportAuthentication::default()
         }],
         agent: "crossring".into(),
         node: "node".into(),
         workers: vec!["worker001".into()],
+        ..RouterConfig::default()
     }
 }

@@ -1,48 +1,144 @@
-//! Authentication methods that this version builds; the survey names the others.
+//! Authentication methods that this version builds, as the router core wants them; the survey names the others.
+
+use crossring_router::config::{
+    AnonymousConfig, CraPrincipal, CryptosignPrincipal, Principals, ScramPrincipal, Secret, TicketPrincipal,
+    TransportAuthentication,
+};
+use crossring_router::credentials::cra::Derivation;
+use crossring_router::credentials::scram::{Kdf, StoredKeys};
+use crossring_router::credentials::{cryptosign, from_hex};
 
 use super::super::cursor::Cursor;
-use super::super::node::{AnonymousAuth, AuthConfig, AuthMethod, Secret, TicketAuth, TicketPrincipal};
 use super::super::syntax;
 use super::Resolver;
 
 /// `None` where nothing is configured: an absent or empty `auth` lets anybody in as `anonymous`.
-pub(super) fn auth(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<AuthConfig> {
-    let method = |(name, method): (&str, Cursor<'_>)| match name {
-        "anonymous" => Some(AuthMethod::Anonymous(anonymous(&method))),
-        "ticket" => Some(AuthMethod::Ticket(ticket(&method, resolver))),
-        _ => None,
-    };
-    let methods: Vec<_> = written.members().filter_map(method).collect();
-    (!methods.is_empty()).then_some(AuthConfig { methods })
+pub(super) fn auth(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<TransportAuthentication> {
+    let mut methods = TransportAuthentication::default();
+    for (name, method) in written.members() {
+        match name {
+            "anonymous" => methods.anonymous = Some(anonymous(&method)),
+            "ticket" => methods.ticket = principals(&method, "principals", resolver, ticket),
+            "wampcra" => methods.cra = principals(&method, "users", resolver, wampcra),
+            "scram" => methods.scram = principals(&method, "principals", resolver, scram),
+            "cryptosign" => methods.cryptosign = principals(&method, "principals", resolver, cryptosign),
+            _ => {}
+        }
+    }
+    (methods != TransportAuthentication::default()).then_some(methods)
 }
 
-fn anonymous(written: &Cursor<'_>) -> AnonymousAuth {
-    AnonymousAuth {
-        role: written.key("role").string().unwrap_or_else(|| "anonymous".into()),
-        authid: written.key("authid").string(),
+fn anonymous(written: &Cursor<'_>) -> AnonymousConfig {
+    AnonymousConfig {
+        role: written.key("role").text().unwrap_or("anonymous").into(),
+        authid: written.key("authid").text().map(Into::into),
     }
 }
 
-fn ticket(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> TicketAuth {
-    let default_role = written.key("default-role").string();
-    let principals = written.key("principals");
-    let principal = |(authid, principal): (&str, Cursor<'_>)| TicketPrincipal {
-        authid: authid.to_string(),
-        ticket: secret(&principal.key("ticket"), resolver),
-        role: principal.key("role").string().or_else(|| default_role.clone()),
+/// One principal, as far as all methods have it.
+struct Named<'a> {
+    authid: Box<str>,
+    role: Box<str>,
+    realm: Option<Box<str>>,
+    written: Cursor<'a>,
+}
+
+fn principals<P: crossring_router::config::Principal>(
+    method: &Cursor<'_>,
+    list: &str,
+    resolver: &mut Resolver<'_>,
+    read: impl Fn(Named<'_>, &mut Resolver<'_>) -> Option<P>,
+) -> Principals<P> {
+    let default_role = method.key("default-role").text().unwrap_or_default();
+    let written = method.key(list);
+    let named = |(authid, written): (&str, Cursor<'_>)| {
+        let role = written.key("role").text().unwrap_or(default_role).into();
+        let realm = written.key("realm").text().map(Into::into);
+        read(Named { authid: authid.into(), role, realm, written }, resolver)
     };
-    TicketAuth { principals: principals.members().map(principal).collect() }
+    Principals::new(written.members().filter_map(named).collect())
+}
+
+fn ticket(named: Named<'_>, resolver: &mut Resolver<'_>) -> Option<TicketPrincipal> {
+    let Named { authid, role, realm, written } = named;
+    let ticket = secret(&written.key("ticket"), resolver).map(Secret::new);
+    Some(TicketPrincipal { authid, ticket, role, realm })
+}
+
+/// With salt, iterations and length the key is derived from the secret, as Crossbar.io does it: the secret in the
+/// configuration is the password itself.
+fn wampcra(named: Named<'_>, resolver: &mut Resolver<'_>) -> Option<CraPrincipal> {
+    let Named { authid, role, realm, written } = named;
+    let secret = secret(&written.key("secret"), resolver);
+    let derivation = match (
+        written.key("salt").text(),
+        written.key("iterations").integer(),
+        written.key("keylen").integer(),
+    ) {
+        (Some(salt), Some(iterations), Some(key_length)) => {
+            Some(Derivation { salt: salt.into(), iterations, key_length })
+        }
+        _ => None,
+    };
+    let key = match (&derivation, secret) {
+        (Some(derivation), Some(secret)) => {
+            if looks_derived(&secret, derivation.key_length) {
+                resolver.warnings.push(format!(
+                    "{}: this looks like a derived key; the password itself is expected",
+                    written.key("secret").path
+                ));
+            }
+            derivation.derive(&secret)
+        }
+        (None, secret) => secret,
+        (Some(_), None) => None,
+    };
+    Some(CraPrincipal { authid, key: key.map(Secret::new), derivation, role, realm })
+}
+
+/// Base64 of exactly the length of the derived key: what Crossbar.io's guide tells people to write, and its code rejects.
+fn looks_derived(secret: &str, key_length: u32) -> bool {
+    let digits = secret.trim_end_matches('=');
+    let is_digit = |digit: char| digit.is_ascii_alphanumeric() || digit == '+' || digit == '/';
+    secret.len() % 4 == 0 && digits.chars().all(is_digit) && digits.len() * 3 / 4 == key_length as usize
+}
+
+fn scram(named: Named<'_>, _: &mut Resolver<'_>) -> Option<ScramPrincipal> {
+    let Named { authid, role, realm, written } = named;
+    let iterations = written.key("iterations").integer()?;
+    let kdf = match written.key("kdf").text()? {
+        "pbkdf2" => Kdf::Pbkdf2 { iterations },
+        _ => Kdf::Argon2id { iterations, memory_kib: written.key("memory").integer()? },
+    };
+    let octets = |key: &str| written.key(key).text().and_then(cryptosign::octets);
+    let keys = |stored, server| Some(StoredKeys { stored: octets(stored)?, server: octets(server)? });
+    Some(ScramPrincipal {
+        authid,
+        kdf,
+        salt: from_hex(written.key("salt").text()?)?.into(),
+        autobahn: keys("stored-key", "server-key"),
+        specification: keys("wamp-scram-stored-key", "wamp-scram-server-key"),
+        role,
+        realm,
+    })
+}
+
+fn cryptosign(named: Named<'_>, _: &mut Resolver<'_>) -> Option<CryptosignPrincipal> {
+    let Named { authid, role, realm, written } = named;
+    let keys = written.key("authorized_keys");
+    let authorized_keys = keys.items().filter_map(|key| key.text().and_then(cryptosign::octets)).collect();
+    Some(CryptosignPrincipal { authid, authorized_keys, role, realm })
 }
 
 /// A secret, or that of `${NAME}`. A variable that is not set leaves no secret, so no login can succeed.
-fn secret(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<Secret> {
+fn secret(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<String> {
     let text = written.text()?;
-    let Some(name) = syntax::braced_reference(text) else { return Some(Secret::new(text)) };
+    let Some(name) = syntax::braced_reference(text) else { return Some(text.to_owned()) };
     let value = (resolver.environment)(name);
     if value.is_none() {
         resolver
             .warnings
             .push(format!("{}: environment variable '{name}' not set: no login can succeed", written.path));
     }
-    value.map(Secret::new)
+    value
 }

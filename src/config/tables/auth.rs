@@ -12,9 +12,13 @@ static METHODS: Table = Table {
     keys: &[
         key("anonymous", &Kind::Tagged(&ANONYMOUS), "Anybody, without proof."),
         key("ticket", &Kind::Tagged(&TICKET), "A shared secret sent in clear."),
-        key("wampcra", &Kind::Tagged(&WAMPCRA), "A shared secret, proven by challenge and response.").later(),
-        key("scram", &Kind::Tagged(&SCRAM), "A password, proven with SCRAM.").later(),
-        key("cryptosign", &Kind::Tagged(&CRYPTOSIGN), "An Ed25519 key.").later(),
+        key("wampcra", &Kind::Tagged(&WAMPCRA), "A shared secret, proven by challenge and response."),
+        key(
+            "scram",
+            &Kind::Tagged(&SCRAM),
+            "A password, proven with SCRAM: `scram` as Autobahn speaks it, and `wamp-scram`.",
+        ),
+        key("cryptosign", &Kind::Tagged(&CRYPTOSIGN), "An Ed25519 key."),
         key("tls", &Kind::Tagged(&TLS), "A TLS client certificate.").later(),
         key("cookie", &Kind::Object(&COOKIE), "A cookie of an earlier login.").later(),
         key("anonymous-proxy", &Kind::Tagged(&ANONYMOUS_PROXY), "A proxy on the same host.").later(),
@@ -101,7 +105,11 @@ static TICKET_PRINCIPAL: Table = Table {
 
 static WAMPCRA: Union = method(
     "WAMP-CRA configuration",
-    &[variant("static", &WAMPCRA_STATIC), variant("dynamic", &DYNAMIC), variant("function", &FUNCTION)],
+    &[
+        variant("static", &WAMPCRA_STATIC),
+        later_variant("dynamic", &DYNAMIC),
+        later_variant("function", &FUNCTION),
+    ],
 );
 
 static WAMPCRA_STATIC: Table = Table {
@@ -120,7 +128,7 @@ static WAMPCRA_USER: Table = Table {
             .required(),
         ROLE,
         key("salt", &Kind::Text, "Salt of the derived key."),
-        key("iterations", &Kind::Integer(1, 100_000_000), "Rounds of PBKDF2."),
+        key("iterations", &Kind::Integer(1, 10_000_000), "Rounds of PBKDF2."),
         key("keylen", &Kind::Integer(1, 1024), "Bytes of the derived key."),
     ],
     rules: &[],
@@ -128,7 +136,11 @@ static WAMPCRA_USER: Table = Table {
 
 static SCRAM: Union = method(
     "WAMP-SCRAM configuration",
-    &[variant("static", &SCRAM_STATIC), variant("dynamic", &DYNAMIC), variant("function", &FUNCTION)],
+    &[
+        variant("static", &SCRAM_STATIC),
+        later_variant("dynamic", &DYNAMIC),
+        later_variant("function", &FUNCTION),
+    ],
 );
 
 static SCRAM_STATIC: Table = Table {
@@ -145,19 +157,47 @@ static SCRAM_PRINCIPAL: Table = Table {
     name: "auth.scram.principals.*",
     keys: &[
         key("kdf", &Kind::Choice(&[choice("argon2id-13"), choice("pbkdf2")]), "Key derivation.").required(),
-        key("iterations", &Kind::Integer(1, 100_000_000), "Rounds.").required(),
-        key("memory", &Kind::Integer(0, 4_294_967_295), "Memory in KiB.").required(),
+        key("iterations", &Kind::Integer(1, 10_000_000), "Rounds, or passes.").required(),
+        key("memory", &Kind::Integer(0, 1_048_576), "Memory in KiB.").required(),
         key("salt", &Kind::Word(&HEXADECIMAL), "Salt.").required(),
-        key("stored-key", &Kind::Secret, "StoredKey of RFC 5802, hexadecimal.").required(),
-        key("server-key", &Kind::Secret, "ServerKey of RFC 5802, hexadecimal.").required(),
+        key(
+            "stored-key",
+            &Kind::Secret,
+            "StoredKey of RFC 5802, 64 hexadecimal digits, in Autobahn's dialect.",
+        )
+        .required(),
+        key(
+            "server-key",
+            &Kind::Secret,
+            "ServerKey of RFC 5802, 64 hexadecimal digits, in Autobahn's dialect.",
+        )
+        .required(),
+        key("wamp-scram-stored-key", &Kind::Secret, "StoredKey for `wamp-scram`, 64 hexadecimal digits.")
+            .default("no `wamp-scram`"),
+        key("wamp-scram-server-key", &Kind::Secret, "ServerKey for `wamp-scram`, 64 hexadecimal digits.")
+            .default("no `wamp-scram`"),
         ROLE,
     ],
-    rules: &[],
+    rules: &[
+        Rule::Check("stored-key", |principal| is_key(principal, "stored-key")),
+        Rule::Check("server-key", |principal| is_key(principal, "server-key")),
+        Rule::Check("wamp-scram-stored-key", |principal| is_key(principal, "wamp-scram-stored-key")),
+        Rule::Check("wamp-scram-server-key", |principal| is_key(principal, "wamp-scram-server-key")),
+    ],
 };
+
+fn is_key(principal: &Map<String, Value>, name: &str) -> Option<String> {
+    let text = principal.get(name)?.as_str()?;
+    (!(PUBLIC_KEY.accepts)(text)).then(|| "expected 64 hexadecimal digits".into())
+}
 
 static CRYPTOSIGN: Union = method(
     "WAMP-Cryptosign configuration",
-    &[variant("static", &CRYPTOSIGN_STATIC), variant("dynamic", &DYNAMIC), variant("function", &FUNCTION)],
+    &[
+        variant("static", &CRYPTOSIGN_STATIC),
+        later_variant("dynamic", &DYNAMIC),
+        later_variant("function", &FUNCTION),
+    ],
 );
 
 static CRYPTOSIGN_PROXY: Union = method(
@@ -173,7 +213,8 @@ static CRYPTOSIGN_STATIC: Table = Table {
             &Kind::Map(&ANY_NAME, &Kind::Object(&CRYPTOSIGN_PRINCIPAL)),
             "Principal per authid.",
         ),
-        key("trustroots", &Kind::Map(&REALM, &Kind::Object(&TRUSTROOT)), "Certificate authority per realm."),
+        key("trustroots", &Kind::Map(&REALM, &Kind::Object(&TRUSTROOT)), "Certificate authority per realm.")
+            .later(),
         DEFAULT_ROLE,
     ],
     rules: &[Rule::OneOf(&["principals", "trustroots"]), Rule::NotBoth("principals", "trustroots")],

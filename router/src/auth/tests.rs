@@ -1,0 +1,324 @@
+use crossring_codec::message::{ClientRoles, Features};
+
+use super::*;
+use crate::config::{
+    CraPrincipal, CryptosignPrincipal, Principals, PrivateKey, RealmConfig, RoleConfig, ScramPrincipal,
+    Secret, TicketPrincipal,
+};
+use crate::credentials::cra::{self, Derivation};
+use crate::credentials::cryptosign::{octets, public_key, sign, verify};
+use crate::credentials::scram::{Dialect, Exchange, Kdf, SaltedPassword};
+use crate::credentials::{from_base64, to_base64, to_hex};
+
+const KDF: Kdf = Kdf::Pbkdf2 { iterations: 10 };
+
+fn config() -> RouterConfig {
+    let salted =
+        |dialect| SaltedPassword::derive(dialect, KDF, "password", b"0123456789").expect("in bounds");
+    let derivation = Derivation { salt: "salt123".into(), iterations: 10, key_length: 16 };
+    let cra = |authid: &str, key: &str, derivation: Option<Derivation>| CraPrincipal {
+        authid: authid.into(),
+        key: Some(Secret::new(key)),
+        derivation,
+        role: "member".into(),
+        realm: None,
+    };
+    let key = octets(&public_key(&[1; 32])).expect("32 octets");
+    let ticket = TicketPrincipal {
+        authid: "joe".into(),
+        ticket: Some(Secret::new("secret")),
+        role: "member".into(),
+        realm: Some("realm2".into()),
+    };
+    let derived = derivation.derive("password").expect("in bounds");
+    let transport = TransportAuthentication {
+        anonymous: None,
+        ticket: Principals::new(vec![ticket]),
+        cra: Principals::new(vec![cra("joe", &derived, Some(derivation)), cra("plain", "secret", None)]),
+        scram: Principals::new(vec![ScramPrincipal {
+            authid: "joe".into(),
+            kdf: KDF,
+            salt: b"0123456789"[..].into(),
+            autobahn: Some(salted(Dialect::Autobahn).keys()),
+            specification: Some(salted(Dialect::Specification).keys()),
+            role: "member".into(),
+            realm: None,
+        }]),
+        cryptosign: Principals::new(vec![CryptosignPrincipal {
+            authid: "joe".into(),
+            authorized_keys: vec![key],
+            role: "member".into(),
+            realm: None,
+        }]),
+    };
+    let realm = |name: &str| RealmConfig {
+        name: name.into(),
+        roles: vec![RoleConfig { name: "member".into(), ..RoleConfig::default() }],
+        ..RealmConfig::default()
+    };
+    RouterConfig {
+        realms: vec![realm("realm1"), realm("realm2")],
+        transports: vec![transport],
+        node_key: Some(PrivateKey::new([9; 32])),
+        entropy: Secret::new("random"),
+        ..RouterConfig::default()
+    }
+}
+
+/// HELLO with one method; what follows.
+fn hello(config: &RouterConfig, method: &str, authid: Option<&str>, authextra: Dict, seed: u64) -> Step {
+    let details = HelloDetails {
+        roles: ClientRoles::all(Features::default()),
+        authmethods: vec![method.to_owned().into()],
+        authid: authid.map(|authid| authid.to_owned().into()),
+        authextra,
+        ..HelloDetails::default()
+    };
+    begin(Attempt {
+        config,
+        transport: TransportId(0),
+        realm: Some("realm1"),
+        details: &details,
+        session: SessionId::from_random(1 << 20),
+        now: Now::default(),
+        random: &mut SecretGenerator::new(seed, ""),
+    })
+}
+
+#[track_caller]
+fn challenged(step: Step) -> (Pending, Dict) {
+    match step {
+        Step::Challenge(pending, extra) => (*pending, extra),
+        other => panic!("not challenged: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn accepted(step: Step) -> Identity {
+    match step {
+        Step::Accept(identity) => identity,
+        other => panic!("not accepted: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn denied(step: Step) -> Denial {
+    match step {
+        Step::Deny(denial) => denial,
+        other => panic!("not denied: {other:?}"),
+    }
+}
+
+fn told<'a>(extra: &'a Dict, key: &str) -> &'a str {
+    extra.iter().find(|(name, _)| name == key).and_then(|(_, value)| value.as_str()).unwrap_or_default()
+}
+
+fn names(extra: &Dict) -> Vec<&str> {
+    extra.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+#[test]
+fn serial_numbers_have_crossbars_form() {
+    let serial = serial_number(&mut SecretGenerator::new(1, ""));
+    assert_eq!((serial.len(), serial.split('-').count()), (29, 6));
+}
+
+#[test]
+fn a_ticket_puts_its_owner_on_the_realm_of_the_principal() {
+    let config = config();
+    let (pending, extra) = challenged(hello(&config, "ticket", Some("joe"), Dict::new(), 1));
+    assert_eq!(extra, Dict::new());
+    let identity = accepted(proceed(&config, pending, "secret", &Dict::new()));
+    assert_eq!((&*identity.authid, identity.realm, identity.method), ("joe", RealmId(1), Method::Ticket));
+}
+
+#[test]
+fn unknown_identities_look_like_wrong_secrets() {
+    let config = config();
+    let nonce = vec![entry("nonce", "AAAA")];
+    let key = vec![entry("pubkey", public_key(&[1; 32]).as_str())];
+    let tries = [
+        ("ticket", Dict::new(), "wrong".to_owned()),
+        ("wampcra", Dict::new(), "wrong".to_owned()),
+        ("wamp-scram", nonce.clone(), to_base64(&[0; 32])),
+        ("scram", nonce, to_base64(&[0; 32])),
+        ("cryptosign", key, sign(&[2; 32], &[0; 32])),
+    ];
+    for (method, authextra, proof) in tries {
+        let mut answers = ["joe", "nobody"].map(|authid| {
+            let step = hello(&config, method, Some(authid), authextra.clone(), 7);
+            let (pending, extra) = challenged(step);
+            let told = names(&extra).join(" ");
+            let lengths: Vec<usize> =
+                names(&extra).iter().map(|name| told_length(&extra, name, authid)).collect();
+            (told, lengths, denied(proceed(&config, pending, &proof, &Dict::new())))
+        });
+        assert_eq!(answers[1].2.reason, well_known::NOT_AUTHORIZED, "{method}");
+        answers[0].1.sort_unstable();
+        answers[1].1.sort_unstable();
+        assert_eq!(answers[0], answers[1], "{method}");
+    }
+}
+
+/// Length of an entry, the length of the name asked for left out.
+fn told_length(extra: &Dict, key: &str, authid: &str) -> usize {
+    told(extra, key).replace(authid, "").len()
+}
+
+#[test]
+fn an_unknown_identity_always_gets_the_same_salt() {
+    let config = config();
+    let salt = |method: &str, authid: &str, seed| {
+        let authextra = vec![entry("nonce", "AAAA")];
+        let (_, extra) = challenged(hello(&config, method, Some(authid), authextra, seed));
+        told(&extra, "salt").to_owned()
+    };
+    for method in ["wampcra", "wamp-scram"] {
+        assert_eq!(salt(method, "nobody", 1), salt(method, "nobody", 2));
+        assert_ne!(salt(method, "nobody", 1), salt(method, "somebody", 1));
+    }
+}
+
+#[test]
+fn wampcra_signs_a_text_that_names_the_session() {
+    let config = config();
+    for (authid, key) in [("plain", "secret".to_owned()), ("joe", String::new())] {
+        let (pending, extra) = challenged(hello(&config, "wampcra", Some(authid), Dict::new(), 3));
+        let challenge = told(&extra, "challenge").to_owned();
+        let start = format!(
+            "{{\"authid\": \"{authid}\", \"authrole\": \"member\", \"authmethod\": \"wampcra\", \"authprovider\": \"static\", \"session\": {}, \"nonce\": \"",
+            pending.session
+        );
+        assert!(challenge.starts_with(&start), "{challenge}");
+        assert!(challenge.ends_with("\", \"timestamp\": \"1970-01-01T00:00:00.000Z\"}"), "{challenge}");
+        let key = if key.is_empty() {
+            let salt = told(&extra, "salt").into();
+            Derivation { salt, iterations: 10, key_length: 16 }.derive("password").expect("in bounds")
+        } else {
+            key
+        };
+        let identity = accepted(proceed(&config, pending, &cra::sign(&key, &challenge), &Dict::new()));
+        assert_eq!((&*identity.authid, identity.realm), (authid, RealmId(0)));
+    }
+}
+
+#[test]
+fn names_are_quoted_in_the_challenge() {
+    let config = config();
+    let (_, extra) = challenged(hello(&config, "wampcra", Some("a\"b\\"), Dict::new(), 3));
+    assert!(told(&extra, "challenge").starts_with(r#"{"authid": "a\"b\\", "#));
+}
+
+#[test]
+fn scram_proves_both_sides() {
+    let config = config();
+    for (method, dialect, verifier) in [
+        ("wamp-scram", Dialect::Specification, "verifier"),
+        ("scram", Dialect::Autobahn, "scram_server_signature"),
+    ] {
+        let own = to_base64(b"a nonce of the client");
+        let authextra = vec![entry("nonce", own.as_str()), ("channel_binding".to_owned(), Value::Null)];
+        let (pending, extra) = challenged(hello(&config, method, Some("joe"), authextra, 5));
+        let salted = {
+            let salt = from_base64(told(&extra, "salt")).expect("base64");
+            SaltedPassword::derive(dialect, KDF, "password", &salt).expect("in bounds")
+        };
+        let nonce = told(&extra, "nonce");
+        assert!(dialect == Dialect::Autobahn || nonce.starts_with(&own));
+        let exchange = Exchange {
+            dialect,
+            authid: "joe",
+            client_nonce: &own,
+            nonce,
+            salt: told(&extra, "salt"),
+            iterations: 10,
+            binding: None,
+        };
+        let message = exchange.auth_message().expect("plain text");
+        let answer = match dialect {
+            Dialect::Specification => vec![entry("nonce", nonce)],
+            Dialect::Autobahn => Dict::new(),
+        };
+        let identity = accepted(proceed(&config, pending, &salted.proof(&message), &answer));
+        let authextra = identity.authextra.expect("the router's proof");
+        assert_eq!(told(&authextra, verifier), salted.keys().server_signature(&message));
+    }
+}
+
+#[test]
+fn scram_wants_a_nonce() {
+    let config = config();
+    for (authextra, text) in [
+        (Dict::new(), "client must send a nonce"),
+        (vec![entry("nonce", "?")], "client nonce must be base64"),
+        (
+            vec![entry("nonce", "AAAA"), entry("channel_binding", "tls-exporter")],
+            "channel binding \"tls-exporter\" requested, but the transport has no TLS channel ID",
+        ),
+    ] {
+        let denial = denied(hello(&config, "wamp-scram", Some("joe"), authextra, 1));
+        assert_eq!((denial.reason, &*denial.message), (well_known::NOT_AUTHORIZED, text));
+    }
+}
+
+#[test]
+fn cryptosign_finds_the_identity_by_its_key_and_signs_back() {
+    let config = config();
+    let own_challenge = [3; 32];
+    let authextra = vec![
+        entry("pubkey", public_key(&[1; 32]).to_uppercase().as_str()),
+        entry("challenge", to_hex(&own_challenge).as_str()),
+        ("channel_binding".to_owned(), Value::Null),
+    ];
+    for authid in [None, Some("joe")] {
+        let (pending, extra) = challenged(hello(&config, "cryptosign", authid, authextra.clone(), 9));
+        let router_key = octets(told(&extra, "pubkey")).expect("32 octets");
+        assert_eq!(verify(&router_key, &own_challenge, told(&extra, "signature")), Ok(()));
+        let challenge = octets(told(&extra, "challenge")).expect("32 octets");
+        let identity = accepted(proceed(&config, pending, &sign(&[1; 32], &challenge), &Dict::new()));
+        assert_eq!(&*identity.authid, "joe");
+    }
+}
+
+#[test]
+fn cryptosign_takes_no_replay() {
+    let config = config();
+    let authextra = vec![entry("pubkey", public_key(&[1; 32]).as_str())];
+    let (_, extra) = challenged(hello(&config, "cryptosign", Some("joe"), authextra.clone(), 1));
+    let old = sign(&[1; 32], &octets(told(&extra, "challenge")).expect("32 octets"));
+    let (pending, _) = challenged(hello(&config, "cryptosign", Some("joe"), authextra, 2));
+    assert_eq!(denied(proceed(&config, pending, &old, &Dict::new())).message, "message signed is bogus");
+}
+
+#[test]
+fn cryptosign_says_what_is_wrong_with_hello() {
+    let config = config();
+    let key = public_key(&[1; 32]);
+    for (authextra, text) in [
+        (Dict::new(), "cannot identify client: no extra.pubkey provided"),
+        (vec![entry("pubkey", "ff")], "invalid extra.pubkey: 64 hexadecimal digits expected"),
+        (
+            vec![entry("pubkey", &*key), entry("channel_binding", "tls-unique")],
+            "channel binding \"tls-unique\" requested, but the transport has no TLS channel ID",
+        ),
+        (
+            vec![entry("pubkey", &*key), entry("channel_binding", "smoke")],
+            "invalid channel binding type requested",
+        ),
+        (
+            vec![entry("pubkey", &*key), entry("challenge", "00")],
+            "invalid extra.challenge: 64 hexadecimal digits expected",
+        ),
+    ] {
+        let denial = denied(hello(&config, "cryptosign", None, authextra, 1));
+        assert_eq!((denial.reason, &*denial.message), (well_known::NOT_AUTHORIZED, text));
+    }
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let shown = format!("{:?}", config());
+    for secret in ["\"secret\"", "\"random\"", "[9, 9", "[9,9"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+}
