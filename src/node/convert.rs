@@ -10,8 +10,8 @@ use crossring_router::config as core;
 use crossring_router::limits::Limits;
 
 use crate::config::{
-    Endpoint, Match, NodeConfig, Permission, RealmConfig, RoleConfig, SerializerName,
-    SlowConsumer, Store, StoreRule, TransportConfig, TransportKind, UriCheck, WebSocketOptions,
+    Endpoint, Match, NodeConfig, Permission, RealmConfig, RoleConfig, SerializerName, SlowConsumer, Store,
+    StoreRule, TransportConfig, TransportKind, UriCheck, WebSocketOptions,
 };
 use crate::worker::outbound::{self, OutboundLimits, QUEUE_SIZE_MAX};
 use crate::worker::{AutoPing, ListenerKind, WebSocketListener};

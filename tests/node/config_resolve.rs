@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crossring::config::{
-    Allow, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Store,
-    StoreRule, TransportKind, UriCheck,
+    Allow, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Store, StoreRule,
+    TransportKind, UriCheck,
 };
 
 use super::{load_json, sample};

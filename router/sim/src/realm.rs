@@ -34,7 +34,7 @@ pub struct Principal {
     pub ticket: &'static str,
     /// `authrole`
     pub role: &'static str,
-    /// The only realm open to it.
+    /// The realm it is put on, whatever it asks for.
     pub realm: Option<&'static str>,
 }
 

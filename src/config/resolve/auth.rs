@@ -100,7 +100,9 @@ fn wampcra(named: Named<'_>, resolver: &mut Resolver<'_>) -> Option<CraPrincipal
 fn looks_derived(secret: &str, key_length: u32) -> bool {
     let digits = secret.trim_end_matches('=');
     let is_digit = |digit: char| digit.is_ascii_alphanumeric() || digit == '+' || digit == '/';
-    secret.len() % 4 == 0 && digits.chars().all(is_digit) && digits.len() * 3 / 4 == key_length as usize
+    secret.len().is_multiple_of(4)
+        && digits.chars().all(is_digit)
+        && digits.len() * 3 / 4 == key_length as usize
 }
 
 fn scram(named: Named<'_>, _: &mut Resolver<'_>) -> Option<ScramPrincipal> {

@@ -218,18 +218,17 @@ fn one_id_for_all(model: &Model, session: &Session, id: SubscriptionId, key: &Ke
 fn admission(model: &Model, record: &PeerRecord, details: &WelcomeDetails<'_>) -> Result<(), String> {
     let Some(hello) = &record.hello else { return Err("without HELLO".into()) };
     let realm = details.realm.as_deref();
-    if realm.is_none() || realm != hello.realm.as_deref() || model.realm_index(realm.unwrap_or("")).is_none()
-    {
-        return Err(format!("realm {realm:?} instead of {:?}", hello.realm));
+    let principal = PRINCIPALS.iter().find(|known| Some(known.authid) == hello.authid.as_deref());
+    let wanted = principal.and_then(|known| known.realm).or(hello.realm.as_deref());
+    if realm.is_none() || realm != wanted || model.realm_index(realm.unwrap_or("")).is_none() {
+        return Err(format!("realm {realm:?} instead of {wanted:?}"));
     }
     let role = details.authrole.as_deref();
     let wanted = match record.transport.0 {
         TRANSPORT_MEMBERS => "member",
         TRANSPORT_GUESTS => "guest",
         _ => {
-            let known = PRINCIPALS.iter().find(|known| Some(known.authid) == hello.authid.as_deref());
-            let known = known.filter(|known| Some(known.ticket) == record.ticket.as_deref());
-            let known = known.filter(|known| known.realm.is_none_or(|only| Some(only) == realm));
+            let known = principal.filter(|known| Some(known.ticket) == record.ticket.as_deref());
             let Some(known) = known else { return Err("without a valid ticket".into()) };
             if details.authid.as_deref() != Some(known.authid) {
                 return Err(format!("authid {:?} instead of {}", details.authid, known.authid));
