@@ -399,6 +399,7 @@ impl Driver for Clients {
     }
 
     fn wait(&mut self, ms: u64) {
+        #[expect(clippy::disallowed_methods, reason = "the passing of time is what the transcript is about")]
         std::thread::sleep(Duration::from_millis(ms));
     }
 

@@ -6,7 +6,7 @@ use crossring_sim::bug::Bug;
 use crossring_sim::{Request, run};
 
 /// Seeds in which a bug has to be found.
-const SEEDS_MAX: u64 = 60;
+const SEEDS_MAX: u64 = 200;
 
 /// The checkers that find the bug in some seed. Which one is first differs: a rule may be broken in several ways.
 #[track_caller]
