@@ -92,6 +92,12 @@ impl Failure {
         Self { error, arguments: vec![Value::String(text)], keywords: Dict::new() }
     }
 
+    /// The same error with its text in the keyword `message`.
+    fn with_text_as_message(self) -> Self {
+        let text = self.arguments.into_iter().next().unwrap_or_default();
+        Self { arguments: Vec::new(), keywords: vec![("message".to_owned(), text)], ..self }
+    }
+
     /// The text in the keyword `message`, where Crossbar.io has it for this error.
     fn with_message(error: &'static str, text: String) -> Self {
         let keywords = vec![("message".to_owned(), Value::String(text))];
@@ -133,6 +139,7 @@ pub(crate) const PROCEDURES: &[Procedure] = &[
     procedure("wamp.subscription.get", subscription::get),
     procedure("wamp.subscription.list_subscribers", subscription::list_subscribers),
     procedure("wamp.subscription.count_subscribers", subscription::count_subscribers),
+    procedure("wamp.subscription.remove_subscriber", subscription::remove_subscriber),
     procedure("wamp.subscription.get_events", subscription::get_events),
     procedure("wamp.registration.list", registration::list),
     procedure("wamp.registration.lookup", registration::lookup),

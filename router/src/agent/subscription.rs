@@ -11,7 +11,11 @@ use crate::registry::Entry;
 use crate::store::{self, EventsFailure, Pattern, Reader};
 
 const SUBSCRIPTION: Names = &["subscription_id", "subscription"];
+const SUBSCRIBER: Names = &["subscriber_id", "session"];
 const TOPIC: Names = &["topic"];
+/// Why a subscription ended, when nobody says it better.
+const UNSUBSCRIBED: &str = "wamp.error.unsubscribed";
+const REASON: Names = &["reason"];
 
 /// All subscriptions, or those of a session.
 pub(super) fn list(context: &mut Context<'_>, question: &Question<'_>) -> Answer {
@@ -55,6 +59,20 @@ pub(super) fn list_subscribers(context: &mut Context<'_>, question: &Question<'_
 pub(super) fn count_subscribers(context: &mut Context<'_>, question: &Question<'_>) -> Answer {
     let id = find(context, question, "count subscribers")?.id;
     Reply::one(entry::count(context.registry.subscribers(id)))
+}
+
+/// Ends the subscription of one session.
+pub(super) fn remove_subscriber(context: &mut Context<'_>, question: &Question<'_>) -> Answer {
+    let subscriber = question.integer(1, SUBSCRIBER)?;
+    let reason = question.optional_text(2, REASON)?.unwrap_or(UNSUBSCRIBED);
+    let id = find(context, question, "remove subscriber")?.id;
+    let (address, _) = entry::find_client(context, subscriber).map_err(Failure::with_text_as_message)?;
+    let subscription = SubscriptionId::new(id).ok_or_else(|| Kind::Subscription.unknown(id.into()))?;
+    if context.registry.revoke_subscription(address, subscription, reason, &mut context.out) {
+        return Reply::none();
+    }
+    let text = format!("session {subscriber} is not subscribed on subscription {id} on this broker");
+    Err(Failure::with_text(well_known::NO_SUCH_SUBSCRIPTION, text))
 }
 
 /// The events that the history of the subscription keeps (wamp.md 2.1.8).

@@ -93,6 +93,7 @@ impl Registry {
         node.ticket = None;
         for (address, request) in std::mem::take(&mut node.waiting) {
             self.answer_subscriber(id, address, request, out);
+            self.note_subscribed(address, id);
         }
     }
 

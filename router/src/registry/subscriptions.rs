@@ -40,7 +40,7 @@ impl Registry {
         } else if !waits_for_node {
             self.answer_subscriber(id, address, request, out);
         }
-        if is_known && is_new {
+        if is_known && is_new && !waits_for_node {
             self.note_subscribed(address, id);
         }
     }
@@ -110,8 +110,10 @@ impl Registry {
         for (key, request) in std::mem::take(&mut interest.waiting) {
             self.answer_subscriber(id, SessionAddress { shard, key }, request, out);
         }
-        for key in members {
-            self.note_subscribed(SessionAddress { shard, key }, id);
+        for address in members.into_iter().map(|key| SessionAddress { shard, key }) {
+            if !self.is_waiting_for_node(id, address) {
+                self.note_subscribed(address, id);
+            }
         }
     }
 
@@ -137,7 +139,6 @@ impl Registry {
     ///
     /// The membership ends here only when the home shard reports that it has ended there: until then others may attach beside
     /// it, relying on the interest that it keeps alive.
-    #[allow(dead_code)] // the procedure that revokes follows
     pub(crate) fn revoke_subscription(
         &mut self,
         address: SessionAddress,
@@ -187,9 +188,10 @@ impl Registry {
         place: u32,
         out: &mut P,
     ) {
+        let waits_for_node = self.is_waiting_for_node(id, address);
         self.leave_node(id, address, out);
         let Some(interest) = self.interest_mut(id, address.shard) else { return };
-        let is_told = interest.ticket.is_none();
+        let is_told = interest.ticket.is_none() && !waits_for_node;
         interest.waiting.retain(|(key, _)| *key != address.key);
         interest.members.swap_remove(place as usize);
         let moved = interest.members.get(place as usize).copied();
