@@ -4,6 +4,7 @@
 //! leaves in batches at its end.
 
 mod connection;
+mod counts;
 mod details;
 pub mod mail;
 pub mod outbound;
@@ -212,6 +213,7 @@ impl<E: Engine> Worker<E> {
         self.events = events;
         self.read_mail();
         self.resume();
+        self.tell_counts();
         self.end_sessions();
         self.outbound.flush(&mut self.engine);
         self.outbound.mail.deliver(|doorbell| self.engine.ring(doorbell));
@@ -402,6 +404,14 @@ impl<E: Engine> Worker<E> {
             for key in std::mem::take(&mut self.paused) {
                 self.read_on(key);
             }
+        }
+    }
+
+    /// Tells the core of the messages that were counted in this turn.
+    fn tell_counts(&mut self) {
+        while let Some((key, total)) = self.outbound.pop_counted() {
+            let now = self.clock.now(self.engine.now());
+            self.shard.handle(now, Input::Counted { key, total }, &mut self.outbound);
         }
     }
 

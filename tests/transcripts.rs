@@ -102,6 +102,9 @@ fn not_over_sockets(file: &str, script: &Script<'_>, shards: usize) -> Option<&'
     if body.contains("\"bound\"") {
         return Some("no configuration binds a principal to a realm");
     }
+    if body.contains("\"link\"") {
+        return Some("no configuration makes a role trusted");
+    }
     if script.waits_ms() > WAIT_MS_MAX {
         return Some("it takes long, and nothing of it depends on sockets");
     }
@@ -157,7 +160,7 @@ impl Node {
         let document = json!({
             "version": 2,
             "controller": {"options": {"shards": shards}},
-            "workers": [{"type": "router", "realms": [realm("realm1", "loose"), realm("strict", "strict")], "transports": [
+            "workers": [{"type": "router", "realms": [realm("realm1", "loose"), realm("strict", "strict"), advanced()], "transports": [
                 {"type": "websocket", "endpoint": tcp(websocket), "auth": auth},
                 {"type": "rawsocket", "endpoint": tcp(rawsocket), "auth": auth},
                 {"type": "rawsocket", "endpoint": {"type": "unix", "path": unix}, "auth": auth}
@@ -188,6 +191,18 @@ fn realm(name: &str, uri_check: &str) -> serde_json::Value {
             ]}
         ]
     })
+}
+
+/// A realm with everything that has to be configured.
+fn advanced() -> serde_json::Value {
+    let mut realm = realm("advanced", "loose");
+    realm["options"]["sharding"] = true.into();
+    realm["roles"][1]["trustlevel"] = 3.into();
+    realm["stats"] = json!({"trigger_on_join": true});
+    let all = json!({"call": true, "register": true, "publish": true, "subscribe": true});
+    let permissions = realm["roles"][0]["permissions"].as_array_mut().expect("a list");
+    permissions.push(json!({"uri": "com.quiet.", "match": "prefix", "allow": all}));
+    realm
 }
 
 trait Stream: Read + Write {

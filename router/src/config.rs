@@ -25,6 +25,8 @@ pub struct RealmConfig {
     pub resumption: Option<ResumptionConfig>,
     /// What the realm keeps.
     pub store: StoreConfig,
+    /// When the traffic of sessions is told as `wamp.session.on_stats`; absent: it is not even counted.
+    pub statistics: Option<StatisticsConfig>,
 }
 
 impl Default for RealmConfig {
@@ -37,8 +39,24 @@ impl Default for RealmConfig {
             sharding: false,
             resumption: None,
             store: StoreConfig::default(),
+            statistics: None,
         }
     }
+}
+
+/// When the traffic of a session is reported. A session is reported at most once a second, first and last report aside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatisticsConfig {
+    /// Octets of a rated message: longer ones count as several.
+    pub rated_size: u32,
+    /// After so many rated messages.
+    pub after_messages: Option<u64>,
+    /// With the first message after so many milliseconds.
+    pub after_ms: Option<u64>,
+    /// When it joins.
+    pub on_join: bool,
+    /// When it leaves.
+    pub on_leave: bool,
 }
 
 /// How long and how much of a session survives its transport.

@@ -7,6 +7,7 @@ use crossring_codec::message::Message;
 use crate::address::{SessionKey, ShardId, TransportId};
 use crate::details::TransportDetails;
 use crate::letter::Letter;
+use crate::statistics::Traffic;
 
 /// One input of `Shard::handle`.
 #[derive(Debug)]
@@ -38,6 +39,13 @@ pub enum Input<'a> {
     Closed {
         /// Whose.
         key: SessionKey,
+    },
+    /// Messages of a session have been counted in this turn, as [`crate::outbox::Outbox::count`] asked for.
+    Counted {
+        /// Whose.
+        key: SessionKey,
+        /// All since then.
+        total: Traffic,
     },
     /// A letter of another shard.
     Letter {

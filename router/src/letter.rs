@@ -22,6 +22,7 @@ use crate::address::{
 };
 use crate::details::TransportDetails;
 pub use crate::rendezvous::ResourceKey;
+use crate::statistics::Report;
 
 /// Priority classes of letters, most urgent first.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
@@ -197,6 +198,8 @@ pub enum Letter {
     },
     /// AUTHENTICATE of `key`. Answer as for `Hello`.
     Authenticate { key: SessionKey, signature: Box<str>, extra: Dict },
+    /// Traffic of a session, to be told to whoever subscribes to such reports. No answer.
+    Statistics { key: SessionKey, report: Box<Report> },
     /// The session, or the attempt to join, has ended. The registry forgets everything about it. No answer.
     Leave { key: SessionKey },
     /// A subscriber of (uri, policy) where this shard has none attached. Answer: `Subscribed`, after every shard has

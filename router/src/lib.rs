@@ -32,6 +32,7 @@ mod rfc3339;
 mod rng;
 mod session;
 pub mod shard;
+pub mod statistics;
 pub mod store;
 mod table;
 mod timers;

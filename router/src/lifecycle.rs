@@ -159,7 +159,13 @@ impl Shard {
     }
 
     /// The registry: the session is admitted.
-    pub(crate) fn admitted<O: Outbox>(&mut self, key: SessionKey, admission: Admission, out: &mut O) {
+    pub(crate) fn admitted<O: Outbox>(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        admission: Admission,
+        out: &mut O,
+    ) {
         let Some(slot) = self.sessions.slot_mut(key) else { return };
         let roles = match std::mem::take(&mut slot.state) {
             State::Joining(roles) => *roles,
@@ -182,10 +188,12 @@ impl Shard {
             caller: None,
             callee: None,
             publish_route: None,
+            statistics: None,
             call_route: None,
         }));
         self.sessions.joined += 1;
         self.counters.sessions_joined += 1;
+        self.begin_statistics(now, key, out);
         let details = Box::new(admission.details);
         let _ = out.send(key, &Message::Welcome { session: admission.session, details });
     }
@@ -298,6 +306,7 @@ impl Shard {
             State::Established(mut session) => {
                 self.sessions.joined -= 1;
                 self.counters.sessions_left += 1;
+                self.end_statistics(key, &mut session, out);
                 self.drop_callee(key, &mut session, out);
                 self.drop_caller(&mut session, out);
                 self.drop_registrations(key, &session);

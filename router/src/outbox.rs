@@ -4,6 +4,7 @@ use crossring_codec::message::Message;
 
 use crate::address::{SessionKey, ShardId};
 use crate::letter::Letter;
+use crate::statistics::Traffic;
 
 /// Why a message was not taken for a session. The session itself lives on.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -44,7 +45,7 @@ impl<P: Post + ?Sized> Post for &mut P {
     }
 }
 
-/// Takes everything a shard emits. Handlers run to completion and append; nothing is read back.
+/// Takes everything a shard emits. Handlers run to completion and append; nothing but counts is read back.
 pub trait Outbox: Post {
     /// Encodes `message` into the outgoing queue of `session`, behind everything sent before.
     ///
@@ -58,4 +59,14 @@ pub trait Outbox: Post {
 
     /// Ends the transport of `session` once everything sent to it has left.
     fn end(&mut self, session: SessionKey, cause: EndCause);
+
+    /// Counts the messages of `session`, both ways, from now on and tells of them as [`crate::input::Input::Counted`], at most
+    /// once a turn. A host without this counts nothing.
+    fn count(&mut self, _session: SessionKey, _rated_size: u32) {}
+
+    /// What has been counted, also just after the transport is gone. The one thing that is read back: what a session that
+    /// leaves has sent last is in its last report.
+    fn traffic(&self, _session: SessionKey) -> Traffic {
+        Traffic::default()
+    }
 }

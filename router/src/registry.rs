@@ -223,6 +223,7 @@ impl Registry {
             Letter::Authenticate { key, signature, extra } => {
                 self.authenticate(at(key), &signature, &extra, out);
             }
+            Letter::Statistics { key, report } => self.note_statistics(now, at(key), &report),
             Letter::Leave { key } => self.leave(at(key), out),
             Letter::Subscribe { realm, key, request, uri, match_policy, nkey } => {
                 let wanted = Wanted { realm, request, uri: &uri, match_policy, nkey: nkey.as_deref() };

@@ -11,6 +11,7 @@ use crate::address::{RealmId, RoleId, SessionKey, TransportId};
 use crate::broker::PublishRoute;
 use crate::dealer::{CallRoute, Callee, Caller};
 use crate::details::TransportDetails;
+use crate::statistics::Statistics;
 use crate::table::IntegerMap;
 
 /// What a transport is in the middle of (wamp.md 7.1).
@@ -141,6 +142,8 @@ pub(crate) struct Session {
     pub(crate) callee: Option<Box<Callee>>,
     /// Where the last publication went.
     pub(crate) publish_route: Option<Box<PublishRoute>>,
+    /// How far its traffic has been reported, where the realm asks for that.
+    pub(crate) statistics: Option<Box<Statistics>>,
     /// Where the last call went.
     pub(crate) call_route: Option<Box<CallRoute>>,
 }

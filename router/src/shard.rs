@@ -116,6 +116,7 @@ impl Shard {
             Input::Opened { key, transport, details } => self.opened(now, key, transport, details),
             Input::Violation { key, text } => self.violate(key, text, out),
             Input::Closed { key } => self.closed(key, out),
+            Input::Counted { key, total } => self.counted(now, key, total, out),
         }
     }
 
@@ -247,7 +248,7 @@ impl Shard {
     fn registry_letter<O: Outbox>(&mut self, now: Now, letter: Letter, out: &mut O) {
         match letter {
             Letter::Challenge { key, method, extra } => self.challenged(key, &method, extra, out),
-            Letter::Admit { key, admission } => self.admitted(key, *admission, out),
+            Letter::Admit { key, admission } => self.admitted(now, key, *admission, out),
             Letter::Refuse { key, reason, message } => self.refused(key, &reason, &message, out),
             Letter::AddInterest { realm, subscription, uri, match_policy, shard, ticket } => {
                 self.add_interest(realm, subscription, &uri, match_policy, shard, ticket, out);

@@ -87,6 +87,23 @@ pub struct RealmConfig {
     pub options: RealmOptions,
     /// What the realm keeps.
     pub store: Store,
+    /// When the traffic of sessions is told; `None` = never.
+    pub stats: Option<Stats>,
+}
+
+/// `realms[].stats`: when the traffic of a session is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes that count as one rated message, at least 2.
+    pub rated_message_size: u32,
+    /// Rated messages after which to report; `None` = does not matter.
+    pub after_rated_messages: Option<u64>,
+    /// Time after which to report; `None` = does not matter.
+    pub after_duration: Option<Duration>,
+    /// Report when it joins.
+    pub on_join: bool,
+    /// Report when it leaves.
+    pub on_leave: bool,
 }
 
 /// `realms[].store`, type memory.
@@ -416,6 +433,7 @@ impl NodeConfig {
                 roles: vec![RoleConfig::allow_all("role001", "anonymous")],
                 options: RealmOptions::default(),
                 store: Store::default(),
+                stats: None,
             }],
             transports: vec![
                 TransportConfig::on_loopback("transport001", websocket, 8080),

@@ -64,6 +64,13 @@ fn realm(realm: &RealmConfig) -> core::RealmConfig {
             octets_max: resumption.bytes_max,
         }),
         store: store(&realm.store),
+        statistics: realm.stats.as_ref().map(|stats| core::StatisticsConfig {
+            rated_size: stats.rated_message_size,
+            after_messages: stats.after_rated_messages,
+            after_ms: stats.after_duration.map(|duration| duration.as_millis() as u64),
+            on_join: stats.on_join,
+            on_leave: stats.on_leave,
+        }),
     }
 }
 

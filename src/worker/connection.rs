@@ -147,6 +147,7 @@ impl Connection {
                     }
                     let Some(framing) = transport.framing() else { break };
                     let key = self.key;
+                    routing.outbound.received(key, message.len());
                     match decode(framing.serializer().id, message) {
                         Ok(message) => {
                             routing.shard.handle(

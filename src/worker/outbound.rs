@@ -16,7 +16,9 @@ use crossring_io::{Chunk, ChunkBuilder, ChunkPool, Close, ConnectionId, Engine, 
 use crossring_router::address::{SessionKey, ShardId};
 use crossring_router::letter::Letter;
 use crossring_router::outbox::{EndCause, Outbox, Post, Refused};
+use crossring_router::statistics::Traffic;
 
+use super::counts::Counts;
 use super::mail::PostOffice;
 
 /// A chunk of a turn is followed by another one above this size, in octets.
@@ -126,6 +128,8 @@ struct Lane {
     in_flight: bool,
     is_dirty: bool,
     is_slow: bool,
+    /// Its messages are counted, in `Outbound::counts`.
+    is_counted: bool,
     framing: Framing,
     message_size_max: u32,
     /// Octets of this turn, of the backlog and in flight.
@@ -145,6 +149,7 @@ impl Lane {
         in_flight: false,
         is_dirty: false,
         is_slow: false,
+        is_counted: false,
         framing: Framing::rawsocket(crossring_codec::serializer::SerializerId::Json),
         message_size_max: 0,
         queued: 0,
@@ -198,6 +203,7 @@ pub struct Outbound {
     pub(super) mail: PostOffice,
     pub(super) counters: OutboundCounters,
     limits: OutboundLimits,
+    counts: Counts,
     /// Counts the fan-outs; tells which entries of `encoded` are of the current one.
     fan_out: u64,
     encoded: [Encoded; Framing::COUNT],
@@ -228,6 +234,7 @@ impl Outbound {
             mail,
             counters: OutboundCounters::default(),
             limits,
+            counts: Counts::default(),
             fan_out: 0,
             encoded: [Encoded::NONE; Framing::COUNT],
         }
@@ -250,6 +257,19 @@ impl Outbound {
             lane.framing = framing;
             lane.message_size_max = message_size_max;
         }
+    }
+
+    /// A message of `size` octets has been received.
+    #[inline]
+    pub(super) fn received(&mut self, key: SessionKey, size: usize) {
+        if self.counts.is_counting() {
+            self.counts.add(key, size as u64);
+        }
+    }
+
+    /// Takes a session whose messages have been counted in this turn, and what has been counted of it so far.
+    pub(super) fn pop_counted(&mut self) -> Option<(SessionKey, Traffic)> {
+        self.counts.pop()
     }
 
     /// Forgets the queue of a connection that is gone.
@@ -401,6 +421,9 @@ impl Outbound {
             return self.event_overflows(receiver);
         }
         lane.push(encoded.range);
+        if lane.is_counted {
+            self.counts.add(receiver, encoded.message_size.into());
+        }
         self.counters.events += 1;
         if !lane.is_dirty {
             lane.is_dirty = true;
@@ -553,6 +576,9 @@ impl Outbox for Outbound {
             return Ok(());
         }
         self.counters.messages += 1;
+        if lane.is_counted {
+            self.counts.add(session, message_size.into());
+        }
         self.push(session.slot, range);
         Ok(())
     }
@@ -572,6 +598,17 @@ impl Outbox for Outbound {
 
     fn end(&mut self, session: SessionKey, cause: EndCause) {
         self.endings.push((session, Ending::Core(cause)));
+    }
+
+    fn count(&mut self, session: SessionKey, rated_size: u32) {
+        if let Some(lane) = self.lane(session) {
+            lane.is_counted = true;
+            self.counts.begin(session, rated_size);
+        }
+    }
+
+    fn traffic(&self, session: SessionKey) -> Traffic {
+        self.counts.total(session)
     }
 }
 

@@ -64,7 +64,6 @@ fn samples_of_every_kind_are_valid_and_name_what_is_refused() {
             &[
                 "workers[0].realms[0].roles[0].authorizer",
                 "workers[0].realms[0].inventory",
-                "workers[0].realms[0].stats",
                 "workers[0].realms[0].rlinks",
                 "workers[0].components",
                 "workers[1] (type \"container\")",
@@ -205,6 +204,18 @@ fn faults_of_stores_and_realm_options_are_named_at_their_place() {
             &format!("{at_options}.event_dispatching_chunk_size"),
             "integer from 1",
         ),
+    ]);
+    let silent = json!({"trigger_on_leave": false, "trigger_after_duration": 0});
+    let nanoseconds = json!({"trigger_after_duration": 60_000_000_000_u64});
+    let stats = "workers[0].realms[0].stats";
+    check_faults(&[
+        (with_realm("stats", silent), stats, "every trigger is off"),
+        (
+            with_realm("stats", json!({"rated_message_size": 511})),
+            &format!("{stats}.rated_message_size"),
+            "even",
+        ),
+        (with_realm("stats", nanoseconds), &format!("{stats}.trigger_after_duration"), "integer 0..31536000"),
     ]);
     let bridged = load_json(&options("bridge_meta_api", json!(true))).expect("valid").support.refused;
     assert_eq!(bridged, [format!("{at_options}.bridge_meta_api")]);

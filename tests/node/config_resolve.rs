@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crossring::config::{
-    Allow, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Store, StoreRule,
+    Allow, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Stats, Store, StoreRule,
     TransportKind, UriCheck,
 };
 
@@ -64,6 +64,14 @@ fn realms_get_options_and_stores() {
     let retained = (main.store.retained_topics_max, main.store.retained_lifetime);
     assert_eq!(retained, (5, Some(Duration::from_secs(60))));
     assert_eq!((main.roles[1].trustlevel, main.roles[2].trustlevel), (None, Some(3)));
+    let stats = Stats {
+        rated_message_size: 512,
+        after_rated_messages: Some(10),
+        after_duration: Some(Duration::from_secs(60)),
+        on_join: false,
+        on_leave: true,
+    };
+    assert_eq!((&main.stats, &other.stats), (&Some(stats), &None));
     assert!(other.options.enable_meta_api && other.options.resumption.is_none());
     assert_eq!(other.store, Store::default());
 }

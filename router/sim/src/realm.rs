@@ -74,6 +74,7 @@ pub fn router_config(options: &RealmOptions) -> RouterConfig {
         sharding: options.sharding,
         resumption: options.resumption.clone(),
         store: options.store.clone(),
+        statistics: None,
     };
     RouterConfig {
         realms: REALMS.iter().zip(strictness).map(realm).collect(),

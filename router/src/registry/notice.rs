@@ -11,8 +11,14 @@ use crossring_codec::uri::is_reserved;
 use crossring_codec::value::Value;
 
 use super::{Entry, Registry, Session};
-use crate::address::{RealmId, RoleId, SessionAddress};
+use crate::address::{Now, RealmId, RoleId, SessionAddress};
 use crate::agent::{self, testament::Testament};
+use crate::statistics::Report;
+
+const ON_STATS: &str = "wamp.session.on_stats";
+
+/// Times in statistics are told in nanoseconds.
+const NS_PER_MS: i128 = 1_000_000;
 
 /// Something to be published by the service session of a realm.
 #[derive(Debug, PartialEq)]
@@ -80,6 +86,36 @@ impl Registry {
         self.note(realm, "wamp.session.on_leave", || {
             vec![id.get().into(), Value::String(session.identity.authid.into()), Value::String(authrole)]
         });
+    }
+
+    /// The traffic of a session.
+    pub(super) fn note_statistics(&mut self, now: Now, address: SessionAddress, report: &Report) {
+        let Some(session) = self.session(address) else { return };
+        let realm = session.identity.realm;
+        if self.told_id(session).is_none() || !self.has_subscribers(realm, ON_STATS) {
+            return;
+        }
+        let identity = &session.identity;
+        let whose = dict([
+            ("realm", Value::from(&*self.config.realms[usize::from(realm.0)].name)),
+            ("session", session.id.get().into()),
+            ("authid", Value::from(&*identity.authid)),
+            ("authrole", self.name_of_role(realm, identity.role).into()),
+        ]);
+        let serializer = session.channel.details.serializer.map_or(Value::Null, |it| it.name().into());
+        let (traffic, since) = (report.traffic, report.since);
+        let what = dict([
+            ("cycle", report.cycle.into()),
+            ("serializer", serializer),
+            ("timestamp", Value::Integer(i128::from(since.unix_ms) * NS_PER_MS)),
+            ("duration", now.monotonic_ns.saturating_sub(since.monotonic_ns).into()),
+            ("bytes", traffic.octets.into()),
+            ("messages", traffic.messages.into()),
+            ("rated_messages", traffic.rated_messages.into()),
+            ("first", report.is_first.into()),
+            ("last", report.is_last.into()),
+        ]);
+        self.note(realm, ON_STATS, || vec![whose, what]);
     }
 
     /// A session has got SUBSCRIBED.
@@ -153,4 +189,8 @@ impl Registry {
     ) {
         self.note_ids(realm, "wamp.registration.on_delete", session, id.get());
     }
+}
+
+fn dict<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    Value::Dict(entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }

@@ -9,7 +9,7 @@ use crossring_codec::uri::{Match, Strictness};
 use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
 use crossring_router::config::{
     Allow, AnonymousConfig, Permission, Principals, RealmConfig, RoleConfig, RouterConfig, Secret,
-    TicketPrincipal, TransportAuthentication,
+    StatisticsConfig, TicketPrincipal, TransportAuthentication,
 };
 use crossring_router::control::Control;
 use crossring_router::details::{ChannelFraming, ChannelType, Peer, TransportDetails};
@@ -19,6 +19,7 @@ use crossring_router::letter::{Lane, Letter};
 use crossring_router::limits::Limits;
 use crossring_router::outbox::{EndCause, Outbox, Post, Refused};
 use crossring_router::shard::Shard;
+use crossring_router::statistics::Traffic;
 
 use crate::script::Driver;
 
@@ -42,6 +43,16 @@ struct Client {
     is_ended: bool,
     limit: usize,
     received: VecDeque<String>,
+    /// What it has sent and received, and the size of a rated message; if that is counted.
+    traffic: Option<(Traffic, u32)>,
+}
+
+impl Client {
+    fn count(&mut self, size: usize) {
+        if let Some((traffic, rated_size)) = &mut self.traffic {
+            traffic.add(size as u64, *rated_size);
+        }
+    }
 }
 
 impl Node {
@@ -76,6 +87,7 @@ impl Node {
                 is_ended: false,
                 limit: usize::MAX,
                 received: VecDeque::new(),
+                traffic: None,
             };
             node.clients.insert(name.to_owned(), client);
             node.input(shard, Input::Opened { key, transport: TransportId(0), details: transport() });
@@ -146,6 +158,7 @@ impl Node {
 impl Driver for Node {
     fn send(&mut self, client: &str, message: &str, is_pipelined: bool) {
         let (shard, key) = (self.clients[client].shard, self.clients[client].key);
+        self.clients.get_mut(client).expect("a known client").count(message.len());
         match message::decode::decode(SerializerId::Json, message.as_bytes()) {
             Ok(message) => self.input(shard, Input::Message { key, message }),
             Err(error) => self.input(shard, Input::Violation { key, text: &format!("{error:?}") }),
@@ -216,6 +229,7 @@ impl Outbox for Wire<'_> {
         if octets.len() > client.limit {
             return Err(Refused::TooLarge);
         }
+        client.count(octets.len());
         client.received.push_back(String::from_utf8(octets).expect("JSON is UTF-8"));
         Ok(())
     }
@@ -230,6 +244,17 @@ impl Outbox for Wire<'_> {
         for client in self.clients.values_mut().filter(|client| client.key == session) {
             client.is_ended = true;
         }
+    }
+
+    fn count(&mut self, session: SessionKey, rated_size: u32) {
+        for client in self.clients.values_mut().filter(|client| client.key == session) {
+            client.traffic = Some((Traffic::default(), rated_size));
+        }
+    }
+
+    fn traffic(&self, session: SessionKey) -> Traffic {
+        let client = self.clients.values().find(|client| client.key == session);
+        client.and_then(|client| client.traffic).map(|(traffic, _)| traffic).unwrap_or_default()
     }
 }
 
@@ -286,6 +311,13 @@ fn config() -> RouterConfig {
     advanced.roles[1].trustlevel = Some(3);
     advanced.sharding = true;
     advanced.roles.push(RoleConfig { name: "link".into(), is_trusted: true, ..advanced.roles[0].clone() });
+    advanced.statistics = Some(StatisticsConfig {
+        rated_size: 512,
+        after_messages: None,
+        after_ms: None,
+        on_join: true,
+        on_leave: true,
+    });
     let principal = |authid: &str, role: &str, realm: Option<&str>| TicketPrincipal {
         authid: authid.into(),
         ticket: Some(Secret::new("secret")),

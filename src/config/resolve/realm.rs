@@ -1,11 +1,13 @@
 //! Realms, roles, permissions.
 
+use std::time::Duration;
+
 use crossring_codec::uri;
 
 use super::super::cursor::Cursor;
 use super::super::node::{
-    Allow, Disclose, Match, Permission, RealmConfig, RealmOptions, Resumption, RoleConfig, Store, StoreRule,
-    UriCheck,
+    Allow, Disclose, Match, Permission, RealmConfig, RealmOptions, Resumption, RoleConfig, Stats, Store,
+    StoreRule, UriCheck,
 };
 use super::{Names, Resolver};
 
@@ -27,6 +29,7 @@ pub(super) fn realm(written: &Cursor<'_>, names: &mut Names, resolver: &mut Reso
         roles,
         options: options(&written.key("options")),
         store,
+        stats: stats(&written.key("stats")),
     }
 }
 
@@ -49,6 +52,19 @@ fn options(written: &Cursor<'_>) -> RealmOptions {
             }
         }),
     }
+}
+
+/// Bytes of a rated message where the configuration does not say.
+const RATED_MESSAGE_SIZE_DEFAULT: u32 = 512;
+
+fn stats(written: &Cursor<'_>) -> Option<Stats> {
+    written.is_present().then(|| Stats {
+        rated_message_size: written.key("rated_message_size").integer().unwrap_or(RATED_MESSAGE_SIZE_DEFAULT),
+        after_rated_messages: written.key("trigger_after_rated_messages").nonzero(),
+        after_duration: written.key("trigger_after_duration").nonzero().map(Duration::from_secs),
+        on_join: written.key("trigger_on_join").flag(false),
+        on_leave: written.key("trigger_on_leave").flag(true),
+    })
 }
 
 /// Entries kept by a rule where neither it nor the store says how many.

@@ -42,7 +42,8 @@ static REALM_TABLE: Table = Table {
         key("store", &Kind::Tagged(&STORE), "Event history, retained events and call queues.")
             .default("no history, no queues; retained events as in a memory store"),
         key("inventory", &Kind::Tagged(&INVENTORY), "Type catalogs for payload validation.").later(),
-        key("stats", &Kind::Object(&STATS), "Statistics events per session.").later_unless(Off::Empty),
+        key("stats", &Kind::Object(&STATS), "Traffic of sessions as events `wamp.session.on_stats`.")
+            .default("not counted"),
         key("rlinks", &Kind::List(&Kind::Object(&RLINK)), "Links to realms of other routers.")
             .default("[]")
             .later_unless(Off::Empty),
@@ -302,25 +303,40 @@ static STATS: Table = Table {
     keys: &[
         key(
             "rated_message_size",
-            &Kind::Integer(2, i64::MAX),
+            &Kind::Integer(2, 1 << 30),
             "Bytes that count as one rated message; even.",
         )
         .default("512"),
         key(
             "trigger_after_rated_messages",
             &Kind::Integer(0, i64::MAX),
-            "Rated messages between two events.",
+            "Rated messages, sent and received, after which to report; 0 = never. At most one report a second.",
         )
         .default("0"),
-        key("trigger_after_duration", &Kind::Integer(0, i64::MAX), "Time between two events.").default("0"),
-        key("trigger_on_join", &Kind::Flag, "Event at join.").default("false"),
-        key("trigger_on_leave", &Kind::Flag, "Event at leave.").default("true"),
+        key(
+            "trigger_after_duration",
+            &Kind::Integer(0, 31_536_000),
+            "Seconds after which to report, with the next message; 0 = never.",
+        )
+        .default("0"),
+        key("trigger_on_join", &Kind::Flag, "Report when the session joins.").default("false"),
+        key("trigger_on_leave", &Kind::Flag, "Report when the session leaves.").default("true"),
     ],
     rules: &[
         Rule::Check("rated_message_size", rated_message_size),
-        Rule::OneOf(&["trigger_after_rated_messages", "trigger_after_duration"]),
+        Rule::Check("", some_trigger),
     ],
 };
+
+fn some_trigger(stats: &Map<String, Value>) -> Option<String> {
+    let counts = |name: &str| stats.get(name).is_some_and(|count| count.as_i64() != Some(0));
+    let flag = |name: &str, default| stats.get(name).map_or(default, |flag| flag != &Value::Bool(false));
+    let triggers = counts("trigger_after_rated_messages")
+        || counts("trigger_after_duration")
+        || flag("trigger_on_join", false)
+        || flag("trigger_on_leave", true);
+    (!triggers).then(|| "every trigger is off: no statistics would ever be told".into())
+}
 
 fn rated_message_size(stats: &Map<String, Value>) -> Option<String> {
     let size = stats.get("rated_message_size")?.as_i64()?;
