@@ -1,5 +1,6 @@
 //! `pub`, `sub`, `call` and `register` of the real binary against a running node, with a client of ours at the other end.
 
+use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 use crossring_codec::id::RequestId;
@@ -255,4 +256,61 @@ fn wrapped_arguments_are_unwrapped_at_the_other_end() {
         assert_eq!((&line["ppt_scheme"], &line["args"]), (&json!("x_example"), &json!([1])), "{line}");
     }
     assert!(echo.finish(PATIENCE).status.success());
+}
+
+#[test]
+fn a_call_has_as_many_parts_as_the_input_has_lines() {
+    let node = node();
+    let mut callee = callee(&node);
+    let mut command = node.command(&["call", PROCEDURE, "0", "--stream", "--progress"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut program = command.spawn().expect("the binary starts");
+    let mut input = program.stdin.take().expect("a pipe");
+    input.write_all(b"1\n[2, 3]\nfour").expect("the program reads");
+    drop(input);
+    let mut parts = Vec::new();
+    let request = loop {
+        let ClientEvent::Invocation { request, details, payload, .. } = next(&mut callee) else {
+            panic!("no part")
+        };
+        parts.push(payload.arguments().expect("a list"));
+        if !details.progress {
+            break request;
+        }
+        let options = YieldOptions { progress: true, ..YieldOptions::default() };
+        let message = callee.session.yield_result(request, options, payload).expect("running");
+        callee.send(&message).expect("connected");
+    };
+    let integer = |number| Value::Integer(number);
+    assert_eq!(
+        parts,
+        [vec![integer(0)], vec![integer(1)], vec![integer(2), integer(3)], vec!["four".into()], vec![]]
+    );
+    let message = callee.session.yield_result(request, YieldOptions::default(), Payload::EMPTY);
+    callee.send(&message.expect("running")).expect("connected");
+    let output = program.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", errors(&output));
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let args: Vec<_> = printed.lines().map(|line| parsed(line)["args"].clone()).collect();
+    assert_eq!(args, [json!([0]), json!([1]), json!([2, 3]), json!(["four"]), json!([])]);
+}
+
+#[test]
+fn a_testament_is_published_when_the_program_is_killed() {
+    let node = node();
+    let mut subscriber = subscriber(&node);
+    let mut caller = node.join();
+    let line = ["register", PROCEDURE, "--testament", TOPIC];
+    let mut left = Program::start(node.command(&[&line[..], &["--count", "1"]].concat()));
+    assert_eq!(call_when_registered(&mut caller, &CallOptions::default()).len(), 1);
+    left.line();
+    assert!(left.finish(PATIENCE).status.success(), "it takes its testament back");
+    let mut killed = Program::start(node.command(&line));
+    assert_eq!(call_when_registered(&mut caller, &CallOptions::default()).len(), 1);
+    killed.line();
+    drop(killed);
+    assert!(matches!(next(&mut subscriber), ClientEvent::Event { .. }));
+    assert!(node.run(&["pub", TOPIC, "last"]).status.success());
+    let ClientEvent::Event { payload, .. } = next(&mut subscriber) else { panic!("no event") };
+    assert_eq!(payload.arguments(), Ok(vec!["last".into()]), "only one testament was published");
 }

@@ -158,6 +158,7 @@ impl ClientSession {
         let event = |details| Ok(ClientEvent::Invocation { request, registration, details, payload });
         let more = details.progress;
         match self.invocations.get_mut(&request) {
+            Some(running) if !running.more && self.resumption.is_resumed => Ok(ClientEvent::Ignored),
             Some(running) if !running.more => Err(ClientViolation::InvocationRunning { request }),
             Some(running) => {
                 running.more = more;

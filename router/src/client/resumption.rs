@@ -1,7 +1,7 @@
 //! Session resumption (Advanced Profile, draft): a lost transport does not end the session while the router keeps it.
 //!
-//! What survives: the session id, subscriptions, registrations and the counters of requests and invocations. Requests without an
-//! answer fail, running invocations are dropped; what comes late of either is ignored.
+//! What survives: the session id, subscriptions, registrations, running invocations and the counters of requests and invocations.
+//! Requests without an answer fail; what comes late of them, or again, is ignored.
 
 use crossring_codec::id::{RequestId, SessionId};
 use crossring_codec::message::{HelloDetails, Message, WelcomeDetails};
@@ -34,7 +34,6 @@ impl ClientSession {
             return self.transport_lost();
         }
         self.state = ClientState::Suspended;
-        self.invocations.clear();
         self.requests.expect_late_answers();
         self.requests.drain()
     }

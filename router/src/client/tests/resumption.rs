@@ -44,7 +44,9 @@ fn a_resumed_session_holds_what_it_held() {
     assert!(client.holds_subscription(SUBSCRIPTION) && client.holds_registration(REGISTRATION));
     assert!(matches!(client.receive(event(SUBSCRIPTION)), Ok(ClientEvent::Event { .. })));
     assert_eq!(client.receive(result(call, false)), Ok(ClientEvent::Ignored), "the call has failed");
-    assert_eq!(client.receive(invocation(1, false, false)), Ok(ClientEvent::Ignored), "was dropped");
+    assert_eq!(client.receive(invocation(1, false, false)), Ok(ClientEvent::Ignored), "comes again");
+    assert!(client.yield_result(request(1), YieldOptions::default(), Payload::EMPTY).is_ok());
+    assert_eq!(client.receive(invocation(1, false, false)), Ok(ClientEvent::Ignored), "is answered");
     let next = client.call("a", CallOptions::default(), Payload::EMPTY).expect("joined").id;
     assert_eq!(next, call.next(), "requests go on counting");
     client.suspend();
