@@ -272,6 +272,11 @@ fn transport() -> Arc<TransportDetails> {
     })
 }
 
+/// Reports that do not depend on the time.
+fn statistics() -> StatisticsConfig {
+    StatisticsConfig { rated_size: 512, after_messages: None, after_ms: None, on_join: true, on_leave: true }
+}
+
 /// Anonymous peers may do anything; `joe` is limited. The realm `advanced` has everything that has to be configured.
 fn config() -> RouterConfig {
     let rule = |uri: &str, match_policy, allow| Permission {
@@ -311,13 +316,7 @@ fn config() -> RouterConfig {
     advanced.roles[1].trustlevel = Some(3);
     advanced.sharding = true;
     advanced.roles.push(RoleConfig { name: "link".into(), is_trusted: true, ..advanced.roles[0].clone() });
-    advanced.statistics = Some(StatisticsConfig {
-        rated_size: 512,
-        after_messages: None,
-        after_ms: None,
-        on_join: true,
-        on_leave: true,
-    });
+    advanced.statistics = Some(statistics());
     let principal = |authid: &str, role: &str, realm: Option<&str>| TicketPrincipal {
         authid: authid.into(),
         ticket: Some(Secret::new("secret")),
