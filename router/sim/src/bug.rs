@@ -1,7 +1,12 @@
 //! Bugs put in on purpose, outside the router, to see that the checkers find them.
 
+use crossring_codec::message::Message;
+use crossring_codec::payload::Payload;
+use crossring_codec::serializer::SerializerId;
+use crossring_codec::uri::is_reserved;
+use crossring_codec::value::{Dict, Value};
 use crossring_router::address::ShardId;
-use crossring_router::letter::{Lane, Letter};
+use crossring_router::letter::{Lane, Letter, Parcel};
 
 use crate::rng::SeededRng;
 
@@ -32,11 +37,35 @@ pub enum Bug {
     MisdirectedEvent,
     /// A full queue drops an EVENT without counting it.
     UncountedDrop,
+    /// Calls time out too soon.
+    HastyTimeout,
+    /// Calls time out too late.
+    LateTimeout,
+    /// Callees get more than they take.
+    ForgottenLimit,
+    /// A call reaches its callee twice.
+    DuplicateCall,
+    /// A callee is interrupted without a cause.
+    StrayInterrupt,
+    /// A part of a progressive invocation gets lost.
+    LosePart,
+    /// Receivers are told another trust level.
+    WrongTrust,
+    /// A meta event gets lost.
+    LoseMetaEvent,
+    /// A meta event is published twice.
+    DuplicateMetaEvent,
+    /// A count of the meta API is wrong.
+    WrongCount,
+    /// A session that is to be ended lives on.
+    LoseKill,
+    /// A testament is not published.
+    LoseTestament,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 12] = [
+    pub const ALL: [Bug; 24] = [
         Bug::ReorderLane,
         Bug::EarlySubscribed,
         Bug::EarlyRegistered,
@@ -49,6 +78,18 @@ impl Bug {
         Bug::DuplicateEvent,
         Bug::MisdirectedEvent,
         Bug::UncountedDrop,
+        Bug::HastyTimeout,
+        Bug::LateTimeout,
+        Bug::ForgottenLimit,
+        Bug::DuplicateCall,
+        Bug::StrayInterrupt,
+        Bug::LosePart,
+        Bug::WrongTrust,
+        Bug::LoseMetaEvent,
+        Bug::DuplicateMetaEvent,
+        Bug::WrongCount,
+        Bug::LoseKill,
+        Bug::LoseTestament,
     ];
 
     /// The name on the command line.
@@ -66,6 +107,18 @@ impl Bug {
             Bug::DuplicateEvent => "duplicate-event",
             Bug::MisdirectedEvent => "misdirected-event",
             Bug::UncountedDrop => "uncounted-drop",
+            Bug::HastyTimeout => "hasty-timeout",
+            Bug::LateTimeout => "late-timeout",
+            Bug::ForgottenLimit => "forgotten-limit",
+            Bug::DuplicateCall => "duplicate-call",
+            Bug::StrayInterrupt => "stray-interrupt",
+            Bug::LosePart => "lose-part",
+            Bug::WrongTrust => "wrong-trust",
+            Bug::LoseMetaEvent => "lose-meta-event",
+            Bug::DuplicateMetaEvent => "duplicate-meta-event",
+            Bug::WrongCount => "wrong-count",
+            Bug::LoseKill => "lose-kill",
+            Bug::LoseTestament => "lose-testament",
         }
     }
 
@@ -74,6 +127,9 @@ impl Bug {
         Self::ALL.into_iter().find(|bug| bug.name() == name)
     }
 }
+
+/// With [`Bug::LateTimeout`], shards see to what is due only so often.
+pub const LATE_TICKS: u64 = 400;
 
 /// What becomes of a letter.
 #[derive(Debug)]
@@ -86,6 +142,8 @@ pub enum Fate {
     Doubled(Letter),
     /// It is delivered, slowly, and its receiver seems to have acknowledged it at once.
     Acknowledged(Letter, u64),
+    /// It is delivered, and this one behind it.
+    Followed(Letter, Letter),
     /// It is lost.
     Lost,
 }
@@ -139,16 +197,74 @@ impl Saboteur {
             | (Bug::LosePublication, Letter::Publication(_))
             | (Bug::StaleCallee, Letter::RemoveCallee { .. })
             | (Bug::ForgetLeave, Letter::Leave { .. }) => self.lose_some(letter),
-            (Bug::DuplicateAnswer, Letter::Result { .. } | Letter::Error { .. }) if self.rng.chance(200) => {
+            (Bug::LoseKill, Letter::Kill { .. }) => Fate::Lost,
+            (Bug::LosePart, Letter::Continue(_)) => self.lose_some(letter),
+            (Bug::LoseMetaEvent, Letter::Publication(publication)) if is_reserved(&publication.topic) => {
+                self.lose_some(letter)
+            }
+            (Bug::LoseTestament, Letter::Publication(publication))
+                if from == ShardId::CONTROL && !is_reserved(&publication.topic) =>
+            {
+                self.lose_some(letter)
+            }
+            (Bug::DuplicateMetaEvent, Letter::Publication(publication))
+                if is_reserved(&publication.topic) && self.rng.chance(100) =>
+            {
                 Fate::Doubled(letter)
             }
+            (Bug::DuplicateAnswer, Letter::Result { .. } | Letter::Error { .. })
+            | (Bug::DuplicateCall, Letter::Call(_))
+                if self.rng.chance(200) =>
+            {
+                Fate::Doubled(letter)
+            }
+            (Bug::StrayInterrupt, Letter::Call(call)) if self.rng.chance(100) => {
+                let (call, callee) = (call.origin, call.callee);
+                Fate::Followed(letter, Letter::Abandon { call, callee, timed_out: false })
+            }
+            (Bug::WrongTrust, Letter::Publication(_) | Letter::Call(_)) => Fate::Sent(distrusted(letter)),
+            (Bug::WrongCount, Letter::Result { .. }) => Fate::Sent(miscounted(letter)),
             _ => Fate::Sent(letter),
         }
+    }
+
+    /// Changes what a shard is told by a client.
+    pub fn tamper(&self, mut message: Message<'static>) -> Message<'static> {
+        match (self.bug, &mut message) {
+            (Some(Bug::HastyTimeout), Message::Call { options, .. }) => options.timeout_ms /= 2,
+            (Some(Bug::ForgottenLimit), Message::Register { options, .. }) => options.concurrency = None,
+            _ => {}
+        }
+        message
     }
 
     fn lose_some(&mut self, letter: Letter) -> Fate {
         if self.rng.chance(100) { Fate::Lost } else { Fate::Sent(letter) }
     }
+}
+
+fn distrusted(mut letter: Letter) -> Letter {
+    let trustlevel = match &mut letter {
+        Letter::Publication(publication) => &mut publication.trustlevel,
+        Letter::Call(call) => &mut call.trustlevel,
+        _ => return letter,
+    };
+    *trustlevel = trustlevel.map(|level| level + 1);
+    letter
+}
+
+/// One more than there are.
+fn miscounted(letter: Letter) -> Letter {
+    let Letter::Result { call, details, parcel } = letter else { return letter };
+    let arguments = parcel.payload().arguments().unwrap_or_default();
+    let parcel = match arguments[..] {
+        [Value::Integer(count)] => {
+            let wrong = [Value::Integer(count + 1)];
+            Parcel::pack(&Payload::from_values(SerializerId::Json, &wrong, &Dict::new()))
+        }
+        _ => parcel,
+    };
+    Letter::Result { call, details, parcel }
 }
 
 /// Whether two neighbours on a lane may be swapped so that a rule is broken: same lane, same kind.

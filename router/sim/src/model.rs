@@ -63,6 +63,8 @@ pub struct Model {
     departed: Vec<Departed>,
     /// The time.
     pub tick: u64,
+    /// When each shard has had its last turn.
+    pub turns: Vec<u64>,
     /// The node has been told to shut down.
     pub shut_down: bool,
     /// Counts what is ordered: publications, calls, subscriptions, registrations.
@@ -98,9 +100,18 @@ impl Model {
             limited: Vec::new(),
             departed: Vec::new(),
             tick: 0,
+            turns: Vec::new(),
             shut_down: false,
             order: 0,
         }
+    }
+
+    /// A shard has done all that was due.
+    pub fn turned(&mut self, shard: usize, tick: u64) {
+        if self.turns.len() <= shard {
+            self.turns.resize(shard + 1, 0);
+        }
+        self.turns[shard] = tick;
     }
 
     /// Takes in what happened.

@@ -56,6 +56,10 @@ impl Postbox {
                 self.append(tick, to, from, Letter::Acknowledge { ticket });
                 self.append(tick + SLOW_TICKS, from, to, letter);
             }
+            Fate::Followed(letter, next) => {
+                self.append(tick, from, to, letter);
+                self.append(tick, from, to, next);
+            }
             Fate::Lost => {}
         }
     }

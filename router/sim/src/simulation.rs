@@ -8,7 +8,7 @@ use crossring_router::control::Control;
 use crossring_router::input::Input;
 use crossring_router::shard::Shard;
 
-use crate::bug::Saboteur;
+use crate::bug::{Bug, LATE_TICKS, Saboteur};
 use crate::checkers::agreement::{self, Baseline};
 use crate::client::SimClient;
 use crate::clock::Clock;
@@ -292,10 +292,13 @@ impl Simulation {
             let slots = self.hosts[index].slots();
             self.shard_arrivals(index, (offset + self.clock.tick() as usize) % slots);
         }
-        if self.shards[index].deadline().is_some_and(|deadline| deadline <= now.monotonic_ns) {
+        let is_late = self.postbox.saboteur().bug() == Some(Bug::LateTimeout);
+        let is_due = self.shards[index].deadline().is_some_and(|deadline| deadline <= now.monotonic_ns);
+        if is_due && !(is_late && self.clock.tick() % LATE_TICKS != 0) {
             let (shard, mut out) = self.emission(index);
             shard.expire(now, &mut out);
         }
+        self.judge.model.turned(index, self.clock.tick());
     }
 
     fn shard_letters(&mut self, index: usize) {
@@ -318,6 +321,7 @@ impl Simulation {
             let credit = self.postbox.has_credit(ShardId(index as u8));
             let Some(arrival) = self.hosts[index].arrival(slot, tick, credit) else { return };
             self.observe_arrival(index, &arrival);
+            let arrival = self.tampered(arrival);
             let (shard, mut out) = self.emission(index);
             let input = match arrival {
                 Arrival::Opened { key, transport, .. } => {
@@ -327,6 +331,15 @@ impl Simulation {
                 Arrival::Closed { key, .. } => Input::Closed { key },
             };
             shard.handle(now, input, &mut out);
+        }
+    }
+
+    fn tampered(&mut self, arrival: Arrival) -> Arrival {
+        match arrival {
+            Arrival::Message { key, peer, message } => {
+                Arrival::Message { key, peer, message: self.postbox.saboteur().tamper(message) }
+            }
+            other => other,
         }
     }
 

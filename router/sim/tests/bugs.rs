@@ -83,3 +83,63 @@ fn a_forgotten_leave_is_found() {
 fn a_stale_callee_is_found() {
     check(Bug::StaleCallee, &["agreement"]);
 }
+
+#[test]
+fn a_hasty_timeout_is_found() {
+    check(Bug::HastyTimeout, &["calls", "invocations"]);
+}
+
+#[test]
+fn a_late_timeout_is_found() {
+    check(Bug::LateTimeout, &["calls"]);
+}
+
+#[test]
+fn a_forgotten_limit_is_found() {
+    check(Bug::ForgottenLimit, &["invocations"]);
+}
+
+#[test]
+fn a_duplicate_call_is_found() {
+    check(Bug::DuplicateCall, &["invocations"]);
+}
+
+#[test]
+fn a_stray_interrupt_is_found() {
+    check(Bug::StrayInterrupt, &["invocations"]);
+}
+
+#[test]
+fn a_lost_part_is_found() {
+    check(Bug::LosePart, &["invocations"]);
+}
+
+#[test]
+fn a_wrong_trust_level_is_found() {
+    check(Bug::WrongTrust, &["isolation"]);
+}
+
+#[test]
+fn a_lost_meta_event_is_found() {
+    check(Bug::LoseMetaEvent, &["notices"]);
+}
+
+#[test]
+fn a_duplicate_meta_event_is_found() {
+    check(Bug::DuplicateMetaEvent, &["notices"]);
+}
+
+#[test]
+fn a_wrong_count_is_found() {
+    check(Bug::WrongCount, &["meta"]);
+}
+
+#[test]
+fn a_lost_kill_is_found() {
+    check(Bug::LoseKill, &["meta"]);
+}
+
+#[test]
+fn a_lost_testament_is_found() {
+    check(Bug::LoseTestament, &["delivery"]);
+}

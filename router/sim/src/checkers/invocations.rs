@@ -51,7 +51,7 @@ fn invoked(model: &Model, callee: SessionIndex, invocation: &Invocation<'_>) -> 
     }
     if id <= session.invocations_count {
         let Some((tag, call)) = known else { return Err("repeats an id".into()) };
-        return continued(session, tag, call, invocation);
+        return continued(model, session, tag, call, invocation);
     }
     if id != session.invocations_count + 1 {
         return Err(format!("follows {}", session.invocations_count));
@@ -67,7 +67,16 @@ fn invoked(model: &Model, callee: SessionIndex, invocation: &Invocation<'_>) -> 
 }
 
 /// A further INVOCATION of a progressive one: the next part, to the callee that has the others.
-fn continued(session: &Session, tag: Tag, call: &Call, invocation: &Invocation<'_>) -> Result<(), String> {
+fn continued(
+    model: &Model,
+    session: &Session,
+    tag: Tag,
+    call: &Call,
+    invocation: &Invocation<'_>,
+) -> Result<(), String> {
+    if !model.sessions[call.caller].honest {
+        return Ok(()); // it may have guessed the id of its own open call
+    }
     let id = invocation.request.get();
     let open = session.invocations.iter().find(|open| open.id == id);
     if open.is_none_or(|open| open.call != tag.number || open.registration != invocation.registration) {

@@ -37,13 +37,14 @@ impl Isolation {
                 event(model, session, publication, details, held.key.policy, payload)
                     .map_err(|text| format!("EVENT for p{}: {text}", peer.0))
             }
-            Message::Invocation { registration, details, payload, .. } => {
+            Message::Invocation { request, registration, details, payload } => {
                 let Some(held) = session.registration(*registration) else { return Ok(()) };
                 let call = called(model, payload)?;
                 if !held.key.matches(&call.procedure) {
                     return Err(format!("p{} gets {} under {:?}", peer.0, call.procedure, held.key));
                 }
-                invocation(model, session, call, held, details, payload)
+                let is_first = request.get() > session.invocations_count;
+                invocation(model, session, call, held, details, payload, is_first)
                     .map_err(|text| format!("INVOCATION for p{}: {text}", peer.0))
             }
             _ => Ok(()),
@@ -98,6 +99,7 @@ fn invocation(
     held: &Registration,
     details: &InvocationDetails<'_>,
     payload: &Payload<'_>,
+    is_first: bool,
 ) -> Result<(), String> {
     let caller = &model.sessions[call.caller];
     if caller.realm != session.realm {
@@ -108,7 +110,7 @@ fn invocation(
         return Err(format!("of a call that gets {error}"));
     }
     let part = Tag::read(payload).map_or(0, |tag| tag.part as usize);
-    if part == 0 {
+    if is_first {
         disclosure(caller, call, held, details)?;
         topic(held.key.policy, details.procedure.as_deref(), &call.procedure)?;
         trust(model, caller, Feature::CallTrustlevels, details.trustlevel)?;

@@ -112,16 +112,17 @@ impl Call {
     }
 }
 
-/// Ticks by which a shard that stalls may be late.
-const LATE_TICKS: u64 = 400;
-
 impl Model {
-    /// Whether the router ought to have ended the call long ago.
+    /// Whether the caller's shard ought to have ended the call in its last turn.
     pub fn is_overdue(&self, call: &Call) -> bool {
-        let minds = self.sessions[call.caller].dealer_has(Feature::CallTimeout);
+        let caller = &self.sessions[call.caller];
+        let minds = caller.dealer_has(Feature::CallTimeout);
+        let last_turn = self.turns.get(caller.shard.index()).copied().unwrap_or_default();
         let is_forwarded = call.invoked().is_some_and(|invoked| invoked.forwarded_timeout);
-        let late = |due: u64| due + LATE_TICKS < self.tick;
-        minds && !is_forwarded && call.due_tick().is_some_and(late)
+        let late = |due: u64| due <= last_turn;
+        // Somebody who minds the time himself may have had it first.
+        let was_elsewhere = call.returned || call.was_refused();
+        minds && !is_forwarded && !was_elsewhere && call.due_tick().is_some_and(late)
     }
 
     /// Whether a call may have been with a callee that did not take it, before the one that did.
