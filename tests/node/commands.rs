@@ -1,10 +1,14 @@
 //! `pub`, `sub`, `call` and `register` of the real binary against a running node, with a client of ours at the other end.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 
-use crossring_codec::id::RequestId;
-use crossring_codec::message::{CallOptions, CancelMode, RegisterOptions, SubscribeOptions, YieldOptions};
+use crossring_codec::id::{PublicationId, RequestId, SessionId, SubscriptionId};
+use crossring_codec::message::{
+    CallOptions, CancelMode, Features, Message, RegisterOptions, RouterRoles, SubscribeOptions,
+    WelcomeDetails, YieldOptions, decode::decode, encode::encode,
+};
 use crossring_codec::payload::Payload;
 use crossring_codec::serializer::SerializerId;
 use crossring_codec::value::Value;
@@ -313,4 +317,82 @@ fn a_testament_is_published_when_the_program_is_killed() {
     assert!(node.run(&["pub", TOPIC, "last"]).status.success());
     let ClientEvent::Event { payload, .. } = next(&mut subscriber) else { panic!("no event") };
     assert_eq!(payload.arguments(), Ok(vec!["last".into()]), "only one testament was published");
+}
+
+/// A router that says what a test tells it to, over RawSocket in CBOR.
+struct Scripted(TcpStream);
+
+impl Scripted {
+    fn accept(listener: &TcpListener) -> Self {
+        let (mut stream, _) = listener.accept().expect("somebody connects");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout is settable");
+        let mut handshake = [0; 4];
+        stream.read_exact(&mut handshake).expect("a handshake");
+        assert_eq!((handshake[0], handshake[1] & 0x0f), (0x7f, 3), "RawSocket in CBOR");
+        stream.write_all(&[0x7f, 0xf3, 0, 0]).expect("connected");
+        Scripted(stream)
+    }
+
+    fn receive(&mut self) -> Message<'static> {
+        let mut header = [0; 4];
+        self.0.read_exact(&mut header).expect("a frame");
+        let mut octets = vec![0; u32::from_be_bytes(header) as usize];
+        self.0.read_exact(&mut octets).expect("a frame");
+        decode(SerializerId::Cbor, &octets).expect("a message").into_owned()
+    }
+
+    fn send(&mut self, message: &Message<'_>) {
+        let mut octets = Vec::new();
+        encode(SerializerId::Cbor, message, &mut octets).expect("encodable");
+        let header = u32::try_from(octets.len()).expect("short").to_be_bytes();
+        self.0.write_all(&[&header[..], &octets].concat()).expect("connected");
+    }
+
+    fn welcome(&mut self, resumed: bool, token: &'static str) {
+        let details = WelcomeDetails {
+            roles: RouterRoles { broker: Some(Features::default()), dealer: None },
+            resumed,
+            resumable: true,
+            resume_token: Some(token.into()),
+            ..WelcomeDetails::default()
+        };
+        self.send(&Message::Welcome { session: SessionId::from_random(5), details: Box::new(details) });
+    }
+
+    fn event(&mut self, number: u64) {
+        let (subscription, details) = (SubscriptionId::from_random(9), Default::default());
+        let payload = Payload::from_values(SerializerId::Cbor, &[number.into()], &Vec::new());
+        let publication = PublicationId::from_random(number);
+        self.send(&Message::Event { subscription, publication, details, payload });
+    }
+}
+
+#[test]
+fn a_subscriber_goes_on_after_a_lost_transport() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
+    let url = format!("rs://{}", listener.local_addr().expect("bound"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crossring"));
+    command.args(["sub", TOPIC, "--resumable", "--count", "2", "--serializer", "cbor", "--url", &url]);
+    let mut program = Program::start(command);
+    let mut router = Scripted::accept(&listener);
+    let Message::Hello { details, .. } = router.receive() else { panic!("no HELLO") };
+    assert!(details.resumable);
+    router.welcome(false, "token1");
+    let Message::Subscribe { request, .. } = router.receive() else { panic!("no SUBSCRIBE") };
+    router.send(&Message::Subscribed { request, subscription: SubscriptionId::from_random(9) });
+    router.event(1);
+    assert_eq!(parsed(&program.line())["args"], json!([1]));
+    drop(router);
+    let mut router = Scripted::accept(&listener);
+    let Message::Hello { realm: None, details } = router.receive() else { panic!("no HELLO") };
+    assert_eq!(details.resume_session, Some(SessionId::from_random(5)));
+    assert_eq!(details.resume_token.as_deref(), Some("token1"));
+    router.welcome(true, "token2");
+    router.event(2);
+    assert_eq!(parsed(&program.line())["args"], json!([2]));
+    assert!(matches!(router.receive(), Message::Goodbye { .. }));
+    let (details, reason) = (Default::default(), "wamp.close.goodbye_and_out".into());
+    router.send(&Message::Goodbye { details, reason });
+    let ended = program.finish(PATIENCE);
+    assert!(ended.status.success() && ended.errors.contains("session resumed"), "{}", ended.errors);
 }
