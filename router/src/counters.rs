@@ -25,6 +25,8 @@ pub struct Counters {
     pub results_progressive: u64,
     /// ERRORs sent.
     pub errors: u64,
+    /// Times that a call had to wait for a free slot of a callee.
+    pub calls_queued: u64,
     /// Calls ended because their time was over.
     pub calls_timed_out: u64,
     /// Answers of callees that nobody waits for any more.

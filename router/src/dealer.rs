@@ -12,6 +12,7 @@ use crossring_codec::message::InvocationPolicy;
 use crossring_codec::uri::Match;
 
 use crate::address::{CallAddress, CallKey, RealmId, SessionAddress, SessionKey};
+use crate::config::RealmConfig;
 use crate::dense::Replica;
 use crate::letter;
 use crate::pattern::PatternTable;
@@ -23,12 +24,15 @@ mod call;
 mod cancel;
 mod choose;
 mod progressive;
+mod queue;
 mod register;
 mod timeout;
 
 pub(crate) use call::CallRoute;
 use cancel::Withdrawal;
 use progressive::{Progressive, Waiting};
+pub(crate) use queue::Granted;
+use queue::Slots;
 pub(crate) use register::AddedCallee;
 use timeout::Deadline;
 
@@ -37,6 +41,8 @@ use timeout::Deadline;
 pub(crate) struct Dealer {
     pub(crate) registrations: Replica<Registration>,
     realms: Vec<Procedures>,
+    /// Procedures whose calls may wait, by realm: how many.
+    queue_rules: Vec<PatternTable<u32>>,
     /// Calls of local callers.
     pub(crate) calls: Slab<Call>,
     /// When calls of local callers are over without an answer.
@@ -67,6 +73,8 @@ pub(crate) struct Registration {
     pub(crate) candidates: Vec<Candidate>,
     /// Where `roundrobin` goes on.
     cursor: usize,
+    /// Calls of this shard that wait for a free slot: whoever comes is to go behind them.
+    queued: u32,
 }
 
 /// A callee that a call may be sent to.
@@ -80,6 +88,7 @@ pub(crate) struct Candidate {
     /// Outstanding invocations, counted only under a concurrency limit. Exact on the callee's shard; elsewhere
     /// those of this shard's callers.
     outstanding: u64,
+    slots: Slots,
 }
 
 /// A call of a local caller.
@@ -92,8 +101,8 @@ pub(crate) struct Call {
     callee: Option<SessionAddress>,
     /// The id at a local callee.
     invocation: Option<RequestId>,
-    /// Counts against the callee's concurrency, as far as this shard knows.
-    is_counted: bool,
+    /// Counts against the concurrency of a callee on another shard, added under this ticket.
+    slot: Option<u64>,
     /// CANCEL `kill` has been received.
     is_killed: bool,
     /// What only some calls have.
@@ -104,6 +113,8 @@ pub(crate) struct Call {
 #[derive(Debug, Default)]
 struct Rare {
     deadline: Deadline,
+    /// It waits for a free slot.
+    queued: Option<Box<letter::Call>>,
     progressive: Option<Progressive>,
 }
 
@@ -148,16 +159,17 @@ pub(crate) struct Invocation {
     origin: CallAddress,
     registration: RegistrationId,
     receive_progress: bool,
-    /// Counts against the callee's concurrency.
-    is_counted: bool,
+    /// Counts against the callee's concurrency, as it was added under this ticket.
+    slot: Option<u64>,
 }
 
 impl Dealer {
-    pub(crate) fn new(realms: usize, seed: u64) -> Self {
-        let procedures = |_| Procedures { patterns: PatternTable::new(seed), version: 1 };
+    pub(crate) fn new(realms: &[RealmConfig], seed: u64) -> Self {
+        let procedures = |_: &RealmConfig| Procedures { patterns: PatternTable::new(seed), version: 1 };
         Self {
             registrations: Replica::default(),
-            realms: (0..realms).map(procedures).collect(),
+            queue_rules: Self::queue_rules(realms, seed),
+            realms: realms.iter().map(procedures).collect(),
             calls: Slab::default(),
             timers: Timers::default(),
             foreign: hashbrown::HashMap::with_hasher(IntegerState::new(seed)),

@@ -53,6 +53,8 @@ pub struct RegistrySizes {
     pub registrations: usize,
     /// Callees of registrations.
     pub callees: usize,
+    /// Calls that wait for a free slot of a callee.
+    pub calls_queued: usize,
     /// Acknowledgements of shards that are awaited.
     pub tickets: usize,
 }
@@ -231,6 +233,7 @@ impl<'a> RegistryView<'a> {
             subscribers: registry.subscriptions.values().map(|known| known.members()).sum(),
             registrations: registry.registrations.len(),
             callees: registry.registrations.values().map(|known| known.callees()).sum(),
+            calls_queued: registry.registrations.values().map(|known| known.calls_queued()).sum(),
             tickets: registry.tickets.len(),
         }
     }

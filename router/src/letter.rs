@@ -123,6 +123,8 @@ pub struct Call {
     pub trustlevel: Option<u64>,
     /// It is for the callee that serves this resource key.
     pub rkey: Option<ResourceKey>,
+    /// Its standing in the queue.
+    pub turn: Turn,
     /// Arguments.
     pub parcel: Parcel,
     /// Callees that have refused this call already; they are not asked again.
@@ -155,6 +157,30 @@ pub struct Continuation {
     pub progress: bool,
     /// Arguments.
     pub parcel: Parcel,
+}
+
+/// How a call stands to the queue of its registration.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+pub struct Turn {
+    /// Its number among all calls that have waited, once it has.
+    pub arrival: Option<u64>,
+    /// A slot of the callee is reserved for it.
+    pub is_reserved: bool,
+    /// Its shard has seen to all calls that this callee has refused before: it may be taken in spite of them.
+    pub is_resumption: bool,
+}
+
+/// A call that is to wait.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Wait {
+    /// The call on its caller's shard.
+    pub call: CallKey,
+    /// It is for the callee that serves this resource key.
+    pub rkey: Option<ResourceKey>,
+    /// Its number, if it has waited before: that is its place again.
+    pub arrival: Option<u64>,
+    /// Calls that may wait for the registration.
+    pub limit: u32,
 }
 
 /// A callee of a registration, as every shard knows it.
@@ -228,6 +254,14 @@ pub enum Letter {
     },
     /// UNREGISTER, already done on the home shard. No answer.
     Unregister { realm: RealmId, key: SessionKey, registration: RegistrationId },
+    /// All callees are at their concurrency limit, and the call may wait. Answer: `Grant` or `Dismiss`, unless `Dequeue`
+    /// overtakes it.
+    Enqueue { registration: RegistrationId, wait: Wait },
+    /// A call that waits is over. No answer.
+    Dequeue { registration: RegistrationId, call: CallKey },
+    /// A slot of a wanted callee has been reserved, or the call that it was granted to is over. Answer: `Grant` to somebody,
+    /// or `Release`, unless the callee leaves.
+    SlotFree { registration: RegistrationId, callee: SessionAddress, ticket: u64 },
     /// The sender has applied the interest or callee with this ticket.
     Acknowledge { ticket: u64 },
 
@@ -280,6 +314,15 @@ pub enum Letter {
     SubscribeRefused { key: SessionKey, request: RequestId, error: Box<str> },
     /// ERROR for the REGISTER request.
     RegisterRefused { key: SessionKey, request: RequestId, error: Box<str> },
+    /// Calls wait for this callee: each free slot is to be reserved and told by `SlotFree`, until `Release`.
+    Want { registration: RegistrationId, callee: SessionKey },
+    /// Nobody waits any more: one reservation is void.
+    Release { registration: RegistrationId, callee: SessionKey, ticket: u64 },
+    /// The turn of a call has come: a slot of the callee is reserved for it. Answer: `Call` to the callee's shard, or
+    /// `SlotFree`.
+    Grant { call: CallKey, registration: RegistrationId, callee: SessionAddress, ticket: u64, arrival: u64 },
+    /// A call does not wait: because too many do, or because the registration is gone.
+    Dismiss { call: CallKey, is_full: bool },
     /// GOODBYE for `session` with this reason, if it is still the one of `key`.
     Kill { key: SessionKey, session: SessionId, reason: Box<str>, message: Option<Box<str>> },
     /// GOODBYE `wamp.close.system_shutdown` for every session; new ones are refused.

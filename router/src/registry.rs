@@ -14,7 +14,7 @@ use crossring_codec::message::{
 use crossring_codec::uri::{Match, well_known};
 use crossring_codec::value::Dict;
 
-use crate::address::{Now, RealmId, SessionAddress, SessionKey, ShardId, ShardSet, TransportId};
+use crate::address::{CallAddress, Now, RealmId, SessionAddress, SessionKey, ShardId, ShardSet, TransportId};
 use crate::auth::{self, Attempt, Denial, Identity, Method, Pending, Step};
 use crate::config::{RealmConfig, RouterConfig};
 use crate::dense::Assigner;
@@ -30,6 +30,7 @@ use crate::table::{IntegerMap, IntegerState};
 mod nodes;
 mod notice;
 mod query;
+mod queue;
 mod registrations;
 mod sessions;
 mod subscriptions;
@@ -37,6 +38,7 @@ mod subscriptions;
 use nodes::Nodes;
 pub(crate) use notice::{Departed, Notice};
 pub(crate) use query::{Entry, reaches};
+use queue::Queue;
 pub(crate) use sessions::SessionExtras;
 use sessions::SessionIndex;
 
@@ -60,6 +62,8 @@ pub struct Registry {
     /// Letters to all shards that some have not acknowledged.
     pub(crate) tickets: IntegerMap<u64, Ticket>,
     ticket_last: u64,
+    /// Calls that have waited in any queue.
+    arrival_last: u64,
     /// What has to be published.
     notices: Vec<Notice>,
     is_shutting_down: bool,
@@ -156,12 +160,20 @@ pub(crate) struct Registration {
     /// Its creation has been told.
     is_announced: bool,
     callees: Vec<Callee>,
+    /// Calls that wait for a free slot, if there are any.
+    queue: Option<Box<Queue>>,
 }
 
 /// A callee of a registration.
 #[derive(Debug)]
 struct Callee {
     address: SessionAddress,
+    /// The ticket under which it was added.
+    added: u64,
+    /// There is a concurrency limit.
+    is_limited: bool,
+    /// Its shard has been told to reserve free slots for the queue.
+    is_wanted: bool,
     /// Not all shards know of it yet.
     ticket: Option<u64>,
     /// Requests that wait for that.
@@ -207,6 +219,7 @@ impl Registry {
             registrations: Assigner::default(),
             tickets: integers.map(),
             ticket_last: 0,
+            arrival_last: 0,
             notices: Vec::new(),
             is_shutting_down: false,
         }
@@ -237,6 +250,13 @@ impl Registry {
             }
             Letter::Unregister { realm: _, key, registration } => {
                 self.unregister(at(key), registration, None, out);
+            }
+            Letter::Enqueue { registration, wait } => self.enqueue(from, registration, &wait, out),
+            Letter::Dequeue { registration, call } => {
+                self.dequeue(registration, CallAddress { shard: from, key: call });
+            }
+            Letter::SlotFree { registration, callee, ticket } => {
+                self.slot_free(registration, callee, ticket, out);
             }
             Letter::Acknowledge { ticket } => self.acknowledged(from, ticket, out),
             _ => debug_assert!(false, "a letter for a shard at the registry"),
@@ -577,6 +597,13 @@ fn tell_all<P: Post>(shards: usize, letter: &Letter, out: &mut P) {
 
 impl From<&letter::Callee> for Callee {
     fn from(callee: &letter::Callee) -> Self {
-        Self { address: callee.address, ticket: None, waiting: Vec::new() }
+        Self {
+            address: callee.address,
+            added: 0,
+            is_limited: callee.concurrency.is_some(),
+            is_wanted: false,
+            ticket: None,
+            waiting: Vec::new(),
+        }
     }
 }

@@ -5,17 +5,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crossring_codec::id::{RequestId, SessionId};
+use crossring_codec::id::{RegistrationId, RequestId, SessionId};
 use crossring_codec::message::{ErrorDetails, Message, MessageType};
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_valid, well_known};
 
-use crate::address::{Now, SessionKey, ShardId};
+use crate::address::{CallKey, Now, SessionKey, ShardId};
 use crate::authz::{Authorization, Decision};
 use crate::broker::Broker;
 use crate::config::RouterConfig;
 use crate::counters::Counters;
-use crate::dealer::{AddedCallee, Dealer};
+use crate::dealer::{AddedCallee, Dealer, Granted};
 use crate::input::Input;
 use crate::inspect::ShardView;
 use crate::letter::{self, Declined, Letter};
@@ -57,6 +57,14 @@ pub(crate) enum Deferred {
     Retry { call: Box<letter::Call>, why: Declined },
     /// A call cannot be taken: give it back.
     Return { call: Box<letter::Call>, why: Declined },
+    /// The turn of a call has come.
+    Granted(Granted),
+    /// A call cannot wait.
+    Dismissed { call: CallKey, is_full: bool },
+    /// A call that waited is over.
+    Dequeue { call: CallKey, registration: RegistrationId },
+    /// Free slots of a callee are for those who wait.
+    Offer { registration: RegistrationId, callee: SessionKey },
     /// REGISTERED has been sent: invoke what waited.
     Waiting(SessionKey),
     /// A REGISTER has been answered: see to the next one for the same pattern.
@@ -90,7 +98,7 @@ impl Shard {
             sessions: Sessions::default(),
             deadlines: Deadlines::default(),
             broker: Broker::new(config.realms.len(), hash_seed),
-            dealer: Dealer::new(config.realms.len(), hash_seed),
+            dealer: Dealer::new(&config.realms, hash_seed),
             deferred: VecDeque::new(),
             ticket_seen: 0,
             integers: IntegerState::new(random.next_u64()),
@@ -137,6 +145,12 @@ impl Shard {
             match self.deferred.pop_front() {
                 Some(Deferred::Retry { call, why }) => self.retry(&call, why, out),
                 Some(Deferred::Return { call, why }) => self.give_back(call, why, out),
+                Some(Deferred::Granted(granted)) => self.granted(&granted, out),
+                Some(Deferred::Dismissed { call, is_full }) => self.dismissed(call, is_full, out),
+                Some(Deferred::Dequeue { call, registration }) => {
+                    self.post(ShardId::CONTROL, Letter::Dequeue { registration, call }, out);
+                }
+                Some(Deferred::Offer { registration, callee }) => self.offer(registration, callee, out),
                 Some(Deferred::Waiting(key)) => self.flush_waiting(key, out),
                 Some(Deferred::Registering { key, session, pattern }) => {
                     if self.sessions.get(key).is_some_and(|joined| joined.id == session) {
@@ -280,6 +294,15 @@ impl Shard {
             }
             Letter::RegisterRefused { key, request, error } => {
                 self.register_refused(key, request, &error, out);
+            }
+            Letter::Want { registration, callee } => self.wanted(registration, callee),
+            Letter::Release { registration, callee, ticket } => self.unwanted(registration, callee, ticket),
+            Letter::Grant { call, registration, callee, ticket, arrival } => {
+                let granted = Granted { call, registration, callee, ticket, arrival };
+                self.deferred.push_back(Deferred::Granted(granted));
+            }
+            Letter::Dismiss { call, is_full } => {
+                self.deferred.push_back(Deferred::Dismissed { call, is_full });
             }
             Letter::Kill { key, session, reason, message } => {
                 self.deferred.push_back(Deferred::Kill { key, session, reason, message });

@@ -73,6 +73,7 @@ transcripts!(
     race_cancel_vs_result,
     race_callee_loss_vs_timeout,
     sharding,
+    queue,
     meta_session,
     disclosure,
     meta_kill,

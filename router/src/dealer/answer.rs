@@ -193,8 +193,11 @@ impl Shard {
                 caller.note_late(call.request);
             }
         }
-        if let (Some(callee), true) = (call.callee, call.is_counted) {
-            self.dealer.release(call.registration, callee);
+        if let (Some(callee), Some(ticket)) = (call.callee, call.slot) {
+            self.dealer.release(call.registration, callee, ticket);
+        }
+        if call.rare.as_ref().is_some_and(|rare| rare.queued.is_some()) {
+            self.give_up_waiting(key, call.registration);
         }
         Some(call)
     }
@@ -204,13 +207,15 @@ impl Shard {
         if invocation.origin.shard != self.id {
             self.dealer.foreign.remove(&invocation.origin);
         }
-        if invocation.is_counted {
-            self.release(invocation.registration, callee);
-        }
+        self.release(invocation.slot, invocation.registration, callee);
     }
 
-    fn release(&mut self, registration: RegistrationId, callee: SessionKey) {
-        self.dealer.release(registration, SessionAddress { shard: self.id, key: callee });
+    /// A local callee, added under the ticket `slot`, has one invocation less.
+    pub(super) fn release(&mut self, slot: Option<u64>, registration: RegistrationId, callee: SessionKey) {
+        if let Some(ticket) = slot {
+            self.dealer.release(registration, SessionAddress { shard: self.id, key: callee }, ticket);
+            self.defer_offer(registration, callee);
+        }
     }
 }
 

@@ -11,10 +11,11 @@ use crossring_codec::uri::{Match, is_valid, well_known};
 
 use super::choose::Choice;
 use super::progressive::{Earlier, Waiting};
-use super::{Call, Callee, Caller, Invocation, Rare};
+use super::queue::queue_limit;
+use super::{Call, Callee, Caller, Dealer, Invocation, Rare};
 use crate::address::{CallAddress, CallKey, SessionAddress, SessionKey};
 use crate::broker::check_passthru;
-use crate::letter::{self, Declined, Disclosure, Letter, Parcel};
+use crate::letter::{self, Declined, Disclosure, Letter, Parcel, Turn};
 use crate::limits::LIMIT_EXCEEDED;
 use crate::outbox::{Outbox, Refused};
 use crate::owned;
@@ -54,6 +55,8 @@ pub(crate) struct Question<'a> {
     pub(crate) trustlevel: Option<u64>,
     /// It is for the callee that serves this resource key.
     pub(crate) rkey: Option<ResourceKey>,
+    /// Its number, if it has waited for a free slot.
+    pub(crate) arrival: Option<u64>,
     pub(crate) payload: &'a Payload<'a>,
 }
 
@@ -65,7 +68,7 @@ pub(crate) struct Attempt {
     /// One of them because it was busy.
     found_busy: bool,
     /// One of them although it stays registered.
-    found_unavailable: bool,
+    pub(super) found_unavailable: bool,
 }
 
 /// A callee chosen for a call.
@@ -75,8 +78,9 @@ struct Pick {
     address: SessionAddress,
     ticket: u64,
     disclose_caller: bool,
-    /// Counted against its concurrency.
-    is_counted: bool,
+    /// Counted against its concurrency: under which ticket it was added.
+    slot: Option<u64>,
+    turn: Turn,
 }
 
 /// A local callee about to be invoked.
@@ -85,7 +89,8 @@ struct Asked {
     callee: SessionKey,
     registration: RegistrationId,
     origin: CallAddress,
-    is_counted: bool,
+    /// Counted against its concurrency: under which ticket it was added.
+    slot: Option<u64>,
 }
 
 /// Why a callee was not invoked.
@@ -122,7 +127,8 @@ impl Shard {
             Target::Refused(error) => Err(error),
             _ if is_refused => Err(well_known::DISCLOSE_ME_DISALLOWED),
             Target::Registration(id) => self.partition_key(key, options).and_then(|rkey| {
-                let question = Question { procedure, options, disclose, trustlevel, rkey, payload };
+                let question =
+                    Question { procedure, options, disclose, trustlevel, rkey, arrival: None, payload };
                 self.start_call(key, request, id, &question, out)
             }),
             Target::Nothing => Err(well_known::NO_SUCH_PROCEDURE),
@@ -226,7 +232,7 @@ impl Shard {
             registration,
             callee: None,
             invocation: None,
-            is_counted: false,
+            slot: None,
             is_killed: false,
             rare: question.options.progress.then(|| Rare::progressive(question.procedure)),
         };
@@ -251,8 +257,14 @@ impl Shard {
     ) -> Result<(), &'static str> {
         let origin = CallAddress { shard: self.id, key };
         loop {
-            let pick = self.pick(key, question, &mut attempt)?;
-            let Pick { registration, address, is_counted, .. } = pick;
+            let pick = match self.pick(key, question, &mut attempt) {
+                Ok(pick) => pick,
+                Err(well_known::MAX_CONCURRENCY_REACHED) if self.enqueue(key, question, &attempt, out) => {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
+            let Pick { registration, address, slot, .. } = pick;
             let disclosure =
                 if question.disclose || pick.disclose_caller { self.disclosure(key) } else { None };
             if address.shard != self.id {
@@ -261,22 +273,22 @@ impl Shard {
                 return Ok(());
             }
             if self.must_wait(address.key, registration, pick.ticket) {
-                self.release_if(is_counted, registration, address);
+                self.release(slot, registration, address.key);
                 self.let_wait(address.key, question.letter(origin, &pick, disclosure, attempt));
                 return Ok(());
             }
-            let asked = Asked { callee: address.key, registration, origin, is_counted };
+            let asked = Asked { callee: address.key, registration, origin, slot };
             match self.invoke(&asked, disclosure.as_ref(), question, out) {
                 Ok(invocation) => {
                     self.note_invocation(origin, invocation);
                     return Ok(());
                 }
                 Err(Obstacle::Error(error)) => {
-                    self.release_if(is_counted, registration, address);
+                    self.release(slot, registration, address.key);
                     return Err(error);
                 }
                 Err(Obstacle::Declined(why)) => {
-                    self.release_if(is_counted, registration, address);
+                    self.release(slot, registration, address.key);
                     attempt.note(address, why);
                 }
             }
@@ -296,37 +308,39 @@ impl Shard {
             id = self.match_again(key, question.procedure)?;
             *attempt = Attempt::default();
         }
-        let registration =
-            self.dealer.registrations.get_mut(id.get()).ok_or(well_known::NO_SUCH_PROCEDURE)?;
+        let Dealer { registrations, queue_rules, .. } = &mut self.dealer;
+        let registration = registrations.get_mut(id.get()).ok_or(well_known::NO_SUCH_PROCEDURE)?;
+        let may_wait = |realm| queue_limit(queue_rules, realm, question, attempt).is_some();
+        if registration.queued > 0 && may_wait(registration.realm) {
+            return Err(well_known::MAX_CONCURRENCY_REACHED);
+        }
         let candidate = match registration.choose(question.rkey, &attempt.refused, &mut self.random) {
             Choice::Candidate(index) => &mut registration.candidates[index],
             Choice::Nobody => return Err(attempt.error()),
             Choice::Busy => return Err(well_known::MAX_CONCURRENCY_REACHED),
         };
-        let is_counted = candidate.callee.concurrency.is_some();
+        if candidate.is_full() && may_wait(registration.realm) {
+            return Err(well_known::MAX_CONCURRENCY_REACHED);
+        }
         let forward_timeout = candidate.callee.forward_timeout;
-        candidate.outstanding += u64::from(is_counted);
+        let slot = candidate.callee.concurrency.map(|_| candidate.ticket);
+        candidate.outstanding += u64::from(slot.is_some());
         let pick = Pick {
             registration: id,
             address: candidate.callee.address,
             ticket: candidate.ticket,
             disclose_caller: candidate.callee.disclose_caller,
-            is_counted,
+            slot,
+            turn: candidate.next_turn(question.arrival),
         };
         if let Some(call) = self.dealer.calls.get_mut(key.index, key.generation) {
             call.callee = Some(pick.address);
-            call.is_counted = is_counted && pick.address.shard != self.id;
+            call.slot = slot.filter(|_| pick.address.shard != self.id);
         }
         if question.options.timeout_ms > 0 {
             self.start_timeout(key, question.options.timeout_ms, forward_timeout);
         }
         Ok(pick)
-    }
-
-    fn release_if(&mut self, is_counted: bool, registration: RegistrationId, callee: SessionAddress) {
-        if is_counted {
-            self.dealer.release(registration, callee);
-        }
     }
 
     /// The registration has vanished under the call: the next best one gets it.
@@ -340,7 +354,7 @@ impl Shard {
     }
 
     /// Who the caller is, for the callee.
-    fn disclosure(&self, key: CallKey) -> Option<Disclosure> {
+    pub(super) fn disclosure(&self, key: CallKey) -> Option<Disclosure> {
         let call = self.dealer.calls.get(key.index, key.generation)?;
         let session = self.sessions.get(call.caller)?;
         Some(Disclosure {
@@ -360,7 +374,7 @@ impl Shard {
 
     /// Invokes the callee that a letter names; gives the letter back if that callee cannot take it.
     /// `is_first`: nothing waits before it.
-    fn try_letter<O: Outbox>(
+    pub(super) fn try_letter<O: Outbox>(
         &mut self,
         call: Box<letter::Call>,
         is_first: bool,
@@ -376,9 +390,11 @@ impl Shard {
         let Some(held) = callee.registrations.get(&call.registration.get()).copied() else {
             return Some((call, Declined::Gone));
         };
-        if held.is_limited && !self.dealer.acquire(call.registration, address) {
-            return Some((call, Declined::Busy));
-        }
+        let admitted = if held.is_limited { self.admit(&call, address) } else { Ok(None) };
+        let slot = match admitted {
+            Ok(slot) => slot,
+            Err(why) => return Some((call, why)),
+        };
         let payload = call.parcel.payload();
         let question = Question {
             procedure: &call.procedure,
@@ -386,14 +402,10 @@ impl Shard {
             disclose: false,
             trustlevel: call.trustlevel,
             rkey: None,
+            arrival: None,
             payload: &payload,
         };
-        let asked = Asked {
-            callee: address.key,
-            registration: call.registration,
-            origin: call.origin,
-            is_counted: held.is_limited,
-        };
+        let asked = Asked { callee: address.key, registration: call.registration, origin: call.origin, slot };
         let invoked = self.invoke(&asked, call.disclosure.as_ref(), &question, out);
         let obstacle = match invoked {
             Ok(invocation) => {
@@ -402,7 +414,7 @@ impl Shard {
             }
             Err(obstacle) => obstacle,
         };
-        self.release_if(held.is_limited, call.registration, address);
+        self.release(slot, call.registration, address.key);
         match obstacle {
             Obstacle::Declined(why) => return Some((call, why)),
             Obstacle::Error(error) => self.fail(call.origin, error, out),
@@ -438,7 +450,7 @@ impl Shard {
         question: &Question<'_>,
         out: &mut O,
     ) -> Result<RequestId, Obstacle> {
-        let Asked { callee: key, registration, origin, is_counted } = *asked;
+        let Asked { callee: key, registration, origin, slot } = *asked;
         let Some(session) = self.sessions.get_mut(key) else {
             return Err(Obstacle::Declined(Declined::Gone));
         };
@@ -472,7 +484,7 @@ impl Shard {
             Err(Refused::Gone) => return Err(Obstacle::Declined(Declined::Gone)),
         }
         callee.invocation_last = request.get();
-        let invocation = Invocation { origin, registration, receive_progress, is_counted };
+        let invocation = Invocation { origin, registration, receive_progress, slot };
         callee.invocations.insert(request.get(), invocation);
         self.counters.invocations += 1;
         Ok(request)
@@ -488,6 +500,7 @@ impl Shard {
         if state.waiting.len() < most {
             state.waiting.push_back(Waiting::Call(call));
         } else {
+            self.unreserve(&call);
             self.deferred.push_back(Deferred::Return { call, why: Declined::Busy });
         }
     }
@@ -503,6 +516,7 @@ impl Shard {
                 }
             };
             if call.origin.shard == self.id && self.is_over(call.origin.key) {
+                self.unreserve(&call);
                 continue;
             }
             if let Some((call, why)) = self.try_letter(call, true, out) {
@@ -541,14 +555,16 @@ impl Shard {
         let key = call.origin.key;
         let Some(record) = self.dealer.calls.get_mut(key.index, key.generation) else { return };
         let tried = record.callee.take();
-        let counted = std::mem::take(&mut record.is_counted);
+        let slot = record.slot.take();
         let (registration, is_killed) = (record.registration, record.is_killed);
         let is_continued = record.is_continued();
-        if let (Some(tried), true) = (tried, counted) {
-            self.dealer.release(registration, tried);
+        if let (Some(tried), Some(ticket)) = (tried, slot) {
+            self.dealer.release(registration, tried, ticket);
         }
-        if let (Some(tried), Declined::Gone) = (tried, why) {
-            self.dealer.forget_callee(registration, tried, call.ticket);
+        match (tried, why) {
+            (Some(tried), Declined::Gone) => self.dealer.forget_callee(registration, tried, call.ticket),
+            (Some(tried), Declined::Busy) => self.dealer.note_refusal(registration, tried, call.ticket),
+            (_, Declined::Unavailable) | (None, _) => {}
         }
         if is_killed {
             return self.fail(call.origin, well_known::CANCELED, out);
@@ -556,15 +572,10 @@ impl Shard {
         if is_continued {
             return self.fail(call.origin, well_known::NO_AVAILABLE_CALLEE, out);
         }
-        let payload = call.parcel.payload();
-        let question = Question {
-            procedure: &call.procedure,
-            options: &call.options,
-            disclose: call.disclose,
-            trustlevel: call.trustlevel,
-            rkey: call.rkey,
-            payload: &payload,
-        };
+        if call.turn.is_reserved && why == Declined::Busy {
+            // Another turn would end as this one has.
+            return self.fail(call.origin, well_known::MAX_CONCURRENCY_REACHED, out);
+        }
         let mut attempt = Attempt {
             refused: call.refused_by.clone(),
             found_busy: call.found_busy,
@@ -573,8 +584,22 @@ impl Shard {
         if let Some(tried) = tried {
             attempt.note(tried, why);
         }
-        let placed = self.place_call(key, &question, attempt, out);
-        if let Err(error) = placed {
+        self.place_letter(call, attempt, out);
+    }
+
+    /// Finds a callee for a call that has been put in a letter.
+    pub(super) fn place_letter<O: Outbox>(&mut self, call: &letter::Call, attempt: Attempt, out: &mut O) {
+        let payload = call.parcel.payload();
+        let question = Question {
+            procedure: &call.procedure,
+            options: &call.options,
+            disclose: call.disclose,
+            trustlevel: call.trustlevel,
+            rkey: call.rkey,
+            arrival: call.turn.arrival,
+            payload: &payload,
+        };
+        if let Err(error) = self.place_call(call.origin.key, &question, attempt, out) {
             self.fail(call.origin, error, out);
         }
     }
@@ -605,17 +630,33 @@ impl Question<'_> {
         disclosure: Option<Disclosure>,
         attempt: Attempt,
     ) -> Box<letter::Call> {
+        let mut letter = self.unaddressed(origin, pick.registration, attempt);
+        letter.callee = pick.address.key;
+        letter.ticket = pick.ticket;
+        letter.disclosure = disclosure;
+        letter.turn = pick.turn;
+        letter
+    }
+
+    /// A letter for nobody yet.
+    pub(super) fn unaddressed(
+        &self,
+        origin: CallAddress,
+        registration: RegistrationId,
+        attempt: Attempt,
+    ) -> Box<letter::Call> {
         Box::new(letter::Call {
             origin,
-            registration: pick.registration,
-            callee: pick.address.key,
-            ticket: pick.ticket,
+            registration,
+            callee: SessionKey { slot: u32::MAX, generation: 0 },
+            ticket: 0,
             procedure: self.procedure.into(),
             options: owned::call_options(self.options.clone()),
             disclose: self.disclose,
-            disclosure,
+            disclosure: None,
             trustlevel: self.trustlevel,
             rkey: self.rkey,
+            turn: Turn { arrival: self.arrival, ..Turn::default() },
             parcel: Parcel::pack(self.payload),
             refused_by: attempt.refused,
             found_busy: attempt.found_busy,

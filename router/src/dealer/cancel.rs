@@ -1,6 +1,7 @@
 //! The early end of calls: CANCEL, and callers or callees that leave (wamp.md 2.2.4, 2.2.5).
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 
 use crossring_codec::id::RequestId;
 use crossring_codec::message::{CancelMode, Feature, InterruptOptions, Message};
@@ -110,9 +111,15 @@ impl Shard {
     pub(super) fn take_waiting(&mut self, callee: SessionKey, call: CallAddress) -> bool {
         let session = self.sessions.get_mut(callee);
         let Some(callee) = session.and_then(|session| session.callee.as_mut()) else { return false };
-        let before = callee.waiting.len();
-        callee.waiting.retain(|waiting| waiting.call() != call);
-        callee.waiting.len() < before
+        let waiting = std::mem::take(&mut callee.waiting);
+        let (taken, kept): (VecDeque<_>, _) = waiting.into_iter().partition(|waiting| waiting.call() == call);
+        callee.waiting = kept;
+        for waiting in &taken {
+            if let Waiting::Call(call) = waiting {
+                self.unreserve(call);
+            }
+        }
+        !taken.is_empty()
     }
 
     /// Nobody waits for the answer of an invocation any more: a callee that can be interrupted is, and is rid of it.

@@ -19,12 +19,6 @@ pub(crate) enum Choice {
     Nobody,
 }
 
-impl Candidate {
-    fn is_full(&self) -> bool {
-        self.callee.concurrency.is_some_and(|limit| self.outstanding >= limit)
-    }
-}
-
 impl Registration {
     /// Chooses among the candidates that have not refused. Only `roundrobin` and `random` pass over busy ones. Callees of
     /// other shards that seem busy are the last resort: whether they are, their shard knows.
@@ -121,26 +115,16 @@ impl Registration {
 }
 
 impl Dealer {
-    /// Counts an invocation against the concurrency of a callee; `false`: it is at its limit.
-    pub(crate) fn acquire(&mut self, registration: RegistrationId, callee: SessionAddress) -> bool {
-        match self.candidate_mut(registration, callee) {
-            Some(candidate) if candidate.is_full() => false,
-            Some(candidate) => {
-                candidate.outstanding += 1;
-                true
-            }
-            None => true,
-        }
-    }
-
-    /// The reverse of [`Dealer::acquire`].
-    pub(crate) fn release(&mut self, registration: RegistrationId, callee: SessionAddress) {
-        if let Some(candidate) = self.candidate_mut(registration, callee) {
+    /// An invocation of a callee that was added under `ticket` is over: its slot is free.
+    pub(crate) fn release(&mut self, registration: RegistrationId, callee: SessionAddress, ticket: u64) {
+        if let Some(candidate) = self.candidate_mut(registration, callee)
+            && candidate.ticket == ticket
+        {
             candidate.outstanding = candidate.outstanding.saturating_sub(1);
         }
     }
 
-    fn candidate_mut(
+    pub(super) fn candidate_mut(
         &mut self,
         registration: RegistrationId,
         callee: SessionAddress,
@@ -158,6 +142,7 @@ mod tests {
 
     use super::*;
     use crate::address::{RealmId, SessionKey, ShardId};
+    use crate::dealer::Slots;
     use crate::letter::Callee;
 
     fn address(slot: u32) -> SessionAddress {
@@ -175,6 +160,7 @@ mod tests {
             ticket: 0,
             is_local: true,
             outstanding: 0,
+            slots: Slots::default(),
         };
         Registration {
             id: RegistrationId::from_random(0),
@@ -184,6 +170,7 @@ mod tests {
             invoke,
             candidates: (0..count).map(candidate).collect(),
             cursor: 0,
+            queued: 0,
         }
     }
 

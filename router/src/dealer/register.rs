@@ -9,7 +9,7 @@ use crossring_codec::message::{
 use crossring_codec::uri::{Match, is_reserved, well_known};
 use foldhash::fast::FixedState;
 
-use super::{Callee, Candidate, Dealer, Held, Registration};
+use super::{Callee, Candidate, Dealer, Held, Registration, Slots};
 use crate::address::{RealmId, SessionAddress, SessionKey, ShardId};
 use crate::letter::{self, Letter};
 use crate::limits::LIMIT_EXCEEDED;
@@ -335,6 +335,7 @@ impl Dealer {
                 invoke: added.invoke,
                 candidates: Vec::new(),
                 cursor: 0,
+                queued: 0,
             };
             self.registrations.insert(id.get(), registration);
         }
@@ -344,6 +345,7 @@ impl Dealer {
                 callee: added.callee,
                 ticket: added.ticket,
                 outstanding: 0,
+                slots: Slots::default(),
             });
             self.callees += 1;
         }

@@ -6,7 +6,7 @@ use crossring_codec::id::{RegistrationId, SessionId};
 use crossring_codec::message::InvocationPolicy;
 use crossring_codec::uri::well_known;
 
-use super::{Callee, Registration, Registry, Subject, Wish, tell_all};
+use super::{Callee, Queue, Registration, Registry, Subject, Wish, tell_all};
 use crate::address::{Now, SessionAddress};
 use crate::letter::{self, Letter};
 use crate::limits::LIMIT_EXCEEDED;
@@ -49,8 +49,13 @@ impl Registry {
         let known = realm.procedures.get(wish.uri, wish.match_policy).and_then(RegistrationId::new);
         let Some(id) = known else { return self.create(now, wish) };
         if wish.force_reregister {
-            self.evict(id, out);
-            return self.create(now, wish);
+            let queue = self.evict(id, out);
+            let created = self.create(now, wish);
+            match created.ok().and_then(|id| self.registrations.get_mut(id.get())) {
+                Some(registration) => registration.queue = queue,
+                None => self.dismiss(queue, out),
+            }
+            return created;
         }
         let registration = self.registrations.get_mut(id.get()).ok_or(well_known::UNAVAILABLE)?;
         if registration.invoke == InvocationPolicy::Single || registration.invoke != wish.invoke {
@@ -73,17 +78,20 @@ impl Registry {
             created_ms: now.unix_ms,
             is_announced: false,
             callees: Vec::new(),
+            queue: None,
         });
         Ok(id)
     }
 
-    /// Removes all callees, who are told.
-    fn evict<P: Post>(&mut self, id: RegistrationId, out: &mut P) {
-        let Some(registration) = self.registrations.get_mut(id.get()) else { return };
+    /// Removes all callees, who are told. The calls that wait are those of the next registration.
+    fn evict<P: Post>(&mut self, id: RegistrationId, out: &mut P) -> Option<Box<Queue>> {
+        let registration = self.registrations.get_mut(id.get())?;
+        let queue = registration.queue.take();
         let callees: Vec<SessionAddress> = registration.callees.iter().map(|callee| callee.address).collect();
         for address in callees {
             self.unregister(address, id, Some(well_known::UNREGISTERED), out);
         }
+        queue
     }
 
     /// Tells all shards of the callee, unless they were told.
@@ -111,6 +119,7 @@ impl Registry {
         let ticket = self.broadcast(Subject::Callee(id, callee.address), letter, out);
         if let Some(known) = self.callee_mut(id, callee.address) {
             known.ticket = Some(ticket);
+            known.added = ticket;
         }
         let integers = self.integers;
         if let Some(session) = self.session_mut(callee.address) {
@@ -140,6 +149,7 @@ impl Registry {
             out.post(address.shard, Letter::Registered { key: address.key, request, registration: id });
         }
         self.note_registered(address, id);
+        self.callees_changed(id, out);
     }
 
     pub(crate) fn unregister<P: Post>(
@@ -181,7 +191,9 @@ impl Registry {
         let realm = registration.realm;
         let told = told.filter(|_| registration.is_announced);
         let is_last = registration.callees.is_empty();
+        let mut queue = None;
         if is_last {
+            queue = registration.queue.take();
             let procedures = &mut self.realms[usize::from(realm.0)].procedures;
             procedures.remove(&registration.uri, registration.match_policy);
             self.registrations.remove(id.get());
@@ -200,6 +212,8 @@ impl Registry {
             let error = well_known::UNREGISTERED.into();
             out.post(address.shard, Letter::RegisterRefused { key: address.key, request, error });
         }
+        self.dismiss(queue, out);
+        self.callees_changed(id, out);
     }
 
     fn callee_mut(&mut self, id: RegistrationId, address: SessionAddress) -> Option<&mut Callee> {

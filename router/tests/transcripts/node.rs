@@ -8,7 +8,7 @@ use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::uri::{Match, Strictness};
 use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
 use crossring_router::config::{
-    Allow, AnonymousConfig, Permission, Principals, RealmConfig, RoleConfig, RouterConfig, Secret,
+    Allow, AnonymousConfig, Permission, Principals, QueueRule, RealmConfig, RoleConfig, RouterConfig, Secret,
     StatisticsConfig, TicketPrincipal, TransportAuthentication,
 };
 use crossring_router::control::Control;
@@ -317,6 +317,8 @@ fn config() -> RouterConfig {
     advanced.sharding = true;
     advanced.roles.push(RoleConfig { name: "link".into(), is_trusted: true, ..advanced.roles[0].clone() });
     advanced.statistics = Some(statistics());
+    advanced.store.call_queue =
+        vec![QueueRule { uri: "com.queue.".into(), match_policy: Match::Prefix, limit: 3 }];
     let principal = |authid: &str, role: &str, realm: Option<&str>| TicketPrincipal {
         authid: authid.into(),
         ticket: Some(Secret::new("secret")),
