@@ -315,6 +315,24 @@ fn the_architecture_document_names_every_crate_and_dependency() {
 }
 
 #[test]
+fn the_table_of_features_names_only_tests_that_exist() {
+    const PAGE: &str = "docs/guide/features.md";
+    let page = fs::read_to_string(root_directory().join(PAGE)).expect("the table of features");
+    let mut faults = Faults::default();
+    let paths = tracked_paths();
+    for (number, line) in numbered(&page) {
+        for name in line.split('`').skip(1).step_by(2) {
+            let is_test = [".wamp", ".rs", ".py", ".js"].iter().any(|end| name.ends_with(end));
+            let exists = || paths.iter().any(|path| path.ends_with(&format!("/{name}")));
+            if is_test && !name.contains('*') && !exists() {
+                faults.add(PAGE, number, &format!("there is no {name}"));
+            }
+        }
+    }
+    faults.check("features");
+}
+
+#[test]
 fn the_guide_names_every_command_and_option() {
     let guide: String = text_files()
         .iter()
