@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+pub mod node;
 pub mod payload;
 pub mod router;
 pub mod thread_time;

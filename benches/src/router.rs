@@ -231,7 +231,8 @@ impl Router {
 /// Ids above what the registry, which counts from 1, gives to the subscriptions of a benchmark.
 const FIRST_ELSEWHERE: u64 = 8192;
 
-fn config() -> RouterConfig {
+/// One realm in which anonymous sessions may do everything.
+pub(crate) fn config() -> RouterConfig {
     let everything = Permission {
         uri: "".into(),
         match_policy: Match::Prefix,
