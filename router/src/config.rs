@@ -83,6 +83,8 @@ pub struct StoreConfig {
     pub history: Vec<HistoryRule>,
     /// Octets of all publications kept for that; an event counts once for each rule.
     pub history_octets_max: u64,
+    /// Sessions remembered, joined or left, each with its details; the one that joined first gives way. 0: none.
+    pub sessions_max: u32,
     /// Procedures whose calls wait when all callees are at their concurrency limit.
     pub call_queue: Vec<QueueRule>,
     /// Topics that may have a retained event.
@@ -98,6 +100,7 @@ impl Default for StoreConfig {
         Self {
             history: Vec::new(),
             history_octets_max: 256 << 20,
+            sessions_max: 0,
             call_queue: Vec::new(),
             retained_topics_max: 100_000,
             retained_octets_max: 256 << 20,

@@ -32,7 +32,7 @@ use crate::limits::Limits;
 use crate::outbox::{EndCause, Outbox, Post, Refused};
 use crate::registry::{Departed, Notice, Registry};
 use crate::shard::Shard;
-use crate::store::{MemoryStore, RealmStore};
+use crate::store::{MemoryStore, RealmStore, SessionRecord};
 use crate::table::{IntegerMap, IntegerState};
 
 /// The registry and the service shard of a node.
@@ -238,6 +238,14 @@ impl Control {
             Notice::Event { realm, topic, arguments } => {
                 let key = self.services[usize::from(realm.0)].key;
                 self.publish_event(now, key, topic, &arguments, out);
+            }
+            Notice::Joined { realm, session, authid, details } => {
+                let (joined_unix_ms, left_unix_ms) = (now.unix_ms, None);
+                let record = SessionRecord { session, authid, details, joined_unix_ms, left_unix_ms };
+                self.stores[usize::from(realm.0)].session_joined(record);
+            }
+            Notice::Left { realm, session } => {
+                self.stores[usize::from(realm.0)].session_left(session, now.unix_ms);
             }
             Notice::Testament { departed, testament } => self.execute(&departed, &testament, out),
         }

@@ -21,8 +21,6 @@ mod retained;
 pub use events::{EventsFailure, get_events};
 pub use memory::MemoryStore;
 
-/// Sessions that a store remembers; the one that joined first gives way.
-pub const SESSIONS_MAX: usize = 10_000;
 /// Events in one answer of `wamp.subscription.get_events`, whatever the caller asks for.
 pub const EVENTS_PER_ANSWER_MAX: usize = 1_000;
 /// Octets of payload in such an answer; its first event may be larger.
@@ -34,7 +32,7 @@ pub const RETAINED_PER_ANSWER_MAX: usize = 1_000;
 
 /// The store of one realm.
 pub trait RealmStore: Debug + Send {
-    /// A session has joined.
+    /// A session has joined. Only asked where the realm has sessions remembered.
     fn session_joined(&mut self, session: SessionRecord);
 
     /// A session has left, at `left_unix_ms`.

@@ -113,6 +113,8 @@ pub struct Store {
     pub event_history: Vec<StoreRule>,
     /// Bytes of payload kept for all of them.
     pub event_history_bytes_max: u64,
+    /// Sessions remembered, joined or left; the one that joined first gives way.
+    pub sessions_max: u32,
     /// Procedures and patterns whose calls may wait; no two are the same.
     pub call_queue: Vec<StoreRule>,
     /// Topics that may have a retained event.
@@ -128,6 +130,7 @@ impl Default for Store {
         Store {
             event_history: Vec::new(),
             event_history_bytes_max: 256 << 20,
+            sessions_max: 0,
             call_queue: Vec::new(),
             retained_topics_max: 100_000,
             retained_bytes_max: 256 << 20,

@@ -87,6 +87,7 @@ fn store(store: &Store) -> core::StoreConfig {
     };
     core::StoreConfig {
         history: store.event_history.iter().map(history).collect(),
+        sessions_max: store.sessions_max,
         history_octets_max: store.event_history_bytes_max,
         call_queue: store.call_queue.iter().map(queue).collect(),
         retained_topics_max: store.retained_topics_max,

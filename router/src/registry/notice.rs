@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crossring_codec::id::{RegistrationId, SessionId, SubscriptionId};
 use crossring_codec::uri::is_reserved;
-use crossring_codec::value::Value;
+use crossring_codec::value::{Dict, Value};
 
 use super::{Entry, Registry, Session};
 use crate::address::{Now, RealmId, RoleId, SessionAddress};
@@ -25,6 +25,10 @@ const NS_PER_MS: i128 = 1_000_000;
 pub(crate) enum Notice {
     /// A meta event (wamp.md 3).
     Event { realm: RealmId, topic: &'static str, arguments: Vec<Value> },
+    /// A session that the realm's store remembers has joined.
+    Joined { realm: RealmId, session: SessionId, authid: Box<str>, details: Dict },
+    /// Such a session has left.
+    Left { realm: RealmId, session: SessionId },
     /// A testament of a session that is gone (wamp.md 2.3).
     Testament { departed: Departed, testament: Box<Testament> },
 }
@@ -64,15 +68,33 @@ impl Registry {
     pub(super) fn note_joined(&mut self, address: SessionAddress) {
         const TOPIC: &str = "wamp.session.on_join";
         let Some(session) = self.session(address) else { return };
-        let realm = session.identity.realm;
-        if self.told_id(session).is_some() && self.has_subscribers(realm, TOPIC) {
-            let arguments = vec![Value::Dict(agent::session_details(self, session))];
+        let (realm, id) = (session.identity.realm, session.id);
+        let is_told = self.told_id(session).is_some() && self.has_subscribers(realm, TOPIC);
+        let is_remembered = self.is_remembered(session);
+        if !is_told && !is_remembered {
+            return;
+        }
+        let details = agent::session_details(self, session);
+        let authid = session.identity.authid.clone();
+        if is_told {
+            let arguments = vec![Value::Dict(details.clone())];
             self.notices.push(Notice::Event { realm, topic: TOPIC, arguments });
         }
+        if is_remembered {
+            self.notices.push(Notice::Joined { realm, session: id, authid, details });
+        }
+    }
+
+    fn is_remembered(&self, session: &Session) -> bool {
+        let realm = &self.config.realms[usize::from(session.identity.realm.0)];
+        realm.store.sessions_max > 0 && !self.is_internal(session)
     }
 
     /// Testaments, then the end of the session; not if it was killed with all others.
     pub(super) fn note_left(&mut self, mut session: Session) {
+        if self.is_remembered(&session) {
+            self.notices.push(Notice::Left { realm: session.identity.realm, session: session.id });
+        }
         let Some(id) = self.told_id(&session).filter(|_| !session.is_silenced) else { return };
         let (realm, role) = (session.identity.realm, session.identity.role);
         if let Some(extras) = &mut session.extras {

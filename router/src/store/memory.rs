@@ -8,8 +8,7 @@ use crossring_codec::uri::Match;
 
 use super::retained::RetainedEvents;
 use super::{
-    EventRecord, EventsAnswer, EventsQuery, Pattern, Reader, RealmStore, SESSIONS_MAX, SessionRecord,
-    UnknownPublication,
+    EventRecord, EventsAnswer, EventsQuery, Pattern, Reader, RealmStore, SessionRecord, UnknownPublication,
 };
 use crate::address::CallAddress;
 use crate::config::StoreConfig;
@@ -53,7 +52,7 @@ impl MemoryStore {
 
 impl RealmStore for MemoryStore {
     fn session_joined(&mut self, session: SessionRecord) {
-        self.sessions.insert(session);
+        self.sessions.insert(session, self.config.sessions_max as usize);
     }
 
     fn session_left(&mut self, session: SessionId, left_unix_ms: u64) {
@@ -136,8 +135,11 @@ impl RealmStore for MemoryStore {
 }
 
 impl Sessions {
-    fn insert(&mut self, record: SessionRecord) {
-        if self.records.len() >= SESSIONS_MAX {
+    fn insert(&mut self, record: SessionRecord, sessions_max: usize) {
+        if sessions_max == 0 {
+            return;
+        }
+        if self.records.len() >= sessions_max {
             self.remove_first();
         }
         self.sequence_last += 1;
@@ -167,8 +169,10 @@ mod tests {
 
     const PATTERN: Pattern<'_> = Pattern { uri: "com.", match_policy: Match::Prefix };
 
+    const SESSIONS_MAX: u32 = 10;
+
     fn store() -> MemoryStore {
-        MemoryStore::new(&StoreConfig::default())
+        MemoryStore::new(&StoreConfig { sessions_max: SESSIONS_MAX, ..StoreConfig::default() })
     }
 
     fn session(number: u64, authid: &str) -> SessionRecord {
@@ -202,11 +206,11 @@ mod tests {
     #[test]
     fn the_session_that_joined_first_gives_way() {
         let mut store = store();
-        for number in 1..=SESSIONS_MAX as u64 + 1 {
+        for number in 1..=u64::from(SESSIONS_MAX) + 1 {
             store.session_joined(session(number, "joe"));
         }
         assert_eq!(store.session(id(1)), None);
-        assert_eq!(store.sessions_by_authid("joe").len(), SESSIONS_MAX);
+        assert_eq!(store.sessions_by_authid("joe").len(), SESSIONS_MAX as usize);
     }
 
     #[test]

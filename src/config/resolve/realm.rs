@@ -80,6 +80,7 @@ fn store(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Store {
             .key("event-history-max-bytes")
             .integer()
             .unwrap_or(default.event_history_bytes_max),
+        sessions_max: written.key("max-sessions").integer().unwrap_or(default.sessions_max),
         call_queue: store_rules(&written.key("call-queue"), limit, resolver),
         retained_topics_max: retained.key("max-topics").integer().unwrap_or(default.retained_topics_max),
         retained_bytes_max: retained.key("max-bytes").integer().unwrap_or(default.retained_bytes_max),

@@ -221,6 +221,13 @@ static MEMORY_STORE: Table = Table {
             "Bytes of payload of all events kept for history; the oldest give way. Extension of crossring.",
         )
         .default("268435456"),
+        key(
+            "max-sessions",
+            &Kind::Integer(0, u32::MAX as i64),
+            "Sessions remembered, joined or left, with their details; the one that joined first gives way. Extension of \
+             crossring.",
+        )
+        .default("0"),
         key("retained", &Kind::Object(&RETAINED), "Bounds of retained events. Extension of crossring.")
             .default("{}"),
     ],
