@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "transcripts/matching.rs"]
+mod matching;
 #[path = "transcripts/node.rs"]
 mod node;
 #[path = "transcripts/script.rs"]
