@@ -49,6 +49,7 @@ const FILES: &[&str] = &[
     include_str!("../router/tests/transcripts/identifiers.wamp"),
     include_str!("../router/tests/transcripts/publish.wamp"),
     include_str!("../router/tests/transcripts/patterns.wamp"),
+    include_str!("../router/tests/transcripts/retained.wamp"),
     include_str!("../router/tests/transcripts/calls.wamp"),
     include_str!("../router/tests/transcripts/leaving.wamp"),
     include_str!("../router/tests/transcripts/timeouts.wamp"),

@@ -12,10 +12,13 @@ use crate::pattern::PatternTable;
 mod filter;
 mod nodes;
 mod publish;
+mod retained;
 mod subscribe;
 
+pub(crate) use filter::Filter;
 pub(crate) use nodes::Nodes;
 pub(crate) use publish::{PublishRoute, Publisher, check_passthru};
+use retained::Retaining;
 
 /// The tables of the broker.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub(crate) struct Broker {
     realms: Vec<Topics>,
     /// Receivers of the event in hand, when lists decide about them. Kept for its memory.
     receivers: Vec<SessionKey>,
+    pub(crate) retaining: Retaining,
     /// Local members of all subscriptions.
     pub(crate) members: usize,
 }
@@ -58,6 +62,7 @@ impl Broker {
             subscriptions: Replica::default(),
             realms: (0..realms).map(topics).collect(),
             receivers: Vec::new(),
+            retaining: Retaining::default(),
             members: 0,
         }
     }

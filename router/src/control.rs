@@ -20,9 +20,10 @@ use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::well_known;
 use crossring_codec::value::{Dict, Value};
 
-use crate::address::{Now, RealmId, SessionKey, ShardId, TransportId};
+use crate::address::{Now, RealmId, SessionAddress, SessionKey, ShardId, TransportId};
 use crate::agent::testament::Testament;
 use crate::agent::{self, Answer, Context, Failure, Reply, Schemas};
+use crate::auth::Identity;
 use crate::broker::Publisher;
 use crate::config::{RealmConfig, RouterConfig};
 use crate::details::TransportDetails;
@@ -35,6 +36,8 @@ use crate::shard::Shard;
 use crate::store::{MemoryStore, RealmStore, SessionRecord};
 use crate::table::{IntegerMap, IntegerState};
 
+mod records;
+
 /// The registry and the service shard of a node.
 #[derive(Debug)]
 pub struct Control {
@@ -44,6 +47,10 @@ pub struct Control {
     services: Vec<Service>,
     /// By realm.
     stores: Vec<Box<dyn RealmStore>>,
+    /// By shard: the number of its latest publication to be retained that has come here.
+    retained_known: Vec<u64>,
+    /// Publications that a store had no room for.
+    retained_declined: u64,
     exchange: Exchange,
 }
 
@@ -55,6 +62,10 @@ struct Service {
     request_next: RequestId,
     /// Index into [`agent::PROCEDURES`] by registration.
     procedures: IntegerMap<u64, usize>,
+    /// Index into the realm's history rules by subscription.
+    histories: IntegerMap<u64, usize>,
+    /// The SUBSCRIBE of each history rule.
+    history_requests: Vec<RequestId>,
     /// What peers have declared.
     schemas: Schemas,
 }
@@ -108,10 +119,14 @@ impl Control {
             key: SessionKey { slot: index as u32, generation: 1 },
             request_next: RequestId::from_random(0),
             procedures: IntegerState::new(seed).map(),
+            histories: IntegerState::new(seed).map(),
+            history_requests: Vec::new(),
             schemas: Schemas::default(),
         };
         let store = |realm: &RealmConfig| -> Box<dyn RealmStore> { Box::new(MemoryStore::new(&realm.store)) };
         Self {
+            retained_known: vec![0; shards],
+            retained_declined: 0,
             stores: config.realms.iter().map(store).collect(),
             services: (0..config.realms.len()).map(service).collect(),
             registry: Registry::new(shards, Arc::clone(&config), limits.clone(), seed),
@@ -139,9 +154,17 @@ impl Control {
         if letter.lane() == Lane::Control {
             self.registry_letter(now, from, letter, out);
         } else {
+            if let Letter::Publication(publication) = &letter {
+                self.record(now, publication);
+            }
             self.input(now, Input::Letter { from, letter }, out);
         }
         self.settle(now, out);
+    }
+
+    /// Publications to be retained that the stores had no room for.
+    pub fn retained_declined(&self) -> u64 {
+        self.retained_declined
     }
 
     /// Says GOODBYE `wamp.close.system_shutdown` to every session; new ones are refused from now on.
@@ -177,9 +200,15 @@ impl Control {
     }
 
     fn registry_letter<P: Post>(&mut self, now: Now, from: ShardId, letter: Letter, out: &mut P) {
+        if let Letter::Retain { publication, publisher } = letter {
+            return self.retain(now, from, *publication, publisher, out);
+        }
         let service_shard = self.shard.id();
         let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
         self.registry.handle(now, from, letter, &mut emission);
+        for wish in self.registry.take_snapshot_wishes() {
+            self.answer_with_snapshot(now, &wish, out);
+        }
     }
 
     fn input<P: Post>(&mut self, now: Now, input: Input<'_>, out: &mut P) {
@@ -216,7 +245,14 @@ impl Control {
     fn serve<P: Post>(&mut self, now: Now, key: SessionKey, message: Message<'static>, out: &mut P) {
         let Some(service) = self.services.get_mut(key.slot as usize) else { return };
         match message {
-            Message::Welcome { .. } => self.register(now, key, out),
+            Message::Welcome { .. } => {
+                self.register(now, key, out);
+                self.subscribe_to_histories(now, key, out);
+            }
+            Message::Subscribed { request, subscription } => {
+                let rule = service.history_requests.iter().position(|asked| *asked == request);
+                service.histories.extend(rule.map(|rule| (subscription.get(), rule)));
+            }
             Message::Registered { request, registration } => {
                 service.procedures.insert(registration.get(), request.get() as usize - 1);
             }
@@ -247,7 +283,7 @@ impl Control {
             Notice::Left { realm, session } => {
                 self.stores[usize::from(realm.0)].session_left(session, now.unix_ms);
             }
-            Notice::Testament { departed, testament } => self.execute(&departed, &testament, out),
+            Notice::Testament { departed, testament } => self.execute(now, &departed, &testament, out),
         }
     }
 
@@ -259,23 +295,38 @@ impl Control {
         arguments: &[Value],
         out: &mut P,
     ) {
-        let message = Message::Publish {
-            request: self.next_request(key),
-            options: PublishOptions::default(),
-            topic: topic.into(),
-            payload: Payload::from_values(SerializerId::MessagePack, arguments, &Dict::new()),
-        };
-        self.input(now, Input::Message { key, message }, out);
+        let address = SessionAddress { shard: self.shard.id(), key };
+        let Some(session) = self.registry.session(address) else { return };
+        let Identity { realm, role, ref authid, .. } = session.identity;
+        let (session, authid) = (session.id, authid.clone());
+        let publisher = Publisher { realm, role, session, authid: &authid };
+        let payload = Payload::from_values(SerializerId::MessagePack, arguments, &Dict::new());
+        self.publish_as(now, &publisher, &PublishOptions::default(), topic, &payload, out);
     }
 
     /// Publishes a testament, if its session may still do so.
-    fn execute<P: Post>(&mut self, departed: &Departed, testament: &Testament, out: &mut P) {
+    fn execute<P: Post>(&mut self, now: Now, departed: &Departed, testament: &Testament, out: &mut P) {
         let Departed { realm, role, session, authid } = departed;
         let Testament { options, topic, parcel, .. } = testament;
         let publisher = Publisher { realm: *realm, role: *role, session: *session, authid };
+        self.publish_as(now, &publisher, options, topic, &parcel.payload(), out);
+    }
+
+    /// Publishes in the name of a session. What it may not publish is dropped.
+    fn publish_as<P: Post>(
+        &mut self,
+        now: Now,
+        publisher: &Publisher<'_>,
+        options: &PublishOptions<'_>,
+        topic: &str,
+        payload: &Payload<'_>,
+        out: &mut P,
+    ) {
         let service_shard = self.shard.id();
         let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
-        let _ = self.shard.publish_as(&publisher, options, topic, &parcel.payload(), &mut emission);
+        if let Ok(publication) = self.shard.publish_as(publisher, options, topic, payload, &mut emission) {
+            self.record(now, &publication);
+        }
     }
 
     fn register<P: Post>(&mut self, now: Now, key: SessionKey, out: &mut P) {

@@ -13,6 +13,8 @@ pub struct Counters {
     pub aborts: u64,
     /// PUBLISH accepted.
     pub publications: u64,
+    /// Publications that new subscribers may have missed, because too many came while their SUBSCRIBE was under way.
+    pub retained_missed: u64,
     /// EVENT_RECEIVED of subscribers, whatever they name.
     pub deliveries_acknowledged: u64,
     /// CALL accepted.

@@ -36,6 +36,8 @@ pub struct ShardSizes {
     pub deferred: usize,
     /// SUBSCRIBE and REGISTER requests the registry has not answered.
     pub requests: usize,
+    /// What is remembered for subscribers that want retained events.
+    pub retaining: usize,
 }
 
 /// Sizes of the registry's tables. After the last session has left all of them are zero.
@@ -157,6 +159,7 @@ impl<'a> ShardView<'a> {
             calls_waiting: sum(|session| session.callee.as_ref().map_or(0, |callee| callee.waiting.len())),
             deferred: shard.deferred.len(),
             requests: sum(|session| session.requests_pending as usize),
+            retaining: shard.broker.retaining.len(),
         }
     }
 

@@ -20,9 +20,11 @@ use crossring_codec::value::Dict;
 use crate::address::{
     CallAddress, CallKey, RealmId, RoleId, SessionAddress, SessionKey, ShardId, TransportId,
 };
+use crate::broker::Filter;
 use crate::details::TransportDetails;
 pub use crate::rendezvous::ResourceKey;
 use crate::statistics::Report;
+use crate::store::{EventRecord, Reader};
 
 /// Priority classes of letters, most urgent first.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
@@ -53,6 +55,11 @@ impl Parcel {
             arguments_size: payload.arguments_size,
             octets: Bytes::copy_from_slice(&payload.octets),
         }
+    }
+
+    /// Octets of the payload.
+    pub fn size(&self) -> usize {
+        self.octets.len()
     }
 
     /// The payload, borrowed.
@@ -96,8 +103,46 @@ pub struct Publication {
     pub trustlevel: Option<u64>,
     /// Receiver lists and everything else rare.
     pub extra: Option<Box<PublishExtra<'static>>>,
+    /// It is to be retained.
+    pub retention: Option<Retention>,
     /// Arguments.
     pub parcel: Parcel,
+}
+
+impl Publication {
+    /// Whether the reader is among the receivers (wamp.md 2.1.3).
+    pub fn is_for(&self, reader: &Reader<'_>) -> bool {
+        let excluded = self.retention.as_ref().and_then(|retention| retention.excluded);
+        let filter = self.extra.as_deref().and_then(Filter::new);
+        excluded != Some(reader.session)
+            && filter.is_none_or(|filter| filter.admits(reader.session, reader.authid, reader.authrole))
+    }
+}
+
+/// What a publication that is to be retained carries besides.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Retention {
+    /// The publisher's shard.
+    pub shard: ShardId,
+    /// The shard's number of the publication: 1, 2, 3, …
+    pub sequence: u64,
+    /// The publisher, when it is no receiver (`exclude_me`).
+    pub excluded: Option<SessionId>,
+}
+
+/// Retained events for a new subscriber.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// The SUBSCRIBE that asked for them.
+    pub request: RequestId,
+    /// Its subscription.
+    pub subscription: SubscriptionId,
+    /// The session's node key.
+    pub nkey: Option<Arc<str>>,
+    /// The newest event of each topic, in the order of publication.
+    pub events: Vec<Arc<EventRecord>>,
+    /// By shard: the number of its latest publication that the store had seen.
+    pub known: Vec<u64>,
 }
 
 /// A call on its way to a callee of another shard.
@@ -228,8 +273,8 @@ pub enum Letter {
     Statistics { key: SessionKey, report: Box<Report> },
     /// The session, or the attempt to join, has ended. The registry forgets everything about it. No answer.
     Leave { key: SessionKey },
-    /// A subscriber of (uri, policy) where this shard has none attached. Answer: `Subscribed`, after every shard has
-    /// acknowledged, or `SubscribeRefused`.
+    /// A subscriber of (uri, policy) where this shard has none attached, or one that wants retained events. Answer: `Subscribed`
+    /// or `SubscribedWithSnapshot`, after every shard has acknowledged, or `SubscribeRefused`.
     Subscribe {
         realm: RealmId,
         key: SessionKey,
@@ -237,6 +282,7 @@ pub enum Letter {
         uri: Box<str>,
         match_policy: Match,
         nkey: Option<Box<str>>,
+        get_retained: bool,
     },
     /// A further subscriber has been attached beside a local one (whose presence keeps the interest alive). No answer.
     Attach { realm: RealmId, key: SessionKey, subscription: SubscriptionId },
@@ -252,6 +298,9 @@ pub enum Letter {
         invoke: InvocationPolicy,
         force_reregister: bool,
     },
+    /// A publication that is to be retained, for the store; on this lane, so that the store sees it before the sender's
+    /// acknowledgement of any interest that it did not know when it published. Answer: `Retained`, if a publisher waits.
+    Retain { publication: Box<Publication>, publisher: Option<(SessionKey, RequestId)> },
     /// UNREGISTER, already done on the home shard. No answer.
     Unregister { realm: RealmId, key: SessionKey, registration: RegistrationId },
     /// All callees are at their concurrency limit, and the call may wait. Answer: `Grant` or `Dismiss`, unless `Dequeue`
@@ -306,6 +355,10 @@ pub enum Letter {
     },
     /// All shards know the interest (and the node key): SUBSCRIBED may leave.
     Subscribed { key: SessionKey, request: RequestId, subscription: SubscriptionId, nkey: Option<Arc<str>> },
+    /// As `Subscribed`; retained events follow SUBSCRIBED.
+    SubscribedWithSnapshot { key: SessionKey, snapshot: Box<Snapshot> },
+    /// The store has seen the publication: PUBLISHED may leave.
+    Retained { key: SessionKey, request: RequestId, publication: PublicationId },
     /// All shards know the callee: REGISTERED may leave.
     Registered { key: SessionKey, request: RequestId, registration: RegistrationId },
     /// The subscription of `key` is revoked: the home shard detaches it, tells it, and posts `Detach`.

@@ -58,5 +58,15 @@ impl Default for Limits {
     }
 }
 
+/// Publications to be retained that a shard remembers while snapshots are under way; the oldest give way, and are counted.
+pub(crate) const RECENT_PUBLICATIONS_MAX: usize = 1_024;
+
+/// Octets of payload of these.
+pub(crate) const RECENT_OCTETS_MAX: usize = 16 << 20;
+
+/// Members of a subscription that a shard remembers as having had a publication of another shard by a snapshot, until the next
+/// publication of that shard; beyond, the oldest may get one twice.
+pub(crate) const SNAPSHOT_MARKS_MAX: usize = 4_096;
+
 /// ERROR of a request that would exceed a limit of its session or of the router.
 pub const LIMIT_EXCEEDED: &str = "crossring.error.limit_exceeded";

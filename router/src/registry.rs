@@ -66,6 +66,8 @@ pub struct Registry {
     arrival_last: u64,
     /// What has to be published.
     notices: Vec<Notice>,
+    /// Who has to be answered with retained events.
+    snapshot_wishes: Vec<SnapshotWish>,
     is_shutting_down: bool,
 }
 
@@ -146,7 +148,7 @@ struct Interest {
     /// Not all shards know of the interest yet.
     ticket: Option<u64>,
     /// Who waits for that.
-    waiting: Vec<(SessionKey, RequestId)>,
+    waiting: Vec<(SessionKey, Asked)>,
 }
 
 /// A registration: (realm, uri, policy).
@@ -221,6 +223,7 @@ impl Registry {
             ticket_last: 0,
             arrival_last: 0,
             notices: Vec::new(),
+            snapshot_wishes: Vec::new(),
             is_shutting_down: false,
         }
     }
@@ -238,8 +241,9 @@ impl Registry {
             }
             Letter::Statistics { key, report } => self.note_statistics(now, at(key), &report),
             Letter::Leave { key } => self.leave(at(key), out),
-            Letter::Subscribe { realm, key, request, uri, match_policy, nkey } => {
-                let wanted = Wanted { realm, request, uri: &uri, match_policy, nkey: nkey.as_deref() };
+            Letter::Subscribe { realm, key, request, uri, match_policy, nkey, get_retained } => {
+                let (uri, nkey) = (&*uri, nkey.as_deref());
+                let wanted = Wanted { realm, request, uri, match_policy, nkey, get_retained };
                 self.subscribe(now, at(key), &wanted, out);
             }
             Letter::Attach { realm: _, key, subscription } => self.attach(at(key), subscription),
@@ -509,6 +513,22 @@ struct Wanted<'a> {
     uri: &'a str,
     match_policy: Match,
     nkey: Option<&'a str>,
+    get_retained: bool,
+}
+
+/// A SUBSCRIBE to be answered with a snapshot of the retained events.
+#[derive(Debug)]
+pub(crate) struct SnapshotWish {
+    pub(crate) address: SessionAddress,
+    pub(crate) subscription: SubscriptionId,
+    pub(crate) request: RequestId,
+}
+
+/// A SUBSCRIBE on its way to its answer.
+#[derive(Copy, Clone, Debug)]
+struct Asked {
+    request: RequestId,
+    get_retained: bool,
 }
 
 /// Hash tables have no order that may be shown.
@@ -570,6 +590,8 @@ const ROLES: RouterRoles = RouterRoles {
         Feature::SubscriberBlackwhiteListing,
         Feature::PatternBasedSubscription,
         Feature::AcknowledgedEventDelivery,
+        Feature::EventRetention,
+        Feature::SubscriptionRevocation,
         Feature::PayloadPassthruMode,
         Feature::PayloadTransparency,
     ])),

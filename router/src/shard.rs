@@ -283,6 +283,10 @@ impl Shard {
             Letter::Subscribed { key, request: _, subscription, nkey } => {
                 self.subscribed(key, subscription, nkey, out);
             }
+            Letter::SubscribedWithSnapshot { key, snapshot } => self.take_snapshot(key, &snapshot, out),
+            Letter::Retained { key, request, publication } => {
+                self.retained(key, request, publication, out);
+            }
             Letter::RevokeSubscription { key, subscription, reason } => {
                 self.revoke_subscription(key, subscription, &reason, out);
             }

@@ -12,6 +12,7 @@ use crossring_codec::uri::{Match, matches};
 use crossring_codec::value::Dict;
 
 use crate::address::CallAddress;
+use crate::broker::Filter;
 use crate::letter::Publication;
 
 mod events;
@@ -106,8 +107,6 @@ pub struct SessionRecord {
 pub struct EventRecord {
     /// The publication with its lists; the subscriptions it names mean nothing here.
     pub publication: Publication,
-    /// The publisher, when it is no receiver (`exclude_me`).
-    pub excluded: Option<SessionId>,
     /// When it came here, in milliseconds since 1970-01-01T00:00:00Z.
     pub unix_ms: u64,
 }
@@ -115,38 +114,27 @@ pub struct EventRecord {
 impl EventRecord {
     /// Octets counted against the limits of a store.
     pub fn size(&self) -> usize {
-        size_of::<Self>() + self.publication.topic.len() + self.publication.parcel.payload().octets.len()
+        size_of::<Self>() + self.publication.topic.len() + self.publication.parcel.size()
     }
 
-    /// Whether the reader would have been a receiver (wamp.md 2.1.3).
-    pub fn is_for(&self, reader: &Reader<'_>) -> bool {
-        self.excluded != Some(reader.session) && self.lists_admit(reader)
+    /// Whether the lists of the publication admit the reader (wamp.md 2.1.3).
+    pub fn admits(&self, reader: &Reader<'_>) -> bool {
+        let filter = self.filter();
+        filter.is_none_or(|filter| filter.admits(reader.session, reader.authid, reader.authrole))
     }
 
     /// Whether any list restricts the receivers.
     pub fn has_lists(&self) -> bool {
-        self.publication.extra.as_deref().is_some_and(|extra| {
-            extra.eligible.is_some()
-                || extra.exclude.is_some()
-                || extra.eligible_authid.is_some()
-                || extra.exclude_authid.is_some()
-                || extra.eligible_authrole.is_some()
-                || extra.exclude_authrole.is_some()
-        })
+        self.filter().is_some()
     }
 
-    fn lists_admit(&self, reader: &Reader<'_>) -> bool {
-        let Some(extra) = self.publication.extra.as_deref() else { return true };
-        let has = |list: &Option<Vec<_>>| list.as_ref().map(|list| list.contains(&reader.session));
-        let names = |list: &Option<Vec<std::borrow::Cow<'static, str>>>, name: &str| {
-            list.as_ref().map(|list| list.iter().any(|entry| entry == name))
-        };
-        has(&extra.eligible) != Some(false)
-            && has(&extra.exclude) != Some(true)
-            && names(&extra.eligible_authid, reader.authid) != Some(false)
-            && names(&extra.exclude_authid, reader.authid) != Some(true)
-            && names(&extra.eligible_authrole, reader.authrole) != Some(false)
-            && names(&extra.exclude_authrole, reader.authrole) != Some(true)
+    fn filter(&self) -> Option<Filter<'_>> {
+        self.publication.extra.as_deref().and_then(Filter::new)
+    }
+
+    /// The publisher of a publication to be retained, when it is no receiver.
+    fn excluded(&self) -> Option<SessionId> {
+        self.publication.retention.and_then(|retention| retention.excluded)
     }
 }
 
@@ -247,7 +235,7 @@ impl EventsAnswer {
             places.admit(*index)
                 && query.times.admit(i128::from(event.unix_ms) * 1_000_000)
                 && query.topic.as_ref().is_none_or(|topic| *topic == event.publication.topic)
-                && event.is_for(reader)
+                && event.admits(reader)
         };
         let wanted = history.enumerate().filter(is_wanted).map(|(_, event)| event);
         let limit = query.limit.unwrap_or(EVENTS_PER_ANSWER_MAX).min(EVENTS_PER_ANSWER_MAX);
@@ -258,7 +246,7 @@ impl EventsAnswer {
         let mut answer = Self::default();
         let mut octets = 0;
         for event in wanted {
-            octets += event.publication.parcel.payload().octets.len();
+            octets += event.publication.parcel.size();
             let has_room = octets <= EVENT_OCTETS_PER_ANSWER_MAX || answer.events.is_empty();
             if answer.events.len() == limit || !has_room {
                 answer.is_limit_reached = true;
@@ -323,9 +311,10 @@ pub(crate) mod tests {
             publisher: None,
             trustlevel: None,
             extra: None,
+            retention: None,
             parcel: Parcel::pack(&Payload::EMPTY),
         };
-        Arc::new(EventRecord { publication, excluded: None, unix_ms: number })
+        Arc::new(EventRecord { publication, unix_ms: number })
     }
 
     #[test]

@@ -84,4 +84,5 @@ transcripts!(
     meta_order,
     meta_schema,
     testaments,
+    retained
 );

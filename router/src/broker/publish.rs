@@ -13,10 +13,10 @@ use crossring_codec::uri::{Match, is_reserved, is_valid, well_known};
 
 use super::Broker;
 use super::filter::Filter;
-use crate::address::{RealmId, RoleId, SessionKey, ShardSet};
+use crate::address::{RealmId, RoleId, SessionKey, ShardId, ShardSet};
 use crate::config::{RoleConfig, RouterConfig};
 use crate::counters::Counters;
-use crate::letter::{Disclosure, Letter, Parcel, Publication};
+use crate::letter::{Disclosure, Letter, Parcel, Publication, Retention};
 use crate::outbox::Outbox;
 use crate::owned;
 use crate::registry::reaches;
@@ -49,7 +49,7 @@ pub(crate) struct Publisher<'a> {
 }
 
 /// An event on its way to the members of this shard.
-struct Event<'a> {
+pub(super) struct Event<'a> {
     publication: PublicationId,
     topic: &'a str,
     publisher: Option<(SessionId, &'a str, &'a str)>,
@@ -58,6 +58,10 @@ struct Event<'a> {
     extra: Option<EventExtra<'a>>,
     payload: &'a Payload<'a>,
     except: Option<SessionKey>,
+    /// It is to be retained.
+    retention: Option<Retention>,
+    /// It comes from the store.
+    pub(super) is_retained: bool,
 }
 
 impl Shard {
@@ -147,10 +151,13 @@ impl Shard {
     ) {
         let publication = PublicationId::from_random(self.random.next_u64());
         self.counters.publications += 1;
-        if options.acknowledge {
+        if options.acknowledge && !options.retain {
             let _ = out.send(key, &Message::Published { request, publication });
         }
+        let retention = options.retain.then(|| self.broker.retaining.next(self.id));
         let Some(publisher) = self.sessions.get(key) else { return };
+        let retention = retention
+            .map(|retention| Retention { excluded: options.exclude_me.then_some(publisher.id), ..retention });
         let role = &self.config.realms[usize::from(publisher.realm.0)].roles[usize::from(publisher.role.0)];
         let extra = options.extra.as_deref();
         let rkey = self.resource_key(publisher.realm, extra);
@@ -160,7 +167,7 @@ impl Shard {
             Some(hops) => origin(hops),
         };
         let disclosed = (options.disclose_me || route.disclose).then_some(origin);
-        if !route.shards.is_empty() {
+        if !route.shards.is_empty() || retention.is_some() {
             let letter = Publication {
                 realm: publisher.realm,
                 publication,
@@ -174,8 +181,13 @@ impl Shard {
                 }),
                 trustlevel: role.trustlevel,
                 extra: extra.map(|extra| owned_extra(extra, hops.clone())),
+                retention,
                 parcel: Parcel::pack(payload),
             };
+            if retention.is_some() {
+                let publisher = options.acknowledge.then_some((key, request));
+                self.broker.retain(route, &letter, publisher, &mut self.counters, out);
+            }
             self.broker.post_to_shards(route, letter, rkey, &mut self.counters, out);
         }
         if route.subscriptions.is_empty() {
@@ -190,6 +202,8 @@ impl Shard {
             extra: extra.and_then(|extra| event_extra(extra, hops.clone())),
             payload,
             except: options.exclude_me.then_some(key),
+            retention,
+            is_retained: false,
         };
         for &subscription in &route.subscriptions {
             let server = rkey.and_then(|rkey| self.broker.server(subscription, rkey));
@@ -230,8 +244,12 @@ impl Shard {
             }),
             trustlevel: role.trustlevel,
             extra: options.extra.as_deref().map(|extra| owned_extra(extra, None)),
+            retention: options.retain.then(|| self.broker.retaining.next(self.id)),
             parcel: Parcel::pack(payload),
         };
+        if publication.retention.is_some() {
+            self.broker.retain(&route, &publication, None, &mut self.counters, out);
+        }
         let rkey = self.resource_key(realm, options.extra.as_deref());
         self.broker.post_to_shards(&route, publication.clone(), rkey, &mut self.counters, out);
         publication.servers = self.broker.servers(&route.subscriptions, rkey);
@@ -242,20 +260,12 @@ impl Shard {
 
     /// An event published on another shard.
     pub(crate) fn take_publication<O: Outbox>(&mut self, letter: &Publication, out: &mut O) {
+        if letter.retention.is_some_and(|retention| retention.shard != self.id) {
+            let is_remembered = self.broker.retaining.remember(letter);
+            self.counters.retained_missed += u64::from(!is_remembered);
+        }
         let payload = letter.parcel.payload();
-        let event = Event {
-            publication: letter.publication,
-            topic: &letter.topic,
-            publisher: letter
-                .publisher
-                .as_ref()
-                .map(|disclosed| (disclosed.session, &*disclosed.authid, &*disclosed.authrole)),
-            trustlevel: letter.trustlevel,
-            filter: letter.extra.as_deref().and_then(Filter::new),
-            extra: letter.extra.as_deref().and_then(|extra| event_extra(extra, extra.forward_for.clone())),
-            payload: &payload,
-            except: None,
-        };
+        let event = Event::of(letter, &payload);
         let mut is_stale = true;
         for (index, subscription) in letter.subscriptions.iter().enumerate() {
             let id = subscription.get();
@@ -312,6 +322,23 @@ impl Broker {
         }
     }
 
+    /// A publication for the store; also remembered for the subscribers of this shard.
+    fn retain<O: Outbox>(
+        &mut self,
+        route: &PublishRoute,
+        publication: &Publication,
+        publisher: Option<(SessionKey, RequestId)>,
+        counters: &mut Counters,
+        out: &mut O,
+    ) {
+        let subscriptions = route.subscriptions.iter().copied().filter_map(SubscriptionId::new).collect();
+        let publication = Publication { subscriptions, ..publication.clone() };
+        let is_remembered = self.retaining.remember(&publication);
+        counters.retained_missed += u64::from(!is_remembered);
+        counters.letters_sent += 1;
+        out.post(ShardId::CONTROL, Letter::Retain { publication: Box::new(publication), publisher });
+    }
+
     /// The node keys that serve a resource key, by subscription; nothing without one.
     fn servers(&self, subscriptions: &[u64], rkey: Option<ResourceKey>) -> Vec<Option<Arc<str>>> {
         let Some(rkey) = rkey else { return Vec::new() };
@@ -333,7 +360,8 @@ impl Broker {
             return false;
         };
         let message = event.message(subscription.id, subscription.match_policy);
-        if event.filter.is_none() && server.is_none() {
+        let covered = self.retaining.covered(id, event.retention.as_ref());
+        if event.filter.is_none() && server.is_none() && covered.is_empty() {
             out.fan_out(&message, &subscription.members, event.except);
             return true;
         }
@@ -346,6 +374,7 @@ impl Broker {
         let nodes = subscription.nodes.as_deref();
         let admitted = |key: &&SessionKey| {
             event.filter.as_ref().is_none_or(|filter| listed(**key, filter))
+                && !covered.contains(key)
                 && server.is_none_or(|server| nodes.is_none_or(|nodes| nodes.admits(**key, server)))
         };
         self.receivers.clear();
@@ -357,8 +386,27 @@ impl Broker {
     }
 }
 
-impl Event<'_> {
-    fn message(&self, subscription: SubscriptionId, policy: Match) -> Message<'_> {
+impl<'a> Event<'a> {
+    /// A publication that has come as a letter, or from the store.
+    pub(super) fn of(publication: &'a Publication, payload: &'a Payload<'a>) -> Self {
+        let extra = publication.extra.as_deref();
+        let publisher = publication.publisher.as_ref();
+        Self {
+            publication: publication.publication,
+            topic: &publication.topic,
+            publisher: publisher
+                .map(|disclosed| (disclosed.session, &*disclosed.authid, &*disclosed.authrole)),
+            trustlevel: publication.trustlevel,
+            filter: extra.and_then(Filter::new),
+            extra: extra.and_then(|extra| event_extra(extra, extra.forward_for.clone())),
+            payload,
+            except: None,
+            retention: publication.retention,
+            is_retained: false,
+        }
+    }
+
+    pub(super) fn message(&self, subscription: SubscriptionId, policy: Match) -> Message<'_> {
         let (publisher, publisher_authid, publisher_authrole) = match self.publisher {
             Some((session, authid, authrole)) => (Some(session), Some(authid), Some(authrole)),
             None => (None, None, None),
@@ -372,7 +420,7 @@ impl Event<'_> {
                 publisher_authid: publisher_authid.map(Cow::Borrowed),
                 publisher_authrole: publisher_authrole.map(Cow::Borrowed),
                 trustlevel: self.trustlevel,
-                retained: false,
+                retained: self.is_retained,
                 extra: self.extra.clone().map(Box::new),
             },
             payload: self.payload.borrowed(),

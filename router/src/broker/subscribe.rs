@@ -36,6 +36,8 @@ impl Shard {
         let nkey = options.nkey.as_deref().filter(|_| sharding);
         if let Err(error) = self.may_subscribe(key, topic, policy, nkey) {
             refuse(&mut self.counters, key, MessageType::Subscribe, request, error, out);
+        } else if options.get_retained {
+            self.ask_for_snapshot(key, request, (policy, topic), nkey, out);
         } else if let Some(id) = self.join_local_members(key, topic, policy, nkey, out) {
             let _ = out.send(key, &Message::Subscribed { request, subscription: id });
         } else {
@@ -113,7 +115,8 @@ impl Shard {
         if requests.len() == 1 {
             let realm = session.realm;
             let (uri, nkey) = (topic.into(), nkey.map(Box::from));
-            let letter = Letter::Subscribe { realm, key, request, uri, match_policy: policy, nkey };
+            let (match_policy, get_retained) = (policy, false);
+            let letter = Letter::Subscribe { realm, key, request, uri, match_policy, nkey, get_retained };
             self.post(ShardId::CONTROL, letter, out);
         }
     }
@@ -143,6 +146,9 @@ impl Shard {
         error: &str,
         out: &mut O,
     ) {
+        if self.refuse_snapshot(key, request, error, out) {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(key) else { return };
         let pattern = session.subscribing.as_ref().and_then(|asking| {
             asking.iter().find(|(_, requests)| requests.first() == Some(&request)).map(|(key, _)| key.clone())
@@ -197,6 +203,7 @@ impl Shard {
         let Some(realm) = self.sessions.get(key).map(|session| session.realm) else { return false };
         let is_member = self.broker.detach(&mut self.sessions, key, id.get());
         if is_member {
+            self.forgo_snapshots(key, id, out);
             self.post(ShardId::CONTROL, Letter::Detach { realm, key, subscription: id }, out);
         }
         is_member
@@ -204,6 +211,7 @@ impl Shard {
 
     /// The subscriptions of a session that has left. The registry learns it by `Leave`.
     pub(crate) fn drop_subscriptions(&mut self, key: SessionKey, session: &Session) {
+        self.drop_snapshots(key);
         let mut held: Vec<(u64, u32)> = session
             .subscriptions
             .iter()
@@ -271,7 +279,7 @@ impl Broker {
     }
 
     /// Makes a session a member, if it is not one yet.
-    fn attach(
+    pub(super) fn attach(
         &mut self,
         sessions: &mut Sessions,
         key: SessionKey,
@@ -320,6 +328,7 @@ impl Broker {
         let Some(&moved) = subscription.members.get(place as usize) else {
             if subscription.members.is_empty() {
                 subscription.members = Vec::new();
+                self.retaining.forget(id);
             }
             return;
         };

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crossring_codec::id::{RequestId, SubscriptionId};
+use crossring_codec::id::SubscriptionId;
 
-use super::{Registry, Subject, tell_all};
+use super::{Asked, Registry, Subject, tell_all};
 use crate::address::SessionAddress;
 use crate::letter::Letter;
 use crate::outbox::Post;
@@ -26,7 +26,7 @@ struct Node {
     /// Not all shards know of it yet.
     ticket: Option<u64>,
     /// Who waits for that.
-    waiting: Vec<(SessionAddress, RequestId)>,
+    waiting: Vec<(SessionAddress, Asked)>,
 }
 
 impl Nodes {
@@ -67,14 +67,14 @@ impl Registry {
         &mut self,
         id: SubscriptionId,
         address: SessionAddress,
-        request: RequestId,
+        asked: Asked,
     ) -> bool {
         let interest = self.interest_mut(id, address.shard).and_then(|interest| interest.ticket);
         let Some(nkey) = self.node_key(id, address) else { return false };
         let Some(node) = self.nodes_mut(id).and_then(|nodes| nodes.node_mut(&nkey)) else { return false };
         let waits = node.ticket > interest;
         if waits {
-            node.waiting.push((address, request));
+            node.waiting.push((address, asked));
         }
         waits
     }
@@ -91,8 +91,8 @@ impl Registry {
         let Some(nodes) = self.nodes_mut(id) else { return };
         let Some(node) = nodes.keys.iter_mut().find(|node| node.ticket == Some(ticket)) else { return };
         node.ticket = None;
-        for (address, request) in std::mem::take(&mut node.waiting) {
-            self.answer_subscriber(id, address, request, out);
+        for (address, asked) in std::mem::take(&mut node.waiting) {
+            self.answer_subscriber(id, address, asked, out);
             self.note_subscribed(address, id);
         }
     }
@@ -119,7 +119,7 @@ impl Registry {
     }
 
     /// The node key of a member.
-    pub(super) fn node_key(&self, id: SubscriptionId, address: SessionAddress) -> Option<Arc<str>> {
+    pub(crate) fn node_key(&self, id: SubscriptionId, address: SessionAddress) -> Option<Arc<str>> {
         let nodes = self.subscriptions.get(id.get())?.nodes.as_ref()?;
         nodes.members.get(&address).cloned()
     }

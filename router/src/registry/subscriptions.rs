@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crossring_codec::id::{RequestId, SessionId, SubscriptionId};
+use crossring_codec::id::{SessionId, SubscriptionId};
 
-use super::{Interest, Registry, Subject, Subscription, Wanted, tell_all};
+use super::{Asked, Interest, Registry, SnapshotWish, Subject, Subscription, Wanted, tell_all};
 use crate::address::{Now, SessionAddress, ShardId};
 use crate::letter::Letter;
 use crate::limits::LIMIT_EXCEEDED;
@@ -22,6 +22,7 @@ impl Registry {
             return;
         }
         let (key, request) = (address.key, wanted.request);
+        let asked = Asked { request, get_retained: wanted.get_retained };
         let Some(id) = self.find_or_create(now, wanted) else {
             let error = LIMIT_EXCEEDED.into();
             out.post(address.shard, Letter::SubscribeRefused { key, request, error });
@@ -32,30 +33,39 @@ impl Registry {
         if let (Some(nkey), true) = (wanted.nkey, is_new) {
             self.join_node(id, address, nkey, out);
         }
-        let waits_for_node = self.wait_for_node(id, address, request);
+        let waits_for_node = self.wait_for_node(id, address, asked);
         let Some(interest) = self.interest_mut(id, address.shard) else { return };
         let is_known = interest.ticket.is_none();
         if !waits_for_node && !is_known {
-            interest.waiting.push((key, request));
+            interest.waiting.push((key, asked));
         } else if !waits_for_node {
-            self.answer_subscriber(id, address, request, out);
+            self.answer_subscriber(id, address, asked, out);
         }
         if is_known && is_new && !waits_for_node {
             self.note_subscribed(address, id);
         }
     }
 
-    /// SUBSCRIBED.
+    /// SUBSCRIBED; whoever has the store sees to it, if retained events have to follow.
     pub(super) fn answer_subscriber<P: Post>(
         &mut self,
         id: SubscriptionId,
         address: SessionAddress,
-        request: RequestId,
+        Asked { request, get_retained }: Asked,
         out: &mut P,
     ) {
+        if get_retained {
+            self.snapshot_wishes.push(SnapshotWish { address, subscription: id, request });
+            return;
+        }
         let nkey = self.node_key(id, address);
         let letter = Letter::Subscribed { key: address.key, request, subscription: id, nkey };
         out.post(address.shard, letter);
+    }
+
+    /// Who has to be answered with retained events, and was not at the last time.
+    pub(crate) fn take_snapshot_wishes(&mut self) -> Vec<SnapshotWish> {
+        std::mem::take(&mut self.snapshot_wishes)
     }
 
     fn find_or_create(&mut self, now: Now, wanted: &Wanted<'_>) -> Option<SubscriptionId> {
@@ -107,8 +117,8 @@ impl Registry {
         let Some(interest) = self.interest_mut(id, shard) else { return };
         interest.ticket = None;
         let members = interest.members.clone();
-        for (key, request) in std::mem::take(&mut interest.waiting) {
-            self.answer_subscriber(id, SessionAddress { shard, key }, request, out);
+        for (key, asked) in std::mem::take(&mut interest.waiting) {
+            self.answer_subscriber(id, SessionAddress { shard, key }, asked, out);
         }
         for address in members.into_iter().map(|key| SessionAddress { shard, key }) {
             if !self.is_waiting_for_node(id, address) {

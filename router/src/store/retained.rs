@@ -25,7 +25,7 @@ impl RetainedEvents {
     pub(super) fn retain(&mut self, event: &Arc<EventRecord>, limits: &StoreConfig) -> bool {
         self.expire(event.unix_ms, limits.retained_lifetime_ms);
         let topic = &*event.publication.topic;
-        if !event.has_lists() && event.excluded.is_none() {
+        if !event.has_lists() && event.excluded().is_none() {
             self.forget(topic);
         }
         let is_full = self.octets + event.size() > limits.retained_octets_max as usize
@@ -69,7 +69,7 @@ impl RetainedEvents {
     }
 
     fn is_for(&self, place: u64, reader: &Reader<'_>) -> bool {
-        self.events.get(&place).is_some_and(|event| event.is_for(reader))
+        self.events.get(&place).is_some_and(|event| event.publication.is_for(reader))
     }
 
     fn matching(&self, pattern: Pattern<'_>) -> impl Iterator<Item = &Vec<u64>> {
@@ -95,13 +95,13 @@ impl RetainedEvents {
             let is_surplus = places.len() - index > RETAINED_PER_TOPIC_MAX;
             let is_hidden = match needs_older {
                 Some(None) => true,
-                Some(Some(session)) => !event.has_lists() && event.excluded == Some(session),
+                Some(Some(session)) => !event.has_lists() && event.excluded() == Some(session),
                 None => false,
             };
             if is_surplus || is_hidden {
                 hidden.push(*place);
             } else if !event.has_lists() {
-                needs_older = Some(event.excluded.filter(|_| needs_older.is_none()));
+                needs_older = Some(event.excluded().filter(|_| needs_older.is_none()));
             }
         }
         for place in hidden {
@@ -135,6 +135,8 @@ impl RetainedEvents {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::ShardId;
+    use crate::letter::Retention;
     use crate::store::tests::{event, id, reader};
 
     fn limits() -> StoreConfig {
@@ -177,8 +179,11 @@ mod tests {
     fn publishers_that_are_no_receivers_find_the_event_of_another() {
         let mut events = RetainedEvents::default();
         let by = |publication, session| {
-            let event = (*event(publication, "com.x")).clone();
-            Arc::new(EventRecord { excluded: Some(id(session)), ..event })
+            let mut event = (*event(publication, "com.x")).clone();
+            let excluded = Some(id(session));
+            event.publication.retention =
+                Some(Retention { shard: ShardId(0), sequence: publication, excluded });
+            Arc::new(event)
         };
         for publication in 1..10 {
             events.retain(&by(publication, 1 + publication % 2), &limits());
