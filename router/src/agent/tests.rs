@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crossring_codec::id::SessionId;
 use crossring_codec::message::{ClientRoles, Features, HelloDetails};
+use crossring_codec::uri::well_known;
 use crossring_codec::value::{Dict, Value};
 
 use super::{Answer, Context, PROCEDURES, Schemas};
@@ -99,8 +100,9 @@ fn config(store: StoreConfig) -> RouterConfig {
         allow: Allow::ALL,
         ..Permission::default()
     };
-    let role =
-        RoleConfig { name: "anonymous".into(), permissions: vec![everything], ..RoleConfig::default() };
+    let secret = Permission { uri: "com.secret".into(), ..Permission::default() };
+    let permissions = vec![everything, secret];
+    let role = RoleConfig { name: "anonymous".into(), permissions, ..RoleConfig::default() };
     let anonymous = Some(AnonymousConfig { role: "anonymous".into(), authid: Some("ann".into()) });
     RouterConfig {
         realms: vec![RealmConfig { roles: vec![role], store, ..RealmConfig::default() }],
@@ -129,6 +131,15 @@ fn testaments_are_bounded_in_number_and_size() {
     fixture.check_limit("wamp.session.add_testament", &testament("x"));
     fixture.call("wamp.session.flush_testaments", &[]).expect("two");
     fixture.call("wamp.session.add_testament", &testament("x")).expect("room again");
+}
+
+#[test]
+fn a_testament_is_a_publication_that_its_session_might_make() {
+    let mut fixture = Fixture::new(Limits::default(), StoreConfig::default());
+    let mut testament = testament("x");
+    testament[0] = "com.secret".into();
+    let failure = fixture.call("wamp.session.add_testament", &testament).expect_err("not allowed");
+    assert_eq!(failure.error, well_known::NOT_AUTHORIZED);
 }
 
 #[test]
