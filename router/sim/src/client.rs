@@ -223,6 +223,11 @@ impl SimClient {
             ClientEvent::Interrupt { request, mode, .. } if mode != CancelMode::Kill => {
                 self.invocations.retain(|open| open.request != request);
             }
+            ClientEvent::Event { publication, details, .. } => {
+                if let Some(message) = self.session.event_received(publication, &details) {
+                    self.send(world, message);
+                }
+            }
             ClientEvent::Result { request, details, .. } if !details.progress => self.call_ended(request),
             ClientEvent::Error { request, .. } => self.call_ended(request),
             ClientEvent::Goodbye { reply, .. } => self.session_ended(reply, world),

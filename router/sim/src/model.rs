@@ -63,6 +63,8 @@ pub struct Model {
     departed: Vec<Departed>,
     /// The time.
     pub tick: u64,
+    /// EVENT_RECEIVEDs that were handled.
+    pub deliveries_acknowledged: u64,
     /// When each shard has had its last turn.
     pub turns: Vec<u64>,
     /// The node has been told to shut down.
@@ -100,6 +102,7 @@ impl Model {
             limited: Vec::new(),
             departed: Vec::new(),
             tick: 0,
+            deliveries_acknowledged: 0,
             turns: Vec::new(),
             shut_down: false,
             order: 0,

@@ -294,7 +294,7 @@ impl Simulation {
         }
         let is_late = self.postbox.saboteur().bug() == Some(Bug::LateTimeout);
         let is_due = self.shards[index].deadline().is_some_and(|deadline| deadline <= now.monotonic_ns);
-        if is_due && !(is_late && self.clock.tick() % LATE_TICKS != 0) {
+        if is_due && (!is_late || self.clock.tick().is_multiple_of(LATE_TICKS)) {
             let (shard, mut out) = self.emission(index);
             shard.expire(now, &mut out);
         }

@@ -27,7 +27,9 @@ impl Tag {
     pub fn marked_payload(self, marks: Marks, padding: usize) -> Payload<'static> {
         let passthru = if marks.passthru { "p" } else { "" };
         let hash = if marks.transaction_hash { "h" } else { "" };
-        let text = format!("[{},{},\"{passthru}{hash}{:x<padding$}\"]", self.number, self.part, "");
+        let acknowledged = if marks.acknowledged { "a" } else { "" };
+        let marks = [passthru, hash, acknowledged].concat();
+        let text = format!("[{},{},\"{marks}{:x<padding$}\"]", self.number, self.part, "");
         Payload {
             serializer: SerializerId::Json,
             shape: Shape::Arguments,
@@ -65,13 +67,20 @@ pub struct Marks {
     pub passthru: bool,
     /// `transaction_hash`
     pub transaction_hash: bool,
+    /// `x_acknowledged_delivery`
+    pub acknowledged: bool,
 }
 
 impl Marks {
-    fn read(payload: &Payload<'_>) -> Self {
+    /// What the payload tells.
+    pub fn read(payload: &Payload<'_>) -> Self {
         let text = std::str::from_utf8(&payload.octets).unwrap_or_default();
         let marks = text.split('"').nth(1).unwrap_or_default();
-        Self { passthru: marks.starts_with('p'), transaction_hash: marks.contains('h') }
+        Self {
+            passthru: marks.starts_with('p'),
+            transaction_hash: marks.contains('h'),
+            acknowledged: marks.contains('a'),
+        }
     }
 }
 

@@ -138,6 +138,8 @@ pub struct Profile {
     pub short: bool,
     /// What it announces.
     pub features: Features,
+    /// Its share of sharded subscriptions.
+    pub nkey: Option<&'static str>,
 }
 
 impl Profile {
@@ -227,7 +229,11 @@ pub fn marks(world: &mut World<'_>, has_passthru: bool) -> Marks {
     if !world.rng.chance(world.options.rare_per_mille) {
         return Marks::default();
     }
-    Marks { passthru: has_passthru && world.rng.chance(500), transaction_hash: world.rng.chance(500) }
+    Marks {
+        passthru: has_passthru && world.rng.chance(500),
+        transaction_hash: world.rng.chance(500),
+        acknowledged: false,
+    }
 }
 
 /// Octets to make a payload longer by: now and then too many for a client that takes short messages only.

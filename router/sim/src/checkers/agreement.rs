@@ -60,6 +60,11 @@ pub fn at_rest(
     if sizes.callees != held {
         return Err(format!("{held} registrations held, {} callees in the registry", sizes.callees));
     }
+    let counted: u64 = shards.iter().map(|shard| shard.counters().deliveries_acknowledged).sum();
+    let acknowledged = model.deliveries_acknowledged;
+    if counted != acknowledged {
+        return Err(format!("{counted} acknowledged deliveries were counted, not {acknowledged}"));
+    }
     let (interests, callees) = (interests_of(model), callees_of(model));
     let first = shards.first().map(registrations_on).unwrap_or_default();
     for shard in shards {

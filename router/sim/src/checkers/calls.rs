@@ -214,6 +214,7 @@ pub(super) fn staying<'a>(model: &'a Model, call: &'a Call) -> impl Iterator<Ite
 fn may_be_busy(model: &Model, call: &Call) -> bool {
     let passes_over =
         |held: &Registration| matches!(held.invoke, InvocationPolicy::RoundRobin | InvocationPolicy::Random);
-    let has_other = staying(model, call).any(|held| held.concurrency.is_none() && passes_over(held));
+    let has_other = !call.is_partitioned()
+        && staying(model, call).any(|held| held.concurrency.is_none() && passes_over(held));
     model.is_limited(call) && !has_other && model.has_work(call)
 }

@@ -4,7 +4,7 @@
 use crossring_codec::id::SubscriptionId;
 use crossring_codec::message::Message;
 
-use crate::model::{Model, SessionIndex};
+use crate::model::{Model, Owed, Publication, Session, SessionIndex};
 use crate::observation::{Observation, Peer};
 use crate::tag::Tag;
 
@@ -29,15 +29,14 @@ impl Delivery {
 
     /// Nothing is owed to those who have stayed.
     pub(super) fn rest(&self, model: &Model) -> Result<(), String> {
+        self.shares(model)?;
         for (number, publication) in model.publications.iter().enumerate() {
             let Some(publication) = publication else { continue };
             if publication.is_testament && model.may_be_silent() {
                 continue; // an order to end all sessions may have come before the news of this end
             }
             for owed in &publication.owed {
-                let session = &model.sessions[owed.session];
-                let stayed = session.subscription(owed.subscription);
-                let stayed = session.live && stayed.is_some_and(|held| held.instance == owed.instance);
+                let (session, stayed) = holder(model, owed);
                 let given = self
                     .given
                     .get(number)
@@ -46,6 +45,30 @@ impl Delivery {
                     return Err(format!(
                         "publication #{number} on {} never reached p{} under {}",
                         publication.topic, session.peer.0, owed.subscription
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Of those who share a publication by their node keys, one key has got it: all of its sessions.
+    fn shares(&self, model: &Model) -> Result<(), String> {
+        for (number, publication) in model.publications.iter().enumerate() {
+            let Some(publication) = publication.as_ref().filter(|known| !known.shared.is_empty()) else {
+                continue;
+            };
+            for owed in &publication.shared {
+                let (session, stayed) = holder(model, owed);
+                let given = self.given.get(number).map_or(&[][..], |given| given);
+                let is_server = |(other, subscription): &(SessionIndex, SubscriptionId)| {
+                    *subscription == owed.subscription && model.sessions[*other].nkey == session.nkey
+                };
+                let served = given.iter().any(is_server);
+                if stayed && served && !given.contains(&(owed.session, owed.subscription)) {
+                    return Err(format!(
+                        "publication #{number} reached others of the node of p{}, not it",
+                        session.peer.0
                     ));
                 }
             }
@@ -68,7 +91,21 @@ impl Delivery {
         if given.contains(&(session, subscription)) {
             return Err(format!("publication #{number} reached p{} twice under {subscription}", peer.0));
         }
+        let nkey = &model.sessions[session].nkey;
+        let is_shared = model.publication(number).is_some_and(Publication::is_shared);
+        let others = given.iter().filter(|(_, other)| is_shared && *other == subscription);
+        let mut others = others.map(|(other, _)| &model.sessions[*other].nkey);
+        if nkey.is_some() && others.any(|other| other.is_some() && other != nkey) {
+            return Err(format!("publication #{number} reached several nodes of {subscription}"));
+        }
         given.push((session, subscription));
         Ok(())
     }
+}
+
+/// Who is owed, and whether it has stayed subscribed since.
+fn holder<'a>(model: &'a Model, owed: &Owed) -> (&'a Session, bool) {
+    let session = &model.sessions[owed.session];
+    let held = session.subscription(owed.subscription);
+    (session, session.live && held.is_some_and(|held| held.instance == owed.instance))
 }

@@ -1,6 +1,8 @@
 //! Invocations: one callee at a time, the right one and never more than it takes, the parts of a progressive one in
 //! order, nothing that the callee has not announced, and no INTERRUPT without a cause.
 
+use std::collections::BTreeMap;
+
 use crossring_codec::id::{RegistrationId, RequestId};
 use crossring_codec::message::{CancelMode, Feature, InvocationDetails, Message};
 use crossring_codec::payload::Payload;
@@ -10,17 +12,19 @@ use crate::model::{Call, Model, Registration, Session, SessionIndex};
 use crate::observation::Observation;
 use crate::tag::{Tag, passthru_of, transaction_hash_of};
 
-/// Holds nothing: the model knows all.
+/// Remembers who served a resource key, and among which callees.
 #[derive(Debug, Default)]
-pub(super) struct Invocations;
+pub(super) struct Invocations {
+    servers: BTreeMap<(RegistrationId, String), Server>,
+}
 
 impl Invocations {
-    #[expect(clippy::unused_self, reason = "all checkers look the same")]
-    pub(super) fn check(&self, model: &Model, observation: &Observation<'_>) -> Result<(), String> {
+    pub(super) fn check(&mut self, model: &Model, observation: &Observation<'_>) -> Result<(), String> {
         let Observation::Emitted { peer, message } = observation else { return Ok(()) };
         let Some(index) = model.peer(*peer).and_then(|record| record.session) else { return Ok(()) };
         match message {
             Message::Invocation { request, registration, details, payload } => {
+                self.partition(model, index, *registration, payload)?;
                 let invocation =
                     Invocation { request: *request, registration: *registration, details, payload };
                 invoked(model, index, &invocation)
@@ -28,6 +32,48 @@ impl Invocations {
             }
             Message::Interrupt { request, options } => interrupted(model, index, *request, options.mode)
                 .map_err(|text| format!("INTERRUPT {request} for p{}: {text}", peer.0)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Who serves a resource key.
+#[derive(Debug)]
+struct Server {
+    candidates: Vec<(SessionIndex, u64)>,
+    callee: SessionIndex,
+}
+
+impl Invocations {
+    /// As long as the callees stay the same, a resource key stays with one of them.
+    fn partition(
+        &mut self,
+        model: &Model,
+        callee: SessionIndex,
+        registration: RegistrationId,
+        payload: &Payload<'_>,
+    ) -> Result<(), String> {
+        let call = Tag::read(payload).and_then(|tag| model.call(tag.number));
+        let Some(call) = call.filter(|call| !call.returned && call.invocations.is_empty()) else {
+            return Ok(());
+        };
+        let extra = call.extra.as_ref().filter(|extra| extra.runmode.is_some());
+        let Some(rkey) = extra.and_then(|extra| extra.rkey.as_ref()) else { return Ok(()) };
+        if call.candidates.is_empty()
+            || model.may_be_rerouted(call)
+            || model.is_in_transit(model.sessions[callee].realm)
+        {
+            return Ok(());
+        }
+        let mut candidates = call.candidates.clone();
+        candidates.sort_unstable();
+        let key = (registration, rkey.to_string());
+        let server = Server { candidates: candidates.clone(), callee };
+        match self.servers.insert(key, server) {
+            Some(before) if before.candidates == candidates && before.callee != callee => {
+                let (this, other) = (model.sessions[callee].peer.0, model.sessions[before.callee].peer.0);
+                Err(format!("{rkey} moves from p{other} to p{this}, although both stay"))
+            }
             _ => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ use crossring_codec::uri::{Match, is_reserved};
 use crate::model::{Call, Expected, Key, Model, Publication, Registration, Session};
 use crate::observation::Observation;
 use crate::realm::Action;
-use crate::tag::{Tag, passthru_of, transaction_hash_of};
+use crate::tag::{Marks, Tag, passthru_of, transaction_hash_of};
 
 /// Holds nothing: the model knows all.
 #[derive(Debug, Default)]
@@ -160,6 +160,10 @@ fn rare(details: &EventDetails<'_>, payload: &Payload<'_>) -> Result<(), String>
     let hash = extra.and_then(|extra| extra.transaction_hash.clone());
     if hash != transaction_hash_of(payload) {
         return Err(format!("transaction hash {hash:?}"));
+    }
+    let wanted = extra.is_some_and(|extra| extra.x_acknowledged_delivery);
+    if wanted != Marks::read(payload).acknowledged {
+        return Err(format!("acknowledgement wanted: {wanted}"));
     }
     Ok(())
 }

@@ -106,6 +106,11 @@ impl Call {
         self.parts.last().is_some_and(|part| part.progress)
     }
 
+    /// Whether a resource key decides about its callee.
+    pub fn is_partitioned(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.runmode.is_some())
+    }
+
     /// The passthru keys of the call.
     pub fn passthru(&self) -> Option<&Passthru<'static>> {
         self.extra.as_ref().map(|extra| &extra.passthru)
@@ -171,6 +176,10 @@ impl Model {
         let Some(tag) = Tag::read(payload) else { return };
         let part = Part { order: self.next_order(), progress: options.progress, size: payload.octets.len() };
         if self.continues(index, request, tag, part) {
+            return;
+        }
+        if let Some(call) = self.call_mut(tag.number) {
+            call.parts.push(part); // of a client that does not keep to the protocol
             return;
         }
         let session = &self.sessions[index];

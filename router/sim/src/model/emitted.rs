@@ -90,6 +90,7 @@ impl Model {
             invocations: Vec::new(),
             invocations_count: 0,
             call_last: 0,
+            nkey: None,
             since: self.tick,
             until: None,
             silenced: false,

@@ -43,6 +43,9 @@ impl Model {
             Message::Subscribe { request, options, topic } => {
                 let key = Key { uri: topic.to_string(), policy: options.match_policy };
                 let expected = self.expected(&self.sessions[index], Action::Subscribe, &key);
+                if let Some(nkey) = &options.nkey {
+                    self.sessions[index].nkey = Some(nkey.to_string());
+                }
                 self.wait(index, *request, PendingKind::Subscribe(key), expected);
             }
             Message::Unsubscribe { request, subscription } => {
@@ -61,6 +64,7 @@ impl Model {
             Message::Call { request, options, procedure, payload } => {
                 self.call_begins(index, *request, options, procedure, payload);
             }
+            Message::EventReceived { .. } => self.deliveries_acknowledged += 1,
             Message::Cancel { request, .. } => self.cancel(index, *request),
             Message::Yield { request, options, .. } => self.answer(index, *request, options.progress, None),
             Message::Error { request_type: MessageType::Invocation, request, error, .. } => {

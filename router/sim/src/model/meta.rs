@@ -286,6 +286,7 @@ impl Model {
             is_testament: true,
             extra: None,
             owed: Vec::new(),
+            shared: Vec::new(),
             id: None,
             size: 0,
         };

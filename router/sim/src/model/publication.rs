@@ -30,6 +30,8 @@ pub struct Publication {
     pub extra: Option<Box<PublishExtra<'static>>>,
     /// Who has to get it, of those whose SUBSCRIBED was sent before.
     pub owed: Vec<Owed>,
+    /// The same of those who share it with others by their node keys.
+    pub shared: Vec<Owed>,
     /// The id the router gave it.
     pub id: Option<PublicationId>,
     /// Octets of its payload.
@@ -45,6 +47,13 @@ pub struct Owed {
     pub subscription: SubscriptionId,
     /// Tells it from a later one with the same id.
     pub instance: u64,
+}
+
+impl Publication {
+    /// Whether it has a resource key.
+    pub fn is_shared(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.rkey.is_some())
+    }
 }
 
 impl Model {
@@ -71,10 +80,14 @@ impl Model {
             is_testament: false,
             extra: options.extra.as_ref().map(|extra| Box::new(PublishExtra::clone(extra))),
             owed: Vec::new(),
+            shared: Vec::new(),
             id: None,
             size: payload.octets.len(),
         };
-        publication.owed = self.owed(&publication);
+        let rkey = publication.extra.as_ref().and_then(|extra| extra.rkey.as_ref());
+        let owed = self.owed(&publication);
+        let shares = |owed: &Owed| rkey.is_some() && self.sessions[owed.session].nkey.is_some();
+        (publication.shared, publication.owed) = owed.into_iter().partition(shares);
         put(&mut self.publications, tag.number, publication);
         if options.acknowledge {
             self.wait(index, request, PendingKind::Publish(tag.number), expected);

@@ -74,6 +74,8 @@ pub struct Session {
     pub requests: Vec<Pending>,
     /// Invocations that wait for an answer.
     pub invocations: Vec<OpenInvocation>,
+    /// Its share of sharded subscriptions.
+    pub nkey: Option<String>,
     /// When WELCOME was sent.
     pub since: u64,
     /// When it ended.

@@ -1,7 +1,10 @@
 //! CALL, further parts of it, and CANCEL.
 
+use std::borrow::Cow;
+
 use crossring_codec::message::{CallOptions, CancelMode, Feature};
 
+use super::publish::RESOURCES;
 use super::{World, marks, names, padding};
 use crate::client::{Progressive, SimClient};
 use crate::tag::{Tag, passthru_of, transaction_hash_of};
@@ -30,6 +33,11 @@ pub fn call(client: &mut SimClient, world: &mut World<'_>) {
     }
     if let Some(hash) = transaction_hash_of(&payload) {
         options.extra_mut().transaction_hash = Some(hash);
+    }
+    if client.calls_with(Feature::ShardedRegistration) && world.rng.chance(300) {
+        let extra = options.extra_mut();
+        extra.runmode = Some(Cow::Borrowed("partition"));
+        extra.rkey = Some(Cow::Borrowed(*world.rng.pick(&RESOURCES)));
     }
     let is_progressive = options.progress;
     if let Ok(request) = client.session.call(procedure, options, payload) {

@@ -22,7 +22,15 @@ const FEATURES: Features = Features::of(&[
     Feature::RegistrationMetaApi,
     Feature::SubscriptionMetaApi,
     Feature::TestamentMetaApi,
+    Feature::AcknowledgedEventDelivery,
+    Feature::ShardedSubscription,
+    Feature::ShardedRegistration,
+    Feature::EventRetention,
+    Feature::EventHistory,
 ]);
+
+/// Shares of sharded subscriptions.
+const NODES: [&str; 3] = ["north", "south", "west"];
 
 /// What some clients lack.
 const RARE_FEATURES: [Feature; 6] = [
@@ -91,8 +99,9 @@ fn draw_profile(world: &mut World<'_>) -> Profile {
         _ => TRANSPORT_MEMBERS,
     };
     let principals = if restricted { PRINCIPALS.len() } else { 1 };
+    let honest = !world.rng.chance(faults.hostile_per_mille);
     Profile {
-        honest: !world.rng.chance(faults.hostile_per_mille),
+        honest,
         realm: usize::from(world.rng.chance(world.options.second_realm_per_mille)),
         transport,
         principal: (transport == TRANSPORT_TICKETS).then(|| world.rng.below(principals)),
@@ -102,6 +111,7 @@ fn draw_profile(world: &mut World<'_>) -> Profile {
         silent: world.rng.chance(faults.silent_callee_per_mille),
         short: world.rng.chance(faults.short_message_per_mille),
         features: draw_features(world),
+        nkey: (honest && world.rng.chance(500)).then(|| *world.rng.pick(&NODES)),
     }
 }
 

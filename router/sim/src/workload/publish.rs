@@ -7,7 +7,10 @@ use crossring_codec::message::{Feature, PublishExtra, PublishOptions};
 
 use super::{World, marks, names, padding};
 use crate::client::SimClient;
-use crate::tag::{Tag, passthru_of, transaction_hash_of};
+use crate::tag::{Marks, Tag, passthru_of, transaction_hash_of};
+
+/// Resource keys of sharded subscriptions and registrations.
+pub const RESOURCES: [&str; 4] = ["red", "green", "blue", "white"];
 
 const AUTHIDS: [&str; 3] = ["alice", "bob", "nobody"];
 const ROLES: [&str; 3] = ["member", "guest", "observer"];
@@ -16,7 +19,8 @@ const ROLES: [&str; 3] = ["member", "guest", "observer"];
 pub fn publish(client: &mut SimClient, world: &mut World<'_>) {
     let topic = names::name(world);
     let has_passthru = client.profile.features.contains(Feature::PayloadPassthruMode);
-    let marks = marks(world, has_passthru);
+    let is_acknowledged = client.publishes_with(Feature::AcknowledgedEventDelivery);
+    let marks = Marks { acknowledged: is_acknowledged && world.rng.chance(50), ..marks(world, has_passthru) };
     let payload = Tag { number: world.take_tag(), part: 0 }.marked_payload(marks, padding(world));
     let mut options = options(world);
     if let Some(keys) = passthru_of(&payload) {
@@ -24,6 +28,12 @@ pub fn publish(client: &mut SimClient, world: &mut World<'_>) {
     }
     if let Some(hash) = transaction_hash_of(&payload) {
         options.extra_mut().transaction_hash = Some(hash);
+    }
+    if marks.acknowledged {
+        options.extra_mut().x_acknowledged_delivery = true;
+    }
+    if client.publishes_with(Feature::ShardedSubscription) && world.rng.chance(300) {
+        options.extra_mut().rkey = Some(Cow::Borrowed(*world.rng.pick(&RESOURCES)));
     }
     if let Ok(request) = client.session.publish(topic, options, payload) {
         client.send(world, request.message);

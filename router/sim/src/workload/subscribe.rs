@@ -1,6 +1,8 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
-use crossring_codec::message::SubscribeOptions;
+use std::borrow::Cow;
+
+use crossring_codec::message::{Feature, SubscribeOptions};
 
 use super::{World, names};
 use crate::client::SimClient;
@@ -8,7 +10,9 @@ use crate::client::SimClient;
 /// Subscribes, now and then to what is held already.
 pub fn subscribe(client: &mut SimClient, world: &mut World<'_>) {
     let (topic, match_policy) = names::pattern(world);
-    let options = SubscribeOptions { match_policy, ..SubscribeOptions::default() };
+    let has_share = client.publishes_with(Feature::ShardedSubscription);
+    let nkey = client.profile.nkey.filter(|_| has_share).map(Cow::Borrowed);
+    let options = SubscribeOptions { match_policy, nkey, ..SubscribeOptions::default() };
     if let Ok(request) = client.session.subscribe(topic, options) {
         client.send(world, request.message);
     }
