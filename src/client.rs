@@ -18,9 +18,8 @@ use crossring_codec::transport::{
     Framing, Incoming, RawSocketClientOptions, TooLong, Transport, WebSocketLimits, WebSocketUrl,
 };
 use crossring_codec::uri::well_known;
-use crossring_codec::value::Dict;
 use crossring_router::client::types::CloseDetails;
-use crossring_router::client::{ClientEvent, ClientSession, ROLES};
+use crossring_router::client::{ClientEvent, ClientSession, Credentials, Proof, ROLES};
 
 pub mod commands;
 mod error;
@@ -41,8 +40,8 @@ pub struct Destination {
     pub realm: String,
     /// The serializer; RawSocket knows no batched ones.
     pub serializer: Serializer,
-    /// `authid` and ticket; absent: anonymous.
-    pub ticket: Option<(String, String)>,
+    /// `authid` and what proves it; absent: anonymous.
+    pub identity: Option<(Option<String>, Credentials)>,
     /// For connecting and joining, and for every answer.
     pub timeout: Duration,
 }
@@ -107,17 +106,19 @@ impl Client {
     /// Connects and joins.
     pub fn join(to: &Destination) -> Result<Client, ClientError> {
         let mut client = Self::connect(to)?;
-        let hello = client.session.hello(Some(to.realm.clone().into()), hello_details(to))?;
-        client.enter(&hello, to)?;
+        let proof = to.proof()?;
+        let hello = client.session.hello(Some(to.realm.clone().into()), hello_details(proof.as_ref()))?;
+        client.enter(&hello, proof)?;
         Ok(client)
     }
 
     /// Connects and joins, asking the router to keep the session when the transport is lost. It may decline.
     pub fn join_resumable(to: &Destination) -> Result<Client, ClientError> {
         let mut client = Self::connect(to)?;
-        let details = HelloDetails { resumable: true, ..hello_details(to) };
+        let proof = to.proof()?;
+        let details = HelloDetails { resumable: true, ..hello_details(proof.as_ref()) };
         let hello = client.session.hello(Some(to.realm.clone().into()), details)?;
-        client.enter(&hello, to)?;
+        client.enter(&hello, proof)?;
         Ok(client)
     }
 
@@ -125,7 +126,8 @@ impl Client {
     /// the session cannot be resumed.
     pub fn resume(mut self, to: &Destination) -> Result<Client, ClientError> {
         self.session.suspend();
-        let hello = self.session.resume(hello_details(to))?;
+        let proof = to.proof()?;
+        let hello = self.session.resume(hello_details(proof.as_ref()))?;
         let deadline = Instant::now() + to.timeout;
         let mut client = loop {
             match Self::connect(to) {
@@ -134,7 +136,7 @@ impl Client {
             }
         };
         std::mem::swap(&mut client.session, &mut self.session);
-        client.enter(&hello, to)?;
+        client.enter(&hello, proof)?;
         Ok(client)
     }
 
@@ -161,14 +163,17 @@ impl Client {
     }
 
     /// Sends HELLO and answers what the router asks until it says WELCOME.
-    fn enter(&mut self, hello: &Message<'_>, to: &Destination) -> Result<(), ClientError> {
+    fn enter(&mut self, hello: &Message<'_>, mut proof: Option<Proof>) -> Result<(), ClientError> {
         self.send(hello)?;
         loop {
             match self.next(Some(self.timeout))? {
-                ClientEvent::Welcome { .. } => return Ok(()),
-                ClientEvent::Challenged { .. } => {
-                    let ticket = to.ticket.as_ref().map_or("", |(_, ticket)| ticket).to_owned();
-                    let answer = self.session.authenticate(ticket, Dict::new())?;
+                ClientEvent::Welcome { details, .. } => {
+                    return Ok(proof.map_or(Ok(()), |proof| proof.check_welcome(&details.authextra))?);
+                }
+                ClientEvent::Challenged { method, extra } => {
+                    let Some(proof) = &mut proof else { return Err(ClientError::Challenged(method.into())) };
+                    let (signature, extra) = proof.answer(&method, &extra)?;
+                    let answer = self.session.authenticate(signature, extra)?;
                     self.send(&answer)?;
                 }
                 _ => {}
@@ -295,11 +300,23 @@ fn roles() -> ClientRoles {
     roles
 }
 
-fn hello_details(to: &Destination) -> HelloDetails<'static> {
-    let authmethods = to.ticket.iter().map(|_| "ticket".into()).collect();
-    let authid = to.ticket.as_ref().map(|(authid, _)| authid.clone().into());
+fn hello_details(proof: Option<&Proof>) -> HelloDetails<'static> {
     let agent = Some(concat!("crossring-", env!("CARGO_PKG_VERSION")).into());
-    HelloDetails { roles: roles(), agent, authmethods, authid, ..HelloDetails::default() }
+    let mut details = HelloDetails { roles: roles(), agent, ..HelloDetails::default() };
+    if let Some(proof) = proof {
+        proof.ask(&mut details);
+    }
+    details
+}
+
+impl Destination {
+    /// A fresh attempt to prove the identity.
+    fn proof(&self) -> Result<Option<Proof>, ClientError> {
+        let Some((authid, credentials)) = &self.identity else { return Ok(None) };
+        let mut nonce = [0; 32];
+        getrandom::fill(&mut nonce).map_err(|error| ClientError::Socket(io::Error::other(error)))?;
+        Ok(Some(Proof::new(authid.clone(), credentials.clone(), nonce)))
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "nothing tells when a router listens again")]

@@ -7,6 +7,9 @@ use clap::{Args, Subcommand};
 use crossring_codec::serializer::Serializer as WireSerializer;
 
 use super::{FAILURE, SUCCESS, complain};
+use crossring_router::client::Credentials;
+use crossring_router::credentials::scram::Dialect;
+
 use crate::client::{ClientError, Destination, RouterUrl, commands};
 
 mod call;
@@ -20,7 +23,8 @@ pub use publish::Publish;
 pub use register::Register;
 pub use subscribe::Subscribe;
 pub use values::{
-    AuthMethod, Invoke, JsonArgument, JsonObject, Match, Mode, Payload, RunMode, Serializer, Session, Ticket,
+    AuthMethod, Invoke, JsonArgument, JsonObject, KeyFile, Match, Mode, Payload, RunMode, SecretText,
+    Serializer, Session,
 };
 
 /// The client commands.
@@ -63,12 +67,22 @@ pub struct Connection {
     /// Authentication method.
     #[arg(long, value_enum, default_value_t = AuthMethod::Anonymous)]
     pub authmethod: AuthMethod,
-    /// authid to ask for.
-    #[arg(long, required_if_eq("authmethod", "ticket"))]
+    /// authid to ask for. With cryptosign the router finds it by the key, too.
+    #[arg(long, required_if_eq_any([
+        ("authmethod", "ticket"), ("authmethod", "wampcra"), ("authmethod", "wamp-scram"), ("authmethod", "scram"),
+    ]))]
     pub authid: Option<String>,
     /// Ticket; better given in the environment than on the command line, which others can see.
     #[arg(long, env = "CROSSRING_TICKET", hide_env_values = true, required_if_eq("authmethod", "ticket"))]
-    pub ticket: Option<Ticket>,
+    pub ticket: Option<SecretText>,
+    /// Secret or password of wampcra, wamp-scram and scram; better given in the environment.
+    #[arg(long, env = "CROSSRING_SECRET", hide_env_values = true, required_if_eq_any([
+        ("authmethod", "wampcra"), ("authmethod", "wamp-scram"), ("authmethod", "scram"),
+    ]))]
+    pub secret: Option<SecretText>,
+    /// File with the private key of cryptosign: 64 hexadecimal digits, or a key.priv.
+    #[arg(long, value_name = "FILE", required_if_eq("authmethod", "cryptosign"))]
+    pub private_key: Option<KeyFile>,
     /// Seconds to wait for joining and for each answer of the router.
     #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
@@ -76,13 +90,29 @@ pub struct Connection {
 
 impl Connection {
     fn destination(&self) -> Destination {
-        let ticket = self.authid.clone().zip(self.ticket.as_ref().map(|ticket| ticket.expose().to_owned()));
         Destination {
             url: self.url.clone(),
             realm: self.realm.clone(),
             serializer: WireSerializer::plain(self.serializer.into()),
-            ticket: ticket.filter(|_| self.authmethod == AuthMethod::Ticket),
+            identity: self.credentials().map(|credentials| (self.authid.clone(), credentials)),
             timeout: Duration::from_secs(self.timeout),
+        }
+    }
+
+    /// What proves who we are; `None`: anonymous. The command line has been checked for what each method needs.
+    fn credentials(&self) -> Option<Credentials> {
+        let secret = || self.secret.as_ref().map(|secret| secret.0.clone());
+        match self.authmethod {
+            AuthMethod::Anonymous => None,
+            AuthMethod::Ticket => self.ticket.as_ref().map(|ticket| Credentials::Ticket(ticket.0.clone())),
+            AuthMethod::Wampcra => secret().map(Credentials::Cra),
+            AuthMethod::WampScram => {
+                secret().map(|secret| Credentials::Scram(Dialect::Specification, secret))
+            }
+            AuthMethod::Scram => secret().map(|secret| Credentials::Scram(Dialect::Autobahn, secret)),
+            AuthMethod::Cryptosign => {
+                self.private_key.as_ref().map(|key| Credentials::Cryptosign(key.0.clone()))
+            }
         }
     }
 }

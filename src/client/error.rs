@@ -5,7 +5,7 @@ use std::io;
 use crossring_codec::error::{DecodeError, EncodeError};
 use crossring_codec::transport::{TooLong, TransportError};
 use crossring_router::client::types::{CloseDetails, PayloadFault};
-use crossring_router::client::{ClientRefusal, ClientViolation};
+use crossring_router::client::{ClientRefusal, ClientViolation, ProofFault};
 
 /// Why a client command failed.
 #[derive(Debug)]
@@ -34,6 +34,10 @@ pub enum ClientError {
     Payload(PayloadFault),
     /// The router answered with ERROR: URI and its arguments as JSON.
     Error(String, String),
+    /// The router challenges us, and we have nothing to prove.
+    Challenged(String),
+    /// The challenge, or the router's own proof, is wrong.
+    Proof(ProofFault),
     /// No answer in time.
     Timeout,
 }
@@ -55,6 +59,8 @@ impl std::fmt::Display for ClientError {
                 write!(f, "the router has revoked the {what}: {reason}")
             }
             ClientError::Payload(fault) => write!(f, "{fault}"),
+            ClientError::Challenged(method) => write!(f, "the router wants a proof by method {method:?}"),
+            ClientError::Proof(fault) => write!(f, "{fault}"),
             ClientError::Error(error, arguments) => write!(f, "{error} {arguments}"),
             ClientError::Timeout => f.write_str("no answer in time"),
         }
@@ -74,7 +80,8 @@ macro_rules! from {
 }
 from!(
     TransportError => Transport, DecodeError => Decode, EncodeError => Encode, TooLong => TooLong,
-    ClientViolation => Violation, ClientRefusal => Refusal, PayloadFault => Payload
+    ClientViolation => Violation, ClientRefusal => Refusal, PayloadFault => Payload,
+    ProofFault => Proof
 );
 
 impl From<io::Error> for ClientError {

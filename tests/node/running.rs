@@ -60,7 +60,7 @@ impl Node {
             url: RouterUrl::RawSocket { host: "127.0.0.1".into(), port },
             realm: "realm1".into(),
             serializer: Serializer::plain(SerializerId::MessagePack),
-            ticket: None,
+            identity: None,
             timeout: PATIENCE,
         };
         Client::join(&to).expect("everybody may join")

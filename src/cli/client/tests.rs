@@ -33,7 +33,7 @@ fn a_ticket_needs_an_authid_and_is_not_shown() {
         ["sub", "t", "--authmethod", "ticket", "--authid", "joe", "--ticket", "s3cret", "--match", "prefix"];
     let command = parse(&line).expect("valid");
     assert!(!format!("{command:?}").contains("s3cret"));
-    assert_eq!(command.connection().ticket.as_ref().map(Ticket::expose), Some("s3cret"));
+    assert_eq!(command.connection().ticket.as_ref().map(|ticket| ticket.0.expose()), Some("s3cret"));
 }
 
 #[test]

@@ -8,6 +8,8 @@ use crossring_codec::message::{CancelMode, InvocationPolicy};
 use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri;
 use crossring_codec::value::Value as WireValue;
+use crossring_router::config::{PrivateKey, Secret};
+use crossring_router::credentials::cryptosign::octets;
 use serde_json::{Map, Value};
 
 use crate::client::commands::{Arguments, Packing};
@@ -92,8 +94,16 @@ impl From<Serializer> for SerializerId {
 pub enum AuthMethod {
     /// No proof.
     Anonymous,
-    /// A ticket.
+    /// A ticket, sent in clear.
     Ticket,
+    /// WAMP-CRA: a secret or salted password, proven by challenge and response.
+    Wampcra,
+    /// WAMP-SCRAM as the specification has it.
+    WampScram,
+    /// WAMP-SCRAM as Autobahn and Crossbar.io speak it.
+    Scram,
+    /// WAMP-Cryptosign: an Ed25519 key.
+    Cryptosign,
 }
 
 /// Matching policies.
@@ -185,28 +195,31 @@ impl FromStr for Session {
     }
 }
 
-/// A ticket: `Debug` shows nothing of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Ticket(String);
+/// A ticket, secret or password: `Debug` shows nothing of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretText(pub Secret);
 
-impl Ticket {
-    /// The ticket itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Ticket {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Ticket(..)")
-    }
-}
-
-impl FromStr for Ticket {
+impl FromStr for SecretText {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Ticket(text.into()))
+        Ok(SecretText(Secret::new(text)))
+    }
+}
+
+/// A file with an Ed25519 private key: 64 hexadecimal digits, or a `key.priv` as `crossring keys` and Crossbar.io write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFile(pub PrivateKey);
+
+impl FromStr for KeyFile {
+    type Err = String;
+
+    fn from_str(path: &str) -> Result<Self, Self::Err> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        let tagged = text.lines().find_map(|line| line.strip_prefix("private-key-ed25519:"));
+        let key = octets(tagged.unwrap_or(&text).trim());
+        key.map(|seed| KeyFile(PrivateKey::new(seed)))
+            .ok_or_else(|| format!("{path} holds no Ed25519 private key"))
     }
 }
 
