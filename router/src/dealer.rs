@@ -26,6 +26,7 @@ mod choose;
 mod progressive;
 mod queue;
 mod register;
+mod reroute;
 mod timeout;
 
 pub(crate) use call::CallRoute;
@@ -34,6 +35,7 @@ use progressive::{Progressive, Waiting};
 pub(crate) use queue::Granted;
 use queue::Slots;
 pub(crate) use register::AddedCallee;
+use reroute::Kept;
 use timeout::Deadline;
 
 /// The tables of the dealer.
@@ -140,6 +142,10 @@ pub(crate) struct Callee {
     unconfirmed: usize,
     /// Calls that came before REGISTERED could be sent, and all behind them: the order of invocations is a promise.
     pub(crate) waiting: VecDeque<Waiting>,
+    /// What it may pass on to another callee.
+    kept: Option<Box<Kept>>,
+    /// Invocations of which it has been told that nobody waits for their answer, the latest last.
+    interrupted: VecDeque<u64>,
 }
 
 /// A registration held by a session.
@@ -197,6 +203,8 @@ impl Callee {
             registrations: integers.map(),
             unconfirmed: 0,
             waiting: VecDeque::new(),
+            kept: None,
+            interrupted: VecDeque::new(),
         }
     }
 

@@ -11,6 +11,9 @@ pub struct Limits {
     pub calls_per_session_max: u32,
     /// Invocations one callee may have outstanding. Protects the callee's shard.
     pub invocations_per_session_max: u32,
+    /// Octets of payload of calls kept for one callee because it may pass them on to another. Protects the callee's shard;
+    /// calls beyond cannot be passed on.
+    pub kept_octets_per_session_max: u32,
     /// SUBSCRIBE and REGISTER requests one session may have under way. Protects the control lane.
     pub requests_per_session_max: u32,
     /// Testaments one session may have. Protects the registry.
@@ -43,6 +46,7 @@ impl Default for Limits {
             registrations_per_session_max: 64 * 1024,
             calls_per_session_max: 64 * 1024,
             invocations_per_session_max: 64 * 1024,
+            kept_octets_per_session_max: 16 << 20,
             requests_per_session_max: 4 * 1024,
             testaments_per_session_max: 100,
             testament_octets_per_session_max: 64 * 1024,

@@ -605,6 +605,7 @@ const ROLES: RouterRoles = RouterRoles {
         Feature::PatternBasedRegistration,
         Feature::SharedRegistration,
         Feature::RegistrationRevocation,
+        Feature::CallReroute,
         Feature::PayloadPassthruMode,
         Feature::PayloadTransparency,
     ])),

@@ -72,6 +72,8 @@ transcripts!(
     trust,
     timeouts,
     progressive_invocations,
+    reroute,
+    answers,
     race_cancel_vs_result,
     race_callee_loss_vs_timeout,
     sharding,

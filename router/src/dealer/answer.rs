@@ -31,20 +31,24 @@ impl Shard {
         if let Some(keys) = &options.passthru {
             check_passthru(keys, session)?;
         }
-        let invocations = session.callee.as_mut().map(|callee| &mut callee.invocations);
-        let invocation = match invocations {
-            Some(invocations) if options.progress => invocations.get(&request.get()).copied(),
-            Some(invocations) => invocations.remove(&request.get()),
-            None => None,
+        let Some(callee) = &mut session.callee else { return Ok(()) };
+        let invocation = if options.progress {
+            callee.invocations.get(&request.get()).copied()
+        } else {
+            callee.invocations.remove(&request.get())
         };
         let Some(invocation) = invocation else {
             self.counters.answers_ignored += 1;
+            if options.progress {
+                self.stop_progress(key, request, out);
+            }
             return Ok(());
         };
         if options.progress && !invocation.receive_progress {
             self.counters.answers_ignored += 1;
             return Ok(());
         }
+        callee.take_kept(request);
         if !options.progress {
             self.invocation_over(key, &invocation);
         }
@@ -81,12 +85,18 @@ impl Shard {
         if !is_valid(error, Match::Exact, Strictness::Loose) {
             return Err(Violation("invalid URI in ERROR"));
         }
-        let callee = session.callee.as_mut();
-        let Some(invocation) = callee.and_then(|callee| callee.invocations.remove(&request.get())) else {
+        let is_passed_on = error == well_known::UNAVAILABLE && session.callee_has(Feature::CallReroute);
+        let Some(callee) = &mut session.callee else { return Ok(()) };
+        let Some(invocation) = callee.invocations.remove(&request.get()) else {
             self.counters.answers_ignored += 1;
             return Ok(());
         };
+        let kept = callee.take_kept(request);
         self.invocation_over(key, &invocation);
+        if is_passed_on {
+            self.pass_call_on(&invocation, kept, out);
+            return Ok(());
+        }
         let details = ErrorDetails { passthru: details.passthru, ..ErrorDetails::default() };
         if invocation.origin.shard == self.id {
             self.error(invocation.origin.key, details, error, payload, out);

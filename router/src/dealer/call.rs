@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crossring_codec::id::{RegistrationId, RequestId};
 use crossring_codec::message::{
-    CallOptions, Feature, InvocationDetails, InvocationExtra, Message, MessageType,
+    CallOptions, Feature, InvocationDetails, InvocationExtra, InvocationPolicy, Message, MessageType,
 };
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_valid, well_known};
@@ -91,6 +91,13 @@ struct Asked {
     origin: CallAddress,
     /// Counted against its concurrency: under which ticket it was added.
     slot: Option<u64>,
+}
+
+/// An INVOCATION has been sent.
+struct Invoked {
+    request: RequestId,
+    /// The callee may pass the call on.
+    is_kept: bool,
 }
 
 /// Why a callee was not invoked.
@@ -279,8 +286,12 @@ impl Shard {
             }
             let asked = Asked { callee: address.key, registration, origin, slot };
             match self.invoke(&asked, disclosure.as_ref(), question, out) {
-                Ok(invocation) => {
-                    self.note_invocation(origin, invocation);
+                Ok(Invoked { request, is_kept }) => {
+                    self.note_invocation(origin, request);
+                    if is_kept {
+                        let letter = question.letter(origin, &pick, disclosure, attempt);
+                        self.keep(address.key, request, letter);
+                    }
                     return Ok(());
                 }
                 Err(Obstacle::Error(error)) => {
@@ -408,8 +419,11 @@ impl Shard {
         let asked = Asked { callee: address.key, registration: call.registration, origin: call.origin, slot };
         let invoked = self.invoke(&asked, call.disclosure.as_ref(), &question, out);
         let obstacle = match invoked {
-            Ok(invocation) => {
-                self.note_invocation(call.origin, invocation);
+            Ok(Invoked { request, is_kept }) => {
+                self.note_invocation(call.origin, request);
+                if is_kept {
+                    self.keep(call.callee, request, call);
+                }
                 return None;
             }
             Err(obstacle) => obstacle,
@@ -449,12 +463,13 @@ impl Shard {
         disclosure: Option<&Disclosure>,
         question: &Question<'_>,
         out: &mut O,
-    ) -> Result<RequestId, Obstacle> {
+    ) -> Result<Invoked, Obstacle> {
         let Asked { callee: key, registration, origin, slot } = *asked;
         let Some(session) = self.sessions.get_mut(key) else {
             return Err(Obstacle::Declined(Declined::Gone));
         };
         let progress_announced = session.callee_has(Feature::ProgressiveCallResults);
+        let reroute_announced = session.callee_has(Feature::CallReroute);
         let passthru_announced = session.callee_has(Feature::PayloadPassthruMode);
         let is_incapable = question.options.progress && !session.takes_continuations();
         let Some(callee) = &mut session.callee else { return Err(Obstacle::Declined(Declined::Gone)) };
@@ -487,7 +502,7 @@ impl Shard {
         let invocation = Invocation { origin, registration, receive_progress, slot };
         callee.invocations.insert(request.get(), invocation);
         self.counters.invocations += 1;
-        Ok(request)
+        Ok(Invoked { request, is_kept: reroute_announced && entry.invoke != InvocationPolicy::Single })
     }
 
     /// Queues a call behind others of a callee that has not got its REGISTERED.
@@ -555,6 +570,7 @@ impl Shard {
         let key = call.origin.key;
         let Some(record) = self.dealer.calls.get_mut(key.index, key.generation) else { return };
         let tried = record.callee.take();
+        record.invocation = None;
         let slot = record.slot.take();
         let (registration, is_killed) = (record.registration, record.is_killed);
         let is_continued = record.is_continued();

@@ -7,7 +7,7 @@ use crossring_codec::id::RequestId;
 use crossring_codec::message::{CancelMode, Feature, InterruptOptions, Message};
 use crossring_codec::uri::well_known;
 
-use super::{Invocation, Waiting};
+use super::{Callee, Invocation, Waiting};
 use crate::address::{CallAddress, CallKey, SessionKey};
 use crate::letter::{Declined, Letter};
 use crate::outbox::Outbox;
@@ -135,9 +135,20 @@ impl Shard {
             return;
         }
         let session = self.sessions.get_mut(callee);
-        let state = session.and_then(|session| session.callee.as_mut());
-        if let Some(invocation) = state.and_then(|state| state.invocations.remove(&request.get())) {
+        let Some(state) = session.and_then(|session| session.callee.as_mut()) else { return };
+        state.note_interrupted(request);
+        state.take_kept(request);
+        if let Some(invocation) = state.invocations.remove(&request.get()) {
             self.invocation_over(callee, &invocation);
+        }
+    }
+
+    /// A callee goes on with what nobody waits for: it is told, once.
+    pub(super) fn stop_progress<O: Outbox>(&mut self, callee: SessionKey, request: RequestId, out: &mut O) {
+        let session = self.sessions.get_mut(callee);
+        let Some(state) = session.and_then(|session| session.callee.as_mut()) else { return };
+        if state.note_interrupted(request) {
+            self.interrupt(callee, request, CancelMode::KillNoWait, None, out);
         }
     }
 
@@ -186,6 +197,23 @@ impl Shard {
             self.withdraw(key, Withdrawal::Canceled, out);
             self.take_call(key);
         }
+    }
+}
+
+/// Invocations remembered for each callee as interrupted. Protects the callee's shard; a forgotten one may be interrupted again.
+const INTERRUPTED_MAX: usize = 256;
+
+impl Callee {
+    /// The callee is being told that nobody waits for this answer; `false`: it has been told before.
+    fn note_interrupted(&mut self, request: RequestId) -> bool {
+        if self.interrupted.contains(&request.get()) {
+            return false;
+        }
+        if self.interrupted.len() >= INTERRUPTED_MAX {
+            self.interrupted.pop_front();
+        }
+        self.interrupted.push_back(request.get());
+        true
     }
 }
 

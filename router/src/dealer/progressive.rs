@@ -161,10 +161,10 @@ impl Shard {
         out: &mut O,
     ) {
         let state = self.sessions.get_mut(callee).and_then(|session| session.callee.as_mut());
-        let Some(invocation) = state.and_then(|state| state.invocations.get_mut(&request.get())) else {
-            return;
-        };
+        let Some(state) = state else { return };
+        let Some(invocation) = state.invocations.get(&request.get()) else { return };
         let registration = invocation.registration;
+        state.take_kept(request);
         let details = InvocationDetails { progress, ..InvocationDetails::default() };
         let payload = payload.borrowed();
         let sent = out.send(callee, &Message::Invocation { request, registration, details, payload });

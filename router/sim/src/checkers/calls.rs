@@ -90,7 +90,9 @@ impl Calls {
     ) -> Result<(), String> {
         let Some((number, call)) = pending_call(model, session, request) else { return Ok(()) };
         let context = || format!("RESULT of call #{number} for p{}", session.peer.0);
-        let Some(invoked) = call.invoked() else { return Err(format!("{} without INVOCATION", context())) };
+        // Partial results may be on their way while their callee gives the call up.
+        let invoked = call.invoked().or_else(|| call.invocations.last().filter(|_| details.progress));
+        let Some(invoked) = invoked else { return Err(format!("{} without INVOCATION", context())) };
         if model.is_overdue(call) {
             return Err(format!("{} after its time", context()));
         }
@@ -159,10 +161,12 @@ impl Calls {
             well_known::PAYLOAD_SIZE_EXCEEDED => self.refused.contains_key(&number),
             well_known::MAX_CONCURRENCY_REACHED => is_nowhere && (call.returned || may_be_busy(model, call)),
             well_known::NO_AVAILABLE_CALLEE => is_nowhere && (call.was_refused() || call.parts.len() > 1),
-            well_known::FEATURE_NOT_SUPPORTED if is_nowhere => {
-                call.parts[0].progress || call.passthru().is_some_and(|keys| keys.ppt_scheme.is_some())
+            well_known::FEATURE_NOT_SUPPORTED => {
+                let has_keys = call.passthru().is_some_and(|keys| keys.ppt_scheme.is_some());
+                let not_by_callee = is_nowhere && (call.parts[0].progress || has_keys);
+                let was_asked = !call.invocations.is_empty();
+                not_by_callee || was_asked && !caller.caller_has(Feature::PayloadPassthruMode)
             }
-            well_known::FEATURE_NOT_SUPPORTED => !caller.caller_has(Feature::PayloadPassthruMode),
             _ => false,
         }
     }
@@ -210,11 +214,11 @@ pub(super) fn staying<'a>(model: &'a Model, call: &'a Call) -> impl Iterator<Ite
 }
 
 /// Whether a callee that takes the call may have been busy: somebody set a limit and has something to do, and nobody who
-/// may be passed over to has none.
+/// may be passed over to has none, or he has refused.
 fn may_be_busy(model: &Model, call: &Call) -> bool {
     let passes_over =
         |held: &Registration| matches!(held.invoke, InvocationPolicy::RoundRobin | InvocationPolicy::Random);
     let has_other = !call.is_partitioned()
         && staying(model, call).any(|held| held.concurrency.is_none() && passes_over(held));
-    model.is_limited(call) && !has_other && model.has_work(call)
+    model.is_limited(call) && (!has_other || call.was_refused()) && model.has_work(call)
 }

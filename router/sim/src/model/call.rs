@@ -51,7 +51,7 @@ pub struct Call {
     pub not_taken: bool,
     /// The caller got its final answer.
     pub done: bool,
-    /// Progressive results given by the callee.
+    /// Progressive results given by the callee, if they were asked for.
     pub parts_given: u32,
     /// The error given by the callee.
     pub error: Option<String>,
@@ -329,6 +329,7 @@ impl Model {
         let reroutes = error == Some(well_known::UNAVAILABLE)
             && session.callee_has(Feature::CallReroute)
             && session.dealer_has(Feature::CallReroute);
+        let announced = session.callee_has(Feature::ProgressiveCallResults);
         let open = &mut session.invocations;
         let Some(position) = open.iter().position(|open| open.id == request.get()) else { return };
         let call = open[position].call;
@@ -337,7 +338,7 @@ impl Model {
         }
         let Some(call) = self.call_mut(call) else { return };
         if progress {
-            call.parts_given += 1;
+            call.parts_given += u32::from(announced && call.receive_progress);
         } else if reroutes {
             let refusing = |invoked: &&mut Invoked| invoked.callee == index && invoked.id == request.get();
             call.invocations.iter_mut().filter(refusing).for_each(|invoked| invoked.refused = true);
