@@ -18,6 +18,8 @@ mod cryptosign;
 mod scram;
 mod ticket;
 
+pub(crate) use ticket::is_same_secret;
+
 /// What happens next in an attempt to join.
 #[derive(Debug)]
 pub(crate) enum Step {

@@ -1,5 +1,6 @@
 //! The broker half of a shard: the replica of all subscriptions, and who of this shard is subscribed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossring_codec::id::SubscriptionId;
@@ -8,9 +9,11 @@ use crossring_codec::uri::Match;
 use crate::address::{RealmId, SessionKey, ShardSet};
 use crate::dense::Replica;
 use crate::pattern::PatternTable;
+use crate::resumption::Parked;
 
 mod filter;
 mod nodes;
+mod parked;
 mod publish;
 mod retained;
 mod subscribe;
@@ -30,6 +33,8 @@ pub(crate) struct Broker {
     pub(crate) retaining: Retaining,
     /// Local members of all subscriptions.
     pub(crate) members: usize,
+    /// Sessions of this shard without transport; they are no members.
+    pub(crate) parked: BTreeMap<SessionKey, Parked>,
 }
 
 /// The patterns of one realm.
@@ -53,6 +58,8 @@ pub(crate) struct Subscription {
     pub(crate) members: Vec<SessionKey>,
     /// Node keys, if there are any.
     pub(crate) nodes: Option<Box<Nodes>>,
+    /// Sessions of this shard without transport that are subscribed.
+    parked: Option<Box<parked::ParkedMembers>>,
 }
 
 impl Broker {
@@ -64,6 +71,7 @@ impl Broker {
             receivers: Vec::new(),
             retaining: Retaining::default(),
             members: 0,
+            parked: BTreeMap::new(),
         }
     }
 }

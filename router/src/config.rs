@@ -68,11 +68,13 @@ pub struct ResumptionConfig {
     pub events_max: u32,
     /// Octets of payload of all events kept for one session.
     pub octets_max: u32,
+    /// Sessions of the realm without transport at a time; further ones end when they lose theirs.
+    pub sessions_max: u32,
 }
 
 impl Default for ResumptionConfig {
     fn default() -> Self {
-        Self { timeout_ms: 60_000, events_max: 1_000, octets_max: 1 << 20 }
+        Self { timeout_ms: 60_000, events_max: 1_000, octets_max: 1 << 20, sessions_max: 1_000 }
     }
 }
 

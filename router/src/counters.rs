@@ -9,6 +9,12 @@ pub struct Counters {
     pub sessions_joined: u64,
     /// Sessions that ended after WELCOME.
     pub sessions_left: u64,
+    /// Sessions that lost their transport and were kept.
+    pub sessions_frozen: u64,
+    /// Sessions resumed here.
+    pub sessions_resumed: u64,
+    /// Events for sessions without transport that gave way to later ones; counted when the session is resumed or ends.
+    pub events_lost: u64,
     /// ABORTs sent.
     pub aborts: u64,
     /// PUBLISH accepted.

@@ -20,6 +20,7 @@ use crate::table::{IntegerMap, IntegerState, Slab};
 use crate::timers::Timers;
 
 mod answer;
+mod away;
 mod call;
 mod cancel;
 mod choose;
@@ -167,6 +168,16 @@ pub(crate) struct Invocation {
     receive_progress: bool,
     /// Counts against the callee's concurrency, as it was added under this ticket.
     slot: Option<u64>,
+}
+
+impl Held {
+    fn new(callee: &letter::Callee) -> Self {
+        Self {
+            is_confirmed: false,
+            is_limited: callee.concurrency.is_some(),
+            forward_timeout: callee.forward_timeout,
+        }
+    }
 }
 
 impl Dealer {

@@ -32,6 +32,8 @@ pub struct ShardSizes {
     pub call_deadlines: usize,
     /// Calls that wait until their callee has got REGISTERED.
     pub calls_waiting: usize,
+    /// Sessions without transport, or on their way to a new one.
+    pub parked: usize,
     /// What waits for the next turn.
     pub deferred: usize,
     /// SUBSCRIBE and REGISTER requests the registry has not answered.
@@ -57,6 +59,8 @@ pub struct RegistrySizes {
     pub callees: usize,
     /// Calls that wait for a free slot of a callee.
     pub calls_queued: usize,
+    /// Sessions without transport, or on their way to a new one; they are among the sessions too.
+    pub parked: usize,
     /// Acknowledgements of shards that are awaited.
     pub tickets: usize,
 }
@@ -157,6 +161,7 @@ impl<'a> ShardView<'a> {
             call_deadlines: shard.dealer.deadlines(),
             invocations: sum(invocations),
             calls_waiting: sum(|session| session.callee.as_ref().map_or(0, |callee| callee.waiting.len())),
+            parked: shard.broker.parked.len(),
             deferred: shard.deferred.len(),
             requests: sum(|session| session.requests_pending as usize),
             retaining: shard.broker.retaining.len(),
@@ -237,6 +242,7 @@ impl<'a> RegistryView<'a> {
             registrations: registry.registrations.len(),
             callees: registry.registrations.values().map(|known| known.callees()).sum(),
             calls_queued: registry.registrations.values().map(|known| known.calls_queued()).sum(),
+            parked: registry.sessions_parked(),
             tickets: registry.tickets.len(),
         }
     }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{
-    CallOptions, ErrorDetails, HelloDetails, InvocationPolicy, PublishExtra, ResultDetails, WelcomeDetails,
+    CallOptions, ClientRoles, ErrorDetails, EventDetails, HelloDetails, InvocationPolicy, Message,
+    PublishExtra, ResultDetails, WelcomeDetails,
 };
 use crossring_codec::payload::{Payload, Shape};
 use crossring_codec::serializer::SerializerId;
@@ -254,6 +255,77 @@ pub struct Admission {
     pub details: WelcomeDetails<'static>,
 }
 
+/// What a session without transport will be sent when it is resumed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kept {
+    /// An event; shared by all sessions that keep it.
+    Event(Arc<KeptEvent>),
+    /// It has lost a subscription or registration.
+    Revocation(Box<Message<'static>>),
+}
+
+/// An event for sessions without transport, to be encoded once there is one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptEvent {
+    /// The subscription it matched.
+    pub subscription: SubscriptionId,
+    /// Its id.
+    pub publication: PublicationId,
+    /// Everything else but the arguments.
+    pub details: EventDetails<'static>,
+    /// Arguments.
+    pub parcel: Parcel,
+}
+
+impl KeptEvent {
+    /// The EVENT.
+    pub fn message(&self) -> Message<'_> {
+        let (subscription, publication, details) =
+            (self.subscription, self.publication, self.details.clone());
+        Message::Event { subscription, publication, details, payload: self.parcel.payload() }
+    }
+}
+
+/// A session that goes to another transport (see `resumption`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Move {
+    /// Where it was frozen.
+    pub from: SessionAddress,
+    /// Where it will live.
+    pub to: SessionAddress,
+    /// What it holds.
+    pub holdings: Holdings,
+    /// Node keys of its subscriptions.
+    pub node_keys: NodeKeys,
+    /// Identity, and what WELCOME says.
+    pub admission: Admission,
+}
+
+/// Node keys (`nkey`) of a session's subscriptions, where it has given any.
+pub type NodeKeys = Vec<(SubscriptionId, Arc<str>)>;
+
+/// The subscriptions and registrations a client knows to have, lowest id first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Holdings {
+    /// SUBSCRIBED has been sent.
+    pub subscriptions: Vec<SubscriptionId>,
+    /// REGISTERED has been sent.
+    pub registrations: Vec<RegistrationId>,
+}
+
+/// What the old home of a resumed session leaves to the new one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Handover {
+    /// What was kept for it, in order.
+    pub kept: Vec<Kept>,
+    /// Events that were not kept for lack of room.
+    pub events_lost: u64,
+    /// Roles announced when it joined.
+    pub roles: ClientRoles,
+    /// The last invocation id it was sent; 0 before the first.
+    pub invocation_last: u64,
+}
+
 /// A letter. `→ registry` means from a data shard to the control shard, `registry →` the reverse.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // the fields are those of the WAMP messages and of the types they name
@@ -311,8 +383,13 @@ pub enum Letter {
     /// A slot of a wanted callee has been reserved, or the call that it was granted to is over. Answer: `Grant` to somebody,
     /// or `Release`, unless the callee leaves.
     SlotFree { registration: RegistrationId, callee: SessionAddress, ticket: u64 },
-    /// The sender has applied the interest or callee with this ticket.
+    /// The sender has applied the interest, callee or move with this ticket.
     Acknowledge { ticket: u64 },
+    /// The transport of a resumable session is lost; it is kept, with what its client knows it has. Whatever else it asked
+    /// for is to be forgotten. No answer.
+    Frozen { key: SessionKey, holdings: Box<Holdings> },
+    /// A move is done. `is_joined`: WELCOME has been sent; else the new transport is gone too, and the session is frozen.
+    Arrived { key: SessionKey, is_joined: bool },
 
     // ---- Lane::Control, registry →
     /// CHALLENGE for `key`.
@@ -376,8 +453,15 @@ pub enum Letter {
     Grant { call: CallKey, registration: RegistrationId, callee: SessionAddress, ticket: u64, arrival: u64 },
     /// A call does not wait: because too many do, or because the registration is gone.
     Dismiss { call: CallKey, is_full: bool },
-    /// GOODBYE for `session` with this reason, if it is still the one of `key`.
+    /// GOODBYE for `session` with this reason, if it is still the one of `key`; without transport it just ends.
     Kill { key: SessionKey, session: SessionId, reason: Box<str>, message: Option<Box<str>> },
+    /// Somebody who knows its token resumes the session over another transport: freeze it, or what has become of its move,
+    /// and end this transport. Answer: `Frozen` or `Arrived`, unless `Leave` or `Frozen` is under way.
+    Freeze { key: SessionKey },
+    /// A frozen session is about to move. Answer: `Acknowledge`.
+    Prepare { movement: Box<Move>, ticket: u64 },
+    /// All shards are prepared: post `Fence` to both homes in the next turn. No answer.
+    Cut { from: SessionAddress, to: SessionAddress },
     /// GOODBYE `wamp.close.system_shutdown` for every session; new ones are refused.
     Shutdown,
 
@@ -393,7 +477,12 @@ pub enum Letter {
     /// Nobody waits for the answer of a `Call` any more: interrupt the callee, answer nobody.
     Abandon { call: CallAddress, callee: SessionKey, timed_out: bool },
 
+    /// Events of the sender before this one are for the old home of a moving session, those behind it for the new one.
+    Fence { from: SessionAddress, to: SessionAddress },
+
     // ---- Lane::Reply, shard → shard
+    /// From the old home of a moving session to the new one.
+    Handover { to: SessionKey, handover: Box<Handover> },
     /// RESULT for the caller.
     Result { call: CallKey, details: Box<ResultDetails<'static>>, parcel: Parcel },
     /// ERROR for the caller.
@@ -410,8 +499,12 @@ impl Letter {
             | Letter::Call(_)
             | Letter::Continue(_)
             | Letter::Cancel { .. }
-            | Letter::Abandon { .. } => Lane::Data,
-            Letter::Result { .. } | Letter::Error { .. } | Letter::Returned { .. } => Lane::Reply,
+            | Letter::Abandon { .. }
+            | Letter::Fence { .. } => Lane::Data,
+            Letter::Result { .. }
+            | Letter::Error { .. }
+            | Letter::Returned { .. }
+            | Letter::Handover { .. } => Lane::Reply,
             _ => Lane::Control,
         }
     }

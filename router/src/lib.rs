@@ -28,6 +28,7 @@ mod owned;
 mod pattern;
 pub mod registry;
 mod rendezvous;
+mod resumption;
 mod rfc3339;
 mod rng;
 mod session;

@@ -120,7 +120,7 @@ impl Shard {
         details: HelloDetails<'_>,
         out: &mut O,
     ) {
-        if details.roles.is_empty() {
+        if details.roles.is_empty() && details.resume_session.is_none() {
             return self.violate(key, "HELLO without roles", out);
         }
         let Some(slot) = self.sessions.slot_mut(key) else { return };
@@ -174,23 +174,7 @@ impl Shard {
                 return;
             }
         };
-        slot.state = State::Established(Box::new(Session {
-            id: admission.session,
-            authid: admission.details.authid.as_deref().unwrap_or_default().into(),
-            realm: admission.realm,
-            role: admission.role,
-            requests_pending: 0,
-            roles,
-            request_last: 0,
-            subscriptions: None,
-            subscribing: None,
-            registering: None,
-            caller: None,
-            callee: None,
-            publish_route: None,
-            statistics: None,
-            call_route: None,
-        }));
+        slot.state = State::Established(Box::new(Session::new(&admission, roles)));
         self.sessions.joined += 1;
         self.counters.sessions_joined += 1;
         self.begin_statistics(now, key, out);
@@ -224,8 +208,14 @@ impl Shard {
         out.end(key, EndCause::PeerAborted);
     }
 
-    /// GOODBYE from a joined peer: answered, and a new HELLO may come.
-    pub(crate) fn peer_left<O: Outbox>(&mut self, now: Now, key: SessionKey, out: &mut O) {
+    /// GOODBYE from a joined peer: answered, and a new HELLO may come. `resumable`: the session shall be kept, if it can be;
+    /// the transport is ended then.
+    pub(crate) fn peer_left<O: Outbox>(&mut self, now: Now, key: SessionKey, resumable: bool, out: &mut O) {
+        if resumable && self.freeze(key, State::Ended, out) {
+            let details = CloseDetails { resumable: true, ..CloseDetails::default() };
+            let _ = out.send(key, &Message::Goodbye { details, reason: well_known::GOODBYE_AND_OUT.into() });
+            return out.end(key, EndCause::Goodbye);
+        }
         let state = self.opened_state(now, key, true);
         let reason = well_known::GOODBYE_AND_OUT.into();
         let _ = out.send(key, &Message::Goodbye { details: CloseDetails::default(), reason });
@@ -267,6 +257,7 @@ impl Shard {
                 State::Vacant | State::Closing { .. } | State::Ended => {}
             }
         }
+        self.end_all_parked(out);
     }
 
     /// The transport is gone.
@@ -274,11 +265,13 @@ impl Shard {
         if matches!(self.sessions.state(key), State::Vacant) {
             return;
         }
-        self.leave(key, State::Vacant, out);
+        if !self.freeze(key, State::Vacant, out) {
+            self.leave(key, State::Vacant, out);
+        }
         self.sessions.close(key);
     }
 
-    fn abort<O: Outbox>(&mut self, key: SessionKey, reason: &str, message: &str, out: &mut O) {
+    pub(crate) fn abort<O: Outbox>(&mut self, key: SessionKey, reason: &str, message: &str, out: &mut O) {
         self.counters.aborts += 1;
         let details = CloseDetails::with_message(message);
         let _ = out.send(key, &Message::Abort { details, reason: reason.into() });
@@ -290,11 +283,12 @@ impl Shard {
         out.end(key, cause);
     }
 
-    fn set_state(&mut self, key: SessionKey, state: State) {
-        if let Some(slot) = self.sessions.slot_mut(key) {
-            slot.state = state;
-        }
+    /// Puts a transport into another state; returns the former one.
+    pub(crate) fn set_state(&mut self, key: SessionKey, state: State) -> State {
+        let Some(slot) = self.sessions.slot_mut(key) else { return State::Vacant };
+        let former = std::mem::replace(&mut slot.state, state);
         self.deadlines.prune(&self.sessions);
+        former
     }
 
     /// Takes a session, or an attempt to join, out of everything (wamp.md 7.3). From here on nothing is sent to it.

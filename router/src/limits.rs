@@ -26,6 +26,9 @@ pub struct Limits {
     pub schemas_per_realm_max: u32,
     /// Octets of all schemas of one realm.
     pub schema_octets_per_realm_max: u32,
+    /// Sessions of the node without transport at a time; further ones end when they lose theirs. Protects the memory for
+    /// their events.
+    pub parked_sessions_max: u32,
     /// Longest URI in octets.
     pub uri_size_max: u32,
     /// Milliseconds from the opening of a transport (or GOODBYE on it) to HELLO, and from HELLO to the end of
@@ -53,6 +56,7 @@ impl Default for Limits {
             detail_octets_per_session_max: 16 * 1024,
             schemas_per_realm_max: 10_000,
             schema_octets_per_realm_max: 4 * 1024 * 1024,
+            parked_sessions_max: 10_000,
             uri_size_max: 2 * 1024,
             join_timeout_ms: 10_000,
             kill_timeout_ms: 60_000,

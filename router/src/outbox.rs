@@ -30,6 +30,8 @@ pub enum EndCause {
     JoinTimeout,
     /// The peer did not answer our GOODBYE in time.
     GoodbyeTimeout,
+    /// The session goes on over another transport.
+    Displaced,
 }
 
 /// Carries letters between shards.

@@ -4,7 +4,7 @@
 //! acknowledgement (SUBSCRIBED, REGISTERED) go only after all shards know it. It posts nothing for a session whose `Leave`
 //! it has seen, so a key may carry a new session at once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crossring_codec::id::{RegistrationId, RequestId, SessionId, SubscriptionId};
@@ -15,7 +15,7 @@ use crossring_codec::uri::{Match, well_known};
 use crossring_codec::value::Dict;
 
 use crate::address::{CallAddress, Now, RealmId, SessionAddress, SessionKey, ShardId, ShardSet, TransportId};
-use crate::auth::{self, Attempt, Denial, Identity, Method, Pending, Step};
+use crate::auth::{self, Attempt, Denial, Identity, Method, Step};
 use crate::config::{RealmConfig, RouterConfig};
 use crate::dense::Assigner;
 use crate::details::{self, TransportDetails};
@@ -29,16 +29,20 @@ use crate::table::{IntegerMap, IntegerState};
 
 mod nodes;
 mod notice;
+mod places;
 mod query;
 mod queue;
 mod registrations;
+mod resumption;
 mod sessions;
 mod subscriptions;
 
 use nodes::Nodes;
 pub(crate) use notice::{Departed, Notice};
+use places::{Member, Places};
 pub(crate) use query::{Entry, reaches};
 use queue::Queue;
+use resumption::Resumption;
 pub(crate) use sessions::SessionExtras;
 use sessions::SessionIndex;
 
@@ -50,10 +54,11 @@ pub struct Registry {
     limits: Limits,
     random: SecretGenerator,
     integers: IntegerState,
-    /// By shard and slot.
-    slots: Vec<Vec<Slot>>,
+    places: Places,
     /// Joined sessions by id.
     index: SessionIndex,
+    /// Frozen sessions by the end of their time.
+    frozen: BTreeSet<(u64, SessionAddress)>,
     /// Attempts to join, in the order of their deadlines.
     deadlines: VecDeque<(u64, SessionAddress)>,
     realms: Vec<Realm>,
@@ -78,23 +83,8 @@ struct Realm {
     procedures: PatternTable<u64>,
     /// Sessions of each role.
     joined: Vec<u32>,
-}
-
-/// A slot of a shard.
-#[derive(Debug, Default)]
-struct Slot {
-    generation: u32,
-    member: Member,
-}
-
-#[derive(Debug, Default)]
-enum Member {
-    #[default]
-    Nobody,
-    /// Has to authenticate before the deadline.
-    Pending { deadline_ns: u64, attempt: Box<Pending>, channel: Box<Channel> },
-    /// Joined.
-    Joined(Box<Session>),
+    /// Sessions without transport.
+    parked: u32,
 }
 
 /// How a session reaches the router.
@@ -102,6 +92,8 @@ enum Member {
 pub(crate) struct Channel {
     pub(crate) transport: TransportId,
     pub(crate) details: Arc<TransportDetails>,
+    /// HELLO asked for a session that survives it.
+    wants_resumption: bool,
 }
 
 /// A joined session.
@@ -116,14 +108,11 @@ pub(crate) struct Session {
     registrations: Option<Box<hashbrown::HashSet<u64, IntegerState>>>,
     /// What few sessions have.
     pub(crate) extras: Option<Box<SessionExtras>>,
+    /// It may be resumed.
+    resumption: Option<Box<Resumption>>,
     /// Killed with all others: nothing is told of its end.
     is_silenced: bool,
 }
-
-const _: () = assert!(
-    size_of::<Slot>() + size_of::<Session>() + 32 <= 350,
-    "an idle joined session, its authid included, has to stay small"
-);
 
 /// A subscription: (realm, uri, policy).
 #[derive(Debug)]
@@ -194,6 +183,8 @@ enum Subject {
     Interest(SubscriptionId, ShardId),
     Node(SubscriptionId),
     Callee(RegistrationId, SessionAddress),
+    /// The move of a session to this place.
+    Move(SessionAddress),
 }
 
 impl Registry {
@@ -206,13 +197,15 @@ impl Registry {
             topics: PatternTable::new(hash_seed),
             procedures: PatternTable::new(hash_seed),
             joined: vec![0; realm.roles.len()],
+            parked: 0,
         };
         Self {
             shards,
             limits,
             random,
             integers,
-            slots: (0..shards).map(|_| Vec::new()).collect(),
+            places: Places::new(shards),
+            frozen: BTreeSet::new(),
             deadlines: VecDeque::new(),
             realms: config.realms.iter().map(realm).collect(),
             index: SessionIndex::new(integers),
@@ -233,7 +226,8 @@ impl Registry {
         let at = |key: SessionKey| SessionAddress { shard: from, key };
         match letter {
             Letter::Hello { key, transport, transport_details, realm, details } => {
-                let channel = Channel { transport, details: transport_details };
+                let wants_resumption = details.resumable;
+                let channel = Channel { transport, details: transport_details, wants_resumption };
                 self.hello(now, at(key), channel, realm.as_deref(), &details, out);
             }
             Letter::Authenticate { key, signature, extra } => {
@@ -262,6 +256,8 @@ impl Registry {
             Letter::SlotFree { registration, callee, ticket } => {
                 self.slot_free(registration, callee, ticket, out);
             }
+            Letter::Frozen { key, holdings } => self.session_frozen(now, at(key), &holdings, out),
+            Letter::Arrived { key, is_joined } => self.session_arrived(now, at(key), is_joined, out),
             Letter::Acknowledge { ticket } => self.acknowledged(from, ticket, out),
             _ => debug_assert!(false, "a letter for a shard at the registry"),
         }
@@ -277,7 +273,8 @@ impl Registry {
 
     /// When [`Registry::expire`] is next due, in monotonic nanoseconds.
     pub fn deadline(&self) -> Option<u64> {
-        self.deadlines.front().map(|entry| entry.0)
+        let frozen = self.frozen.first().map(|entry| entry.0);
+        self.deadlines.front().map(|entry| entry.0).into_iter().chain(frozen).min()
     }
 
     /// Does what is due at `now`.
@@ -290,6 +287,7 @@ impl Registry {
             let denial = Denial { reason: well_known::AUTHENTICATION_FAILED, message };
             self.refuse(address, &denial, out);
         }
+        self.expire_frozen(now, out);
     }
 
     /// A read-only view for checkers and the meta API.
@@ -306,6 +304,9 @@ impl Registry {
         details: &HelloDetails<'_>,
         out: &mut P,
     ) {
+        if details.resume_session.is_some() && !self.is_shutting_down {
+            return self.resume(address, channel, realm, details, out);
+        }
         let session = self.new_session_id();
         let step = if self.is_shutting_down {
             let message = "the router shuts down".to_owned();
@@ -319,9 +320,9 @@ impl Registry {
     }
 
     fn authenticate<P: Post>(&mut self, address: SessionAddress, signature: &str, extra: &Dict, out: &mut P) {
-        let member = std::mem::take(self.member_mut(address));
+        let member = std::mem::take(self.places.make(address));
         let Member::Pending { deadline_ns, attempt, channel } = member else {
-            *self.member_mut(address) = member;
+            *self.places.make(address) = member;
             return;
         };
         let session = attempt.session;
@@ -344,7 +345,7 @@ impl Registry {
             Step::Challenge(attempt, extra) => {
                 let method = attempt.method().as_str().into();
                 let channel = Box::new(channel);
-                *self.member_mut(address) = Member::Pending { deadline_ns, attempt, channel };
+                *self.places.make(address) = Member::Pending { deadline_ns, attempt, channel };
                 self.deadlines.push_back((deadline_ns, address));
                 out.post(address.shard, Letter::Challenge { key: address.key, method, extra });
             }
@@ -352,7 +353,7 @@ impl Registry {
     }
 
     fn refuse<P: Post>(&mut self, address: SessionAddress, denial: &Denial, out: &mut P) {
-        *self.member_mut(address) = Member::Nobody;
+        *self.places.make(address) = Member::Nobody;
         self.prune_deadlines();
         let (reason, message) = (denial.reason.into(), denial.message.as_str().into());
         out.post(address.shard, Letter::Refuse { key: address.key, reason, message });
@@ -366,23 +367,41 @@ impl Registry {
         channel: Channel,
         out: &mut P,
     ) {
-        let admission = Admission {
-            realm: identity.realm,
-            role: identity.role,
-            session,
-            details: welcome(&self.config, &identity, &channel),
-        };
-        self.settle_in(address, Session::new(session, identity, channel));
+        let mut joined = Session::new(session, identity, channel);
+        let mut admission = self.admission(&joined);
+        joined.resumption = self.make_resumable(&joined, &mut admission.details);
+        self.settle_in(address, joined);
         self.prune_deadlines();
         out.post(address.shard, Letter::Admit { key: address.key, admission: Box::new(admission) });
         self.note_joined(address);
     }
 
+    /// How a session is told that it has joined.
+    fn admission(&self, session: &Session) -> Admission {
+        Admission {
+            realm: session.identity.realm,
+            role: session.identity.role,
+            session: session.id,
+            details: welcome(&self.config, &session.identity, &session.channel),
+        }
+    }
+
     /// The session, or the attempt, is over: nothing of it stays.
     fn leave<P: Post>(&mut self, address: SessionAddress, out: &mut P) {
-        let session = self.move_out(address);
-        self.prune_deadlines();
-        let Some(session) = session else { return };
+        match self.places.take(address) {
+            Member::Joined(session) => self.bury(address, session, out),
+            Member::Resuming(id) => self.successor_left(id, address),
+            Member::Pending { .. } => self.prune_deadlines(),
+            Member::Nobody => self.parked_left(address, out),
+        }
+    }
+
+    /// What a session that has been taken out of its place leaves behind.
+    fn bury<P: Post>(&mut self, address: SessionAddress, mut session: Box<Session>, out: &mut P) {
+        self.count_out(address, &session);
+        if let Some(resumption) = session.resumption.take() {
+            self.refuse_successor(*resumption, out);
+        }
         let told = self.told_id(&session);
         for id in sorted(session.registrations.iter().flat_map(|held| held.iter().copied())) {
             if let Some(id) = RegistrationId::new(id) {
@@ -397,37 +416,15 @@ impl Registry {
         self.note_left(*session);
     }
 
-    /// The place of a session; made if there is none. A new generation starts with nobody.
-    fn member_mut(&mut self, address: SessionAddress) -> &mut Member {
-        let slots = &mut self.slots[address.shard.index()];
-        let index = address.key.slot as usize;
-        if index >= slots.len() {
-            slots.resize_with(index + 1, Slot::default);
-        }
-        let slot = &mut slots[index];
-        if slot.generation != address.key.generation {
-            *slot = Slot { generation: address.key.generation, member: Member::Nobody };
-        }
-        &mut slot.member
-    }
-
     pub(crate) fn session_mut(&mut self, address: SessionAddress) -> Option<&mut Session> {
-        let slot = self.slots.get_mut(address.shard.index())?.get_mut(address.key.slot as usize)?;
-        match &mut slot.member {
-            Member::Joined(session) if slot.generation == address.key.generation => Some(session),
-            _ => None,
-        }
+        self.places.session_mut(address)
     }
 
     /// Forgets deadlines at the front that have been met.
     fn prune_deadlines(&mut self) {
         while let Some(&(deadline, address)) = self.deadlines.front() {
-            let slot = self.slots[address.shard.index()].get(address.key.slot as usize);
-            let is_due = |slot: &Slot| {
-                slot.generation == address.key.generation
-                    && matches!(slot.member, Member::Pending { deadline_ns, .. } if deadline_ns == deadline)
-            };
-            if slot.is_some_and(is_due) {
+            if matches!(self.places.member(address), Member::Pending { deadline_ns, .. } if *deadline_ns == deadline)
+            {
                 return;
             }
             self.deadlines.pop_front();
@@ -457,6 +454,7 @@ impl Registry {
             Subject::Interest(id, shard) => self.interest_known(id, shard, out),
             Subject::Node(id) => self.node_known(id, ticket, out),
             Subject::Callee(id, address) => self.callee_known(id, address, out),
+            Subject::Move(to) => self.move_known(to, out),
         }
     }
 
@@ -465,20 +463,12 @@ impl Registry {
     }
 
     pub(crate) fn members_pending(&self) -> usize {
-        self.slots.iter().flatten().filter(|slot| matches!(slot.member, Member::Pending { .. })).count()
+        self.places.pending()
     }
 
-    /// The joined sessions, by shard and slot, without the router's own.
+    /// The sessions, by shard and slot, then those without transport; the router's own left out.
     pub(crate) fn sessions(&self) -> impl Iterator<Item = (SessionAddress, &Session)> {
-        self.slots.iter().enumerate().flat_map(|(shard, slots)| {
-            slots.iter().enumerate().filter_map(move |(index, slot)| match &slot.member {
-                Member::Joined(session) if session.identity.method != Method::Trusted => {
-                    let key = SessionKey { slot: index as u32, generation: slot.generation };
-                    Some((SessionAddress { shard: ShardId(shard as u8), key }, &**session))
-                }
-                Member::Nobody | Member::Pending { .. } | Member::Joined(_) => None,
-            })
-        })
+        self.places.sessions().filter(|(_, session)| session.identity.method != Method::Trusted)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crossring_codec::id::{RequestId, SessionId};
-use crossring_codec::message::{ClientRoles, Feature, Features, RegisterOptions};
+use crossring_codec::id::{RequestId, SessionId, SubscriptionId};
+use crossring_codec::message::{ClientRoles, Feature, Features, Message, RegisterOptions};
 use crossring_codec::uri::Match;
 use foldhash::fast::FixedState;
 
@@ -11,6 +11,7 @@ use crate::address::{RealmId, RoleId, SessionKey, TransportId};
 use crate::broker::PublishRoute;
 use crate::dealer::{CallRoute, Callee, Caller};
 use crate::details::TransportDetails;
+use crate::letter::Admission;
 use crate::statistics::Statistics;
 use crate::table::IntegerMap;
 
@@ -130,6 +131,8 @@ pub(crate) struct Session {
     /// SUBSCRIBE and REGISTER requests that the registry has not answered.
     pub(crate) requests_pending: u32,
     pub(crate) roles: ClientRoles,
+    /// It survives the loss of its transport.
+    pub(crate) is_resumable: bool,
     /// Highest request id received; 0 before the first.
     pub(crate) request_last: u64,
     /// Subscriptions (by id) and the session's place among their local members.
@@ -159,15 +162,79 @@ pub(crate) struct Registering {
 }
 
 impl Session {
+    /// A session just admitted.
+    pub(crate) fn new(admission: &Admission, roles: ClientRoles) -> Self {
+        Self {
+            id: admission.session,
+            authid: admission.details.authid.as_deref().unwrap_or_default().into(),
+            realm: admission.realm,
+            role: admission.role,
+            requests_pending: 0,
+            roles,
+            is_resumable: admission.details.resumable,
+            request_last: 0,
+            subscriptions: None,
+            subscribing: None,
+            registering: None,
+            caller: None,
+            callee: None,
+            publish_route: None,
+            statistics: None,
+            call_route: None,
+        }
+    }
+
+    /// Forgets what the peer has asked for and not been answered: its transport is lost.
+    pub(crate) fn forget_requests(&mut self) {
+        self.requests_pending = 0;
+        self.subscribing = None;
+        self.registering = None;
+        self.publish_route = None;
+        self.call_route = None;
+        if let Some(callee) = &mut self.callee {
+            callee.forget_unconfirmed();
+        }
+    }
+
     /// Features announced as callee.
     pub(crate) fn callee_has(&self, feature: Feature) -> bool {
         self.roles.callee.is_some_and(|features| features.contains(feature))
+    }
+
+    /// Whether the peer takes messages that tell of a lost subscription or registration.
+    pub(crate) fn is_told_of(&self, revocation: &Message<'_>) -> bool {
+        match revocation {
+            Message::Unregistered { .. } => self.callee_has(Feature::RegistrationRevocation),
+            Message::Unsubscribed { .. } => self
+                .roles
+                .subscriber
+                .is_some_and(|features| features.contains(Feature::SubscriptionRevocation)),
+            _ => false,
+        }
     }
 
     /// Whether any role announced the feature.
     pub(crate) fn has(&self, feature: Feature) -> bool {
         let roles = [self.roles.publisher, self.roles.subscriber, self.roles.caller, self.roles.callee];
         roles.into_iter().flatten().any(|features: Features| features.contains(feature))
+    }
+
+    /// Subscriptions held, lowest id first.
+    pub(crate) fn subscriptions_sorted(&self) -> Vec<SubscriptionId> {
+        let held = self.subscriptions.iter().flat_map(|held| held.keys());
+        let mut ids: Vec<SubscriptionId> = held.filter_map(|id| SubscriptionId::new(*id)).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Takes a subscription out; `false`: the session does not hold it.
+    pub(crate) fn forget_subscription(&mut self, id: SubscriptionId) -> bool {
+        let Some(held) = &mut self.subscriptions else { return false };
+        let was_held = held.remove(&id.get()).is_some();
+        if held.is_empty() {
+            self.subscriptions = None;
+        }
+        was_held
     }
 
     /// Subscriptions held.

@@ -10,7 +10,7 @@ use crossring_codec::message::{ErrorDetails, Message, MessageType};
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_valid, well_known};
 
-use crate::address::{CallKey, Now, SessionKey, ShardId};
+use crate::address::{CallKey, Now, SessionAddress, SessionKey, ShardId};
 use crate::authz::{Authorization, Decision};
 use crate::broker::Broker;
 use crate::config::RouterConfig;
@@ -33,6 +33,8 @@ pub struct Shard {
     pub(crate) id: ShardId,
     /// The time of the input in hand.
     pub(crate) now: Now,
+    /// Of the node, that of the services included.
+    pub(crate) shards: usize,
     pub(crate) config: Arc<RouterConfig>,
     pub(crate) limits: Limits,
     pub(crate) authorization: Authorization,
@@ -71,6 +73,10 @@ pub(crate) enum Deferred {
     Registering { key: SessionKey, session: SessionId, pattern: (Match, Arc<str>) },
     /// GOODBYE.
     Kill { key: SessionKey, session: SessionId, reason: Box<str>, message: Option<Box<str>> },
+    /// The session of this transport is resumed over another one.
+    Freeze(SessionKey),
+    /// Fences between what is published before and behind the move of a session.
+    Cut { from: SessionAddress, to: SessionAddress },
     /// GOODBYE for everybody.
     Shutdown,
 }
@@ -93,6 +99,7 @@ impl Shard {
         Self {
             id,
             now: Now::default(),
+            shards,
             limits,
             authorization: Authorization::new(&config, hash_seed),
             sessions: Sessions::default(),
@@ -120,7 +127,7 @@ impl Shard {
         self.now = now;
         match input {
             Input::Message { key, message } => self.message(now, key, message, out),
-            Input::Letter { from: _, letter } => self.letter(now, letter, out),
+            Input::Letter { from, letter } => self.letter(now, from, letter, out),
             Input::Opened { key, transport, details } => self.opened(now, key, transport, details),
             Input::Violation { key, text } => self.violate(key, text, out),
             Input::Closed { key } => self.closed(key, out),
@@ -158,10 +165,10 @@ impl Shard {
                     }
                 }
                 Some(Deferred::Kill { key, session, reason, message }) => {
-                    if self.sessions.get(key).is_some_and(|joined| joined.id == session) {
-                        self.say_goodbye(now, key, &reason, message.as_deref(), out);
-                    }
+                    self.kill_session(now, key, session, &reason, message.as_deref(), out);
                 }
+                Some(Deferred::Freeze(key)) => self.displace(key, out),
+                Some(Deferred::Cut { from, to }) => self.cut(from, to, out),
                 Some(Deferred::Shutdown) => self.shut_down(now, out),
                 None => return,
             }
@@ -226,8 +233,8 @@ impl Shard {
                 self.counters.deliveries_acknowledged += 1;
                 Ok(())
             }
-            Message::Goodbye { .. } => {
-                self.peer_left(now, key, out);
+            Message::Goodbye { details, .. } => {
+                self.peer_left(now, key, details.resumable, out);
                 Ok(())
             }
             Message::Abort { .. } => {
@@ -239,10 +246,10 @@ impl Shard {
         }
     }
 
-    fn letter<O: Outbox>(&mut self, now: Now, letter: Letter, out: &mut O) {
+    fn letter<O: Outbox>(&mut self, now: Now, from: ShardId, letter: Letter, out: &mut O) {
         self.counters.letters_received += 1;
         match letter {
-            Letter::Publication(publication) => self.take_publication(&publication, out),
+            Letter::Publication(publication) => self.take_publication(self.source(from), &publication, out),
             Letter::Call(call) => self.take_foreign_call(call, out),
             Letter::Result { call, details, parcel } => self.result(call, *details, &parcel.payload(), out),
             Letter::Error { call, details, error, parcel } => {
@@ -254,8 +261,15 @@ impl Shard {
             Letter::Abandon { call, callee, timed_out } => {
                 self.abandon_foreign(call, callee, timed_out, out);
             }
+            Letter::Fence { from: old, to } => self.fenced(self.source(from), old, to, out),
+            Letter::Handover { to, handover } => self.take_handover(to, handover, out),
             letter => self.registry_letter(now, letter, out),
         }
+    }
+
+    /// The shard that posted a letter on [`crate::letter::Lane::Data`]: on the control thread that is the service shard.
+    fn source(&self, from: ShardId) -> ShardId {
+        if from == ShardId::CONTROL { ShardId(self.shards as u8 - 1) } else { from }
     }
 
     /// A letter of the registry.
@@ -311,6 +325,9 @@ impl Shard {
             Letter::Kill { key, session, reason, message } => {
                 self.deferred.push_back(Deferred::Kill { key, session, reason, message });
             }
+            Letter::Freeze { key } => self.deferred.push_back(Deferred::Freeze(key)),
+            Letter::Prepare { movement, ticket } => self.prepare_move(*movement, ticket, out),
+            Letter::Cut { from, to } => self.deferred.push_back(Deferred::Cut { from, to }),
             Letter::Shutdown => self.deferred.push_back(Deferred::Shutdown),
             _ => debug_assert!(false, "a letter for the registry at shard {:?}, {now:?}", self.id),
         }

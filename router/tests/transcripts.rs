@@ -78,6 +78,8 @@ transcripts!(
     race_callee_loss_vs_timeout,
     sharding,
     queue,
+    resumption,
+    race_resume_vs_kill,
     meta_session,
     disclosure,
     meta_kill,

@@ -174,11 +174,18 @@ pub struct Resumption {
     pub events_max: u32,
     /// Bytes of payload of those events.
     pub bytes_max: u32,
+    /// Sessions of the realm without transport at a time.
+    pub sessions_max: u32,
 }
 
 impl Default for Resumption {
     fn default() -> Self {
-        Resumption { timeout: Duration::from_secs(60), events_max: 1_000, bytes_max: 1 << 20 }
+        Resumption {
+            timeout: Duration::from_secs(60),
+            events_max: 1_000,
+            bytes_max: 1 << 20,
+            sessions_max: 1_000,
+        }
     }
 }
 

@@ -62,6 +62,7 @@ fn realm(realm: &RealmConfig) -> core::RealmConfig {
             timeout_ms: milliseconds(resumption.timeout),
             events_max: resumption.events_max,
             octets_max: resumption.bytes_max,
+            sessions_max: resumption.sessions_max,
         }),
         store: store(&realm.store),
         statistics: realm.stats.as_ref().map(|stats| core::StatisticsConfig {

@@ -48,7 +48,12 @@ fn realms_get_options_and_stores() {
     let [main, other] = &node.realms[..] else { panic!("two realms") };
     let options = &main.options;
     assert!(!options.enable_meta_api && options.sharding);
-    let resumption = Resumption { timeout: Duration::from_secs(30), events_max: 10, bytes_max: 1 << 20 };
+    let resumption = Resumption {
+        timeout: Duration::from_secs(30),
+        events_max: 10,
+        bytes_max: 1 << 20,
+        ..Resumption::default()
+    };
     assert_eq!(options.resumption, Some(resumption));
     let rules = |rules: &[StoreRule]| -> Vec<(String, Match, u32)> {
         rules.iter().map(|rule| (rule.uri.clone(), rule.matching, rule.limit)).collect()

@@ -45,7 +45,7 @@ impl Proof {
 }
 
 /// Takes time in the length of what the peer sent, whatever the secret is.
-fn is_same_secret(given: &[u8], secret: &[u8]) -> Choice {
+pub(crate) fn is_same_secret(given: &[u8], secret: &[u8]) -> Choice {
     let same_length = (given.len() as u64).ct_eq(&(secret.len() as u64));
     given.iter().enumerate().fold(same_length, |same, (index, octet)| {
         same & octet.ct_eq(&secret.get(index).copied().unwrap_or_default())

@@ -43,6 +43,11 @@ impl Nodes {
         self.members.insert(member, nkey);
     }
 
+    /// The node key of a local member.
+    pub(super) fn key_of(&self, member: SessionKey) -> Option<Arc<str>> {
+        self.members.get(&member).cloned()
+    }
+
     pub(super) fn detach(&mut self, member: SessionKey) {
         self.members.remove(&member);
     }

@@ -11,8 +11,9 @@ use crossring_codec::message::{
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_reserved, is_valid, well_known};
 
-use super::Broker;
 use super::filter::Filter;
+use super::parked::ForParked;
+use super::{Broker, Subscription};
 use crate::address::{RealmId, RoleId, SessionKey, ShardId, ShardSet};
 use crate::config::{RoleConfig, RouterConfig};
 use crate::counters::Counters;
@@ -50,6 +51,8 @@ pub(crate) struct Publisher<'a> {
 
 /// An event on its way to the members of this shard.
 pub(super) struct Event<'a> {
+    /// The publisher's shard.
+    source: ShardId,
     publication: PublicationId,
     topic: &'a str,
     publisher: Option<(SessionId, &'a str, &'a str)>,
@@ -194,6 +197,7 @@ impl Shard {
             return;
         }
         let event = Event {
+            source: self.id,
             publication,
             topic,
             publisher: disclosed,
@@ -254,18 +258,18 @@ impl Shard {
         self.broker.post_to_shards(&route, publication.clone(), rkey, &mut self.counters, out);
         publication.servers = self.broker.servers(&route.subscriptions, rkey);
         publication.subscriptions = route.subscriptions.into_iter().filter_map(SubscriptionId::new).collect();
-        self.take_publication(&publication, out);
+        self.take_publication(self.id, &publication, out);
         Ok(publication)
     }
 
-    /// An event published on another shard.
-    pub(crate) fn take_publication<O: Outbox>(&mut self, letter: &Publication, out: &mut O) {
+    /// An event published on the shard `source`.
+    pub(crate) fn take_publication<O: Outbox>(&mut self, source: ShardId, letter: &Publication, out: &mut O) {
         if letter.retention.is_some_and(|retention| retention.shard != self.id) {
             let is_remembered = self.broker.retaining.remember(letter);
             self.counters.retained_missed += u64::from(!is_remembered);
         }
         let payload = letter.parcel.payload();
-        let event = Event::of(letter, &payload);
+        let event = Event::of(source, letter, &payload);
         let mut is_stale = true;
         for (index, subscription) in letter.subscriptions.iter().enumerate() {
             let id = subscription.get();
@@ -356,9 +360,14 @@ impl Broker {
         config: &RouterConfig,
         out: &mut O,
     ) -> bool {
-        let Some(subscription) = self.subscriptions.get(id).filter(|known| !known.members.is_empty()) else {
-            return false;
-        };
+        let Some(subscription) = self.subscriptions.get(id) else { return false };
+        if let Some(parked) = &subscription.parked {
+            let event = event.for_parked(subscription, server);
+            parked.keep(&mut self.parked, event, config);
+        }
+        if subscription.members.is_empty() {
+            return subscription.parked.is_some();
+        }
         let message = event.message(subscription.id, subscription.match_policy);
         let covered = self.retaining.covered(id, event.retention.as_ref());
         if event.filter.is_none() && server.is_none() && covered.is_empty() {
@@ -388,10 +397,11 @@ impl Broker {
 
 impl<'a> Event<'a> {
     /// A publication that has come as a letter, or from the store.
-    pub(super) fn of(publication: &'a Publication, payload: &'a Payload<'a>) -> Self {
+    pub(super) fn of(source: ShardId, publication: &'a Publication, payload: &'a Payload<'a>) -> Self {
         let extra = publication.extra.as_deref();
         let publisher = publication.publisher.as_ref();
         Self {
+            source,
             publication: publication.publication,
             topic: &publication.topic,
             publisher: publisher
@@ -411,20 +421,30 @@ impl<'a> Event<'a> {
             Some((session, authid, authrole)) => (Some(session), Some(authid), Some(authrole)),
             None => (None, None, None),
         };
+        let details = EventDetails {
+            topic: (policy != Match::Exact).then_some(Cow::Borrowed(self.topic)),
+            publisher,
+            publisher_authid: publisher_authid.map(Cow::Borrowed),
+            publisher_authrole: publisher_authrole.map(Cow::Borrowed),
+            trustlevel: self.trustlevel,
+            retained: self.is_retained,
+            extra: self.extra.clone().map(Box::new),
+        };
         Message::Event {
             subscription,
             publication: self.publication,
-            details: EventDetails {
-                topic: (policy != Match::Exact).then_some(Cow::Borrowed(self.topic)),
-                publisher,
-                publisher_authid: publisher_authid.map(Cow::Borrowed),
-                publisher_authrole: publisher_authrole.map(Cow::Borrowed),
-                trustlevel: self.trustlevel,
-                retained: self.is_retained,
-                extra: self.extra.clone().map(Box::new),
-            },
+            details,
             payload: self.payload.borrowed(),
         }
+    }
+
+    fn for_parked<'s>(&'s self, subscription: &'s Subscription, server: Option<&'s str>) -> ForParked<'s> {
+        let mut message = self.message(subscription.id, subscription.match_policy);
+        if let Message::Event { payload, .. } = &mut message {
+            *payload = Payload::EMPTY;
+        }
+        let nodes = server.and(subscription.nodes.as_deref()).zip(server);
+        ForParked { source: self.source, message, payload: self.payload, filter: self.filter.as_ref(), nodes }
     }
 }
 

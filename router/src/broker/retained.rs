@@ -179,7 +179,7 @@ impl Shard {
         let is_server = server.is_none_or(|server| nodes.is_none_or(|nodes| nodes.admits(key, &server)));
         if is_server && publication.is_for(&reader) {
             let payload = publication.parcel.payload();
-            let mut event = Event::of(publication, &payload);
+            let mut event = Event::of(self.id, publication, &payload);
             event.is_retained = is_retained;
             let message = event.message(known.id, known.match_policy);
             out.fan_out(&message, &[key], None);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crossring_codec::id::{RequestId, SubscriptionId};
-use crossring_codec::message::{Feature, Message, MessageType, Revocation, SubscribeOptions};
+use crossring_codec::message::{Message, MessageType, Revocation, SubscribeOptions};
 use crossring_codec::uri::{Match, well_known};
 use foldhash::fast::FixedState;
 
@@ -188,12 +188,13 @@ impl Shard {
         reason: &str,
         out: &mut O,
     ) {
-        let Some(session) = self.sessions.get(key) else { return };
-        let features = session.roles.subscriber;
-        let is_told = features.is_some_and(|known| known.contains(Feature::SubscriptionRevocation));
+        let revocation = Revocation { id: Some(id), reason: Some(reason.to_owned().into()) };
+        let message = Message::Unsubscribed { request: None, revocation: Some(Box::new(revocation)) };
+        let Some(session) = self.sessions.get(key) else {
+            return self.end_parked_membership(key, id, message, out);
+        };
+        let is_told = session.is_told_of(&message);
         if self.end_membership(key, id, out) && is_told {
-            let revocation = Revocation { id: Some(id), reason: Some(reason.into()) };
-            let message = Message::Unsubscribed { request: None, revocation: Some(Box::new(revocation)) };
             let _ = out.send(key, &message);
         }
     }
@@ -261,8 +262,16 @@ impl Broker {
         topics.patterns.insert(&uri, match_policy, id.get());
         let mut interest = ShardSet::EMPTY;
         interest.insert(shard);
-        let subscription =
-            Subscription { id, realm, uri, match_policy, interest, members: Vec::new(), nodes: None };
+        let subscription = Subscription {
+            id,
+            realm,
+            uri,
+            match_policy,
+            interest,
+            members: Vec::new(),
+            nodes: None,
+            parked: None,
+        };
         self.subscriptions.insert(id.get(), subscription);
     }
 
@@ -279,7 +288,7 @@ impl Broker {
     }
 
     /// Makes a session a member, if it is not one yet.
-    pub(super) fn attach(
+    pub(crate) fn attach(
         &mut self,
         sessions: &mut Sessions,
         key: SessionKey,

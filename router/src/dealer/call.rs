@@ -397,7 +397,10 @@ impl Shard {
             return None;
         }
         let callee = self.sessions.get(call.callee).and_then(|session| session.callee.as_ref());
-        let Some(callee) = callee else { return Some((call, Declined::Gone)) };
+        let Some(callee) = callee else {
+            let why = self.decline_for(&call);
+            return Some((call, why));
+        };
         let Some(held) = callee.registrations.get(&call.registration.get()).copied() else {
             return Some((call, Declined::Gone));
         };
@@ -466,7 +469,7 @@ impl Shard {
     ) -> Result<Invoked, Obstacle> {
         let Asked { callee: key, registration, origin, slot } = *asked;
         let Some(session) = self.sessions.get_mut(key) else {
-            return Err(Obstacle::Declined(Declined::Gone));
+            return Err(Obstacle::Declined(self.absence(key, 0)));
         };
         let progress_announced = session.callee_has(Feature::ProgressiveCallResults);
         let reroute_announced = session.callee_has(Feature::CallReroute);
@@ -557,6 +560,7 @@ impl Shard {
 
     /// A call that its callee did not take goes back to the caller's shard, which tries the next one.
     pub(crate) fn give_back<O: Outbox>(&mut self, call: Box<letter::Call>, why: Declined, out: &mut O) {
+        let why = if why == Declined::Gone { self.decline_for(&call) } else { why };
         if call.origin.shard == self.id {
             self.retry(&call, why, out);
         } else {

@@ -230,11 +230,7 @@ impl Shard {
         }
         let Some(session) = self.sessions.get_mut(address.key) else { return false };
         let callee = session.callee.get_or_insert_with(|| Box::new(Callee::new(self.integers)));
-        let held = Held {
-            is_confirmed: false,
-            is_limited: added.callee.concurrency.is_some(),
-            forward_timeout: added.callee.forward_timeout,
-        };
+        let held = Held::new(&added.callee);
         if callee.registrations.insert(added.registration.get(), held).is_none() {
             callee.unconfirmed += 1;
         }
@@ -253,7 +249,9 @@ impl Shard {
         if callee.shard != self.id {
             return;
         }
-        let Some(session) = self.sessions.get_mut(callee.key) else { return };
+        let Some(session) = self.sessions.get_mut(callee.key) else {
+            return self.remove_parked_callee(callee.key, registration, revoked);
+        };
         let Some(held) = take_held(session, registration, false) else { return };
         let is_told = held.is_confirmed && session.callee_has(Feature::RegistrationRevocation);
         if let (Some(reason), true) = (revoked, is_told) {
@@ -284,7 +282,11 @@ impl Shard {
 }
 
 /// Takes a registration out of a session, if it holds it.
-fn take_held(session: &mut Session, registration: RegistrationId, only_confirmed: bool) -> Option<Held> {
+pub(super) fn take_held(
+    session: &mut Session,
+    registration: RegistrationId,
+    only_confirmed: bool,
+) -> Option<Held> {
     let callee = session.callee.as_mut()?;
     let held = callee.registrations.get(&registration.get()).copied()?;
     if only_confirmed && !held.is_confirmed {

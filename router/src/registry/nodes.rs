@@ -118,6 +118,15 @@ impl Registry {
         tell_all(self.shards, &Letter::RemoveNode { subscription: id, nkey }, out);
     }
 
+    /// A member has another address.
+    pub(super) fn move_node(&mut self, id: SubscriptionId, from: SessionAddress, to: SessionAddress) {
+        if let Some(nodes) = self.nodes_mut(id)
+            && let Some(nkey) = nodes.members.remove(&from)
+        {
+            nodes.members.insert(to, nkey);
+        }
+    }
+
     /// The node key of a member.
     pub(crate) fn node_key(&self, id: SubscriptionId, address: SessionAddress) -> Option<Arc<str>> {
         let nodes = self.subscriptions.get(id.get())?.nodes.as_ref()?;

@@ -12,7 +12,10 @@ use crossring_codec::value::{Dict, Value};
 
 use super::{Entry, Registry, Session};
 use crate::address::{Now, RealmId, RoleId, SessionAddress};
-use crate::agent::{self, testament::Testament};
+use crate::agent::{
+    self,
+    testament::{Scope, Testament},
+};
 use crate::statistics::Report;
 
 const ON_STATS: &str = "wamp.session.on_stats";
@@ -90,20 +93,26 @@ impl Registry {
         realm.store.sessions_max > 0 && !self.is_internal(session)
     }
 
+    /// The session has lost its transport and is kept: detached testaments.
+    pub(super) fn note_detached(&mut self, address: SessionAddress) {
+        let Some(session) = self.session_mut(address).filter(|session| !session.is_silenced) else { return };
+        let Some(extras) = &mut session.extras else { return };
+        let testaments = extras.testaments.take(Scope::Detached);
+        if let Some(departed) = self.session(address).and_then(|session| self.departed(session)) {
+            self.note_testaments(&departed, testaments.into_iter());
+        }
+    }
+
     /// Testaments, then the end of the session; not if it was killed with all others.
     pub(super) fn note_left(&mut self, mut session: Session) {
         if self.is_remembered(&session) {
             self.notices.push(Notice::Left { realm: session.identity.realm, session: session.id });
         }
-        let Some(id) = self.told_id(&session).filter(|_| !session.is_silenced) else { return };
-        let (realm, role) = (session.identity.realm, session.identity.role);
+        let Some(departed) = self.departed(&session).filter(|_| !session.is_silenced) else { return };
         if let Some(extras) = &mut session.extras {
-            for testament in std::mem::take(&mut extras.testaments).into_ordered() {
-                let authid = session.identity.authid.clone();
-                let departed = Departed { realm, role, session: id, authid };
-                self.notices.push(Notice::Testament { departed, testament: Box::new(testament) });
-            }
+            self.note_testaments(&departed, std::mem::take(&mut extras.testaments).into_ordered());
         }
+        let Departed { realm, role, session: id, .. } = departed;
         let authrole = self.name_of_role(realm, role).to_owned();
         self.note(realm, "wamp.session.on_leave", || {
             vec![id.get().into(), Value::String(session.identity.authid.into()), Value::String(authrole)]
@@ -138,6 +147,20 @@ impl Registry {
             ("last", report.is_last.into()),
         ]);
         self.note(realm, ON_STATS, || vec![whose, what]);
+    }
+
+    /// In whose name testaments of a session are published; nobody's, if nothing is told of it.
+    fn departed(&self, session: &Session) -> Option<Departed> {
+        let id = self.told_id(session)?;
+        let (realm, role) = (session.identity.realm, session.identity.role);
+        Some(Departed { realm, role, session: id, authid: session.identity.authid.clone() })
+    }
+
+    fn note_testaments(&mut self, departed: &Departed, testaments: impl Iterator<Item = Testament>) {
+        self.notices.extend(testaments.map(|testament| {
+            let (departed, testament) = (departed.clone(), Box::new(testament));
+            Notice::Testament { departed, testament }
+        }));
     }
 
     /// A session has got SUBSCRIBED.

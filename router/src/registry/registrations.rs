@@ -216,6 +216,33 @@ impl Registry {
         self.callees_changed(id, out);
     }
 
+    /// A callee moves, as if it were added anew under `ticket`, but keeps its place. It takes no calls before it has arrived.
+    pub(super) fn move_callee(
+        &mut self,
+        id: RegistrationId,
+        from: SessionAddress,
+        to: SessionAddress,
+        ticket: u64,
+    ) {
+        if let Some(callee) = self.callee_mut(id, from) {
+            (callee.address, callee.added) = (to, ticket);
+            callee.is_wanted = true;
+        }
+    }
+
+    /// A callee that moved may take calls again.
+    pub(super) fn callee_arrived<P: Post>(
+        &mut self,
+        id: RegistrationId,
+        address: SessionAddress,
+        out: &mut P,
+    ) {
+        if let Some(callee) = self.callee_mut(id, address) {
+            callee.is_wanted = false;
+            self.callees_changed(id, out);
+        }
+    }
+
     fn callee_mut(&mut self, id: RegistrationId, address: SessionAddress) -> Option<&mut Callee> {
         let registration = self.registrations.get_mut(id.get())?;
         registration.callees.iter_mut().find(|callee| callee.address == address)

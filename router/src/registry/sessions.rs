@@ -7,7 +7,7 @@ use crossring_codec::uri::Strictness;
 use crossring_codec::value::Dict;
 use hashbrown::HashTable;
 
-use super::{Channel, Member, Registry, Session, Slot};
+use super::{Channel, Member, Places, Registry, Session};
 use crate::address::{RealmId, RoleId, SessionAddress};
 use crate::agent::testament::Testaments;
 use crate::auth::Identity;
@@ -33,39 +33,29 @@ pub(super) struct SessionIndex {
     integers: IntegerState,
 }
 
-type Slots = [Vec<Slot>];
-
 impl SessionIndex {
     pub(super) fn new(integers: IntegerState) -> Self {
         Self { addresses: HashTable::new(), integers }
     }
 
-    fn find(&self, slots: &Slots, id: SessionId) -> Option<SessionAddress> {
-        let is_same = |address: &SessionAddress| session_at(slots, *address).is_some_and(|s| s.id == id);
+    fn find(&self, places: &Places, id: SessionId) -> Option<SessionAddress> {
+        let is_same = |address: &SessionAddress| places.session(*address).is_some_and(|s| s.id == id);
         self.addresses.find(self.integers.hash_one(id.get()), is_same).copied()
     }
 
-    fn insert(&mut self, slots: &Slots, id: SessionId, address: SessionAddress) {
+    pub(super) fn insert(&mut self, places: &Places, id: SessionId, address: SessionAddress) {
         let integers = self.integers;
         let hash = |address: &SessionAddress| {
-            integers.hash_one(session_at(slots, *address).map_or(0, |session| session.id.get()))
+            integers.hash_one(places.session(*address).map_or(0, |session| session.id.get()))
         };
         self.addresses.insert_unique(integers.hash_one(id.get()), address, hash);
     }
 
-    fn remove(&mut self, id: SessionId, address: SessionAddress) {
+    pub(super) fn remove(&mut self, id: SessionId, address: SessionAddress) {
         let hash = self.integers.hash_one(id.get());
         if let Ok(entry) = self.addresses.find_entry(hash, |known| *known == address) {
             entry.remove();
         }
-    }
-}
-
-fn session_at(slots: &Slots, address: SessionAddress) -> Option<&Session> {
-    let slot = slots.get(address.shard.index())?.get(address.key.slot as usize)?;
-    match &slot.member {
-        Member::Joined(session) if slot.generation == address.key.generation => Some(session),
-        _ => None,
     }
 }
 
@@ -78,6 +68,7 @@ impl Session {
             subscriptions: None,
             registrations: None,
             extras: None,
+            resumption: None,
             is_silenced: false,
         }
     }
@@ -108,7 +99,7 @@ impl Registry {
     pub(super) fn new_session_id(&mut self) -> SessionId {
         loop {
             let id = SessionId::from_random(self.random.next_u64());
-            if self.index.find(&self.slots, id).is_none() {
+            if self.index.find(&self.places, id).is_none() {
                 return id;
             }
         }
@@ -117,22 +108,16 @@ impl Registry {
     /// Puts an admitted session into its place.
     pub(super) fn settle_in(&mut self, address: SessionAddress, session: Session) {
         let (id, realm, role) = (session.id, session.identity.realm, session.identity.role);
-        *self.member_mut(address) = Member::Joined(Box::new(session));
-        self.index.insert(&self.slots, id, address);
+        *self.places.make(address) = Member::Joined(Box::new(session));
+        self.index.insert(&self.places, id, address);
         self.realms[usize::from(realm.0)].joined[usize::from(role.0)] += 1;
     }
 
-    /// Takes whoever is at the address out; the session, if one had joined.
-    pub(super) fn move_out(&mut self, address: SessionAddress) -> Option<Box<Session>> {
-        match std::mem::take(self.member_mut(address)) {
-            Member::Joined(session) => {
-                let (realm, role) = (session.identity.realm, session.identity.role);
-                self.index.remove(session.id, address);
-                self.realms[usize::from(realm.0)].joined[usize::from(role.0)] -= 1;
-                Some(session)
-            }
-            Member::Nobody | Member::Pending { .. } => None,
-        }
+    /// Counts a session out that has been taken out of its place.
+    pub(super) fn count_out(&mut self, address: SessionAddress, session: &Session) {
+        let (realm, role) = (session.identity.realm, session.identity.role);
+        self.index.remove(session.id, address);
+        self.realms[usize::from(realm.0)].joined[usize::from(role.0)] -= 1;
     }
 
     /// Whether the session is one of the router's own.
@@ -168,12 +153,12 @@ impl Registry {
 
     /// The session at an address.
     pub(crate) fn session(&self, address: SessionAddress) -> Option<&Session> {
-        session_at(&self.slots, address)
+        self.places.session(address)
     }
 
     /// A session of any realm, the router's own included.
     pub(crate) fn session_by_id(&self, id: SessionId) -> Option<(SessionAddress, &Session)> {
-        let address = self.index.find(&self.slots, id)?;
+        let address = self.index.find(&self.places, id)?;
         Some((address, self.session(address)?))
     }
 
@@ -211,6 +196,9 @@ impl Registry {
         let Some(session) = self.session_mut(address) else { return };
         session.is_silenced |= silently;
         let session = session.id;
+        if self.doom(address, reason, message, out) {
+            return;
+        }
         let (reason, message) = (reason.into(), message.map(Box::from));
         out.post(address.shard, Letter::Kill { key: address.key, session, reason, message });
     }

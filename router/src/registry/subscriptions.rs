@@ -121,7 +121,7 @@ impl Registry {
             self.answer_subscriber(id, SessionAddress { shard, key }, asked, out);
         }
         for address in members.into_iter().map(|key| SessionAddress { shard, key }) {
-            if !self.is_waiting_for_node(id, address) {
+            if !self.is_waiting_for_node(id, address) && !self.is_moving_to(address) {
                 self.note_subscribed(address, id);
             }
         }
@@ -148,7 +148,7 @@ impl Registry {
     /// yet.
     ///
     /// The membership ends here only when the home shard reports that it has ended there: until then others may attach beside
-    /// it, relying on the interest that it keeps alive.
+    /// it, relying on the interest that it keeps alive. Nobody attaches beside a session without transport.
     pub(crate) fn revoke_subscription(
         &mut self,
         address: SessionAddress,
@@ -163,6 +163,9 @@ impl Registry {
         }
         let (key, reason) = (address.key, reason.into());
         out.post(address.shard, Letter::RevokeSubscription { key, subscription: id, reason });
+        if self.is_frozen_at(address) {
+            self.detach(address, id, &mut { out });
+        }
         true
     }
 
@@ -250,6 +253,28 @@ impl Registry {
             }
         }
         tell_all(self.shards, &Letter::RemoveInterest { realm, subscription: id, shard }, out);
+    }
+
+    /// A member of the subscription moves to another place: it is counted there too.
+    pub(super) fn add_home<P: Post>(
+        &mut self,
+        id: SubscriptionId,
+        from: SessionAddress,
+        to: SessionAddress,
+        out: &mut P,
+    ) {
+        self.move_node(id, from, to);
+        self.spread_interest(id, to.shard, out);
+        self.add_member(to, id);
+    }
+
+    /// A member of the subscription has moved: it is counted here no more.
+    pub(super) fn remove_home<P: Post>(&mut self, id: SubscriptionId, from: SessionAddress, out: &mut P) {
+        let interest = self.interest_mut(id, from.shard);
+        let place = interest.and_then(|interest| interest.members.iter().position(|key| *key == from.key));
+        if let Some(place) = place {
+            self.remove_member(from, None, id, place as u32, out);
+        }
     }
 
     pub(super) fn interest_mut(&mut self, id: SubscriptionId, shard: ShardId) -> Option<&mut Interest> {

@@ -8,8 +8,8 @@ use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::uri::{Match, Strictness};
 use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
 use crossring_router::config::{
-    Allow, AnonymousConfig, Permission, Principals, QueueRule, RealmConfig, RoleConfig, RouterConfig, Secret,
-    StatisticsConfig, TicketPrincipal, TransportAuthentication,
+    Allow, AnonymousConfig, Permission, Principals, QueueRule, RealmConfig, ResumptionConfig, RoleConfig,
+    RouterConfig, Secret, StatisticsConfig, TicketPrincipal, TransportAuthentication,
 };
 use crossring_router::control::Control;
 use crossring_router::details::{ChannelFraming, ChannelType, Peer, TransportDetails};
@@ -101,6 +101,7 @@ impl Node {
         for name in names {
             self.lose(&name);
         }
+        self.wait(RESUMPTION_MS);
         for shard in &self.shards {
             let sizes = shard.inspect().sizes();
             if sizes != self.baseline.1 {
@@ -203,6 +204,9 @@ impl Driver for Node {
 }
 
 const NS_PER_MS: u64 = 1_000_000;
+
+/// How long sessions of the realm `advanced` survive the loss of their transport.
+const RESUMPTION_MS: u64 = 3_000;
 
 struct Wire<'a> {
     from: ShardId,
@@ -319,6 +323,12 @@ fn config() -> RouterConfig {
     advanced.statistics = Some(statistics());
     advanced.store.call_queue =
         vec![QueueRule { uri: "com.queue.".into(), match_policy: Match::Prefix, limit: 3 }];
+    advanced.resumption = Some(ResumptionConfig {
+        timeout_ms: RESUMPTION_MS as u32,
+        events_max: 3,
+        sessions_max: 2,
+        ..ResumptionConfig::default()
+    });
     let principal = |authid: &str, role: &str, realm: Option<&str>| TicketPrincipal {
         authid: authid.into(),
         ticket: Some(Secret::new("secret")),

@@ -10,6 +10,7 @@
 //! a< [33,1,$sub]                    the next message that `a` receives; `$sub` is bound, or compared
 //! a< [2,$id,{"realm":"realm1","...":0}]   further keys are allowed
 //! a limit 64                        from here on `a` takes messages of at most so many octets
+//! a any                             whatever `a` has received, if anything
 //! a lost                            the client's transport breaks
 //! a ended                           the router ends the transport
 //! wait 50ms                         time passes: virtual in memory, real over sockets
@@ -127,6 +128,7 @@ fn run_line(line: &str, driver: &mut impl Driver, bound: &mut BTreeMap<String, V
     match action {
         ">" | "+" => driver.send(client, &substitute(rest, bound)?, action == "+"),
         "<" => expect(driver, client, rest, bound)?,
+        "any" => while driver.receive_unexpected(client).is_some() {},
         "lost" => driver.lose(client),
         "ended" if !driver.is_ended(client) => return Err("the transport is still open".to_owned()),
         "ended" => {}

@@ -49,6 +49,7 @@ fn options(written: &Cursor<'_>) -> RealmOptions {
                 timeout: resumption.key("timeout").milliseconds().unwrap_or(default.timeout),
                 events_max: resumption.key("max_events").integer().unwrap_or(default.events_max),
                 bytes_max: resumption.key("max_bytes").integer().unwrap_or(default.bytes_max),
+                sessions_max: resumption.key("max_sessions").integer().unwrap_or(default.sessions_max),
             }
         }),
     }

@@ -105,6 +105,12 @@ static RESUMPTION: Table = Table {
         .default("1000"),
         key("max_bytes", &Kind::Integer(0, u32::MAX as i64), "Bytes of payload of those events.")
             .default("1048576"),
+        key(
+            "max_sessions",
+            &Kind::Integer(0, u32::MAX as i64),
+            "Sessions without transport at a time; further ones end when they lose theirs.",
+        )
+        .default("1000"),
     ],
     rules: &[],
 };
