@@ -4,6 +4,7 @@
 mod check;
 pub mod client;
 mod directory;
+mod hash_secret;
 mod init;
 mod keys;
 mod process;
@@ -49,6 +50,8 @@ enum Command {
     Check(check::Arguments),
     /// Show the keys of the node; create them when there are none.
     Keys(keys::Arguments),
+    /// Make an entry for the configuration from a password on standard input.
+    HashSecret(hash_secret::Arguments),
     /// Show versions.
     Version,
     #[command(flatten)]
@@ -105,6 +108,7 @@ fn run(command: Command) -> u8 {
         Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::HashSecret(arguments) => hash_secret::run(&arguments),
         Command::Version => version::run(),
         Command::Client(command) => client::run(&command),
         Command::Completions { shell } => completions(shell),

@@ -23,14 +23,14 @@ const TOPIC: &str = "com.example.topic";
 
 impl Node {
     /// A client command on this node.
-    fn command(&self, line: &[&str]) -> Command {
+    pub(super) fn command(&self, line: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_crossring"));
         let url = format!("rs://127.0.0.1:{}", self.rawsocket.port());
         command.args(line).args(["--url", &url, "--serializer", "cbor"]);
         command
     }
 
-    fn run(&self, line: &[&str]) -> Output {
+    pub(super) fn run(&self, line: &[&str]) -> Output {
         self.command(line).stdin(Stdio::null()).output().expect("the binary starts")
     }
 }

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod authentication;
 mod commands;
 
 use std::io::{Read, Write};
@@ -32,19 +33,29 @@ struct Node {
 impl Node {
     /// `options`: of the controller; `websocket`: of the WebSocket transport.
     fn start(options: serde_json::Value, websocket_options: serde_json::Value) -> Self {
+        Self::start_with(options, websocket_options, json!({}))
+    }
+
+    /// `auth`: of the RawSocket transport; all roles that it names may do everything.
+    fn start_with(
+        options: serde_json::Value,
+        websocket_options: serde_json::Value,
+        auth: serde_json::Value,
+    ) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let [websocket, rawsocket] = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
         let config = directory.path().join("config.json");
         let tcp = |at: SocketAddr| json!({"type": "tcp", "interface": "127.0.0.1", "port": at.port()});
         let all = json!({"call": true, "register": true, "publish": true, "subscribe": true});
         let role =
-            json!({"name": "anonymous", "permissions": [{"uri": "", "match": "prefix", "allow": all}]});
+            |name| json!({"name": name, "permissions": [{"uri": "", "match": "prefix", "allow": all}]});
+        let roles = [role("anonymous"), role("user")];
         let document = json!({
             "version": 2,
             "controller": {"options": options},
-            "workers": [{"type": "router", "realms": [{"name": "realm1", "roles": [role]}], "transports": [
+            "workers": [{"type": "router", "realms": [{"name": "realm1", "roles": roles}], "transports": [
                 {"type": "websocket", "endpoint": tcp(websocket), "options": websocket_options},
-                {"type": "rawsocket", "endpoint": tcp(rawsocket)}
+                {"type": "rawsocket", "endpoint": tcp(rawsocket), "auth": auth}
             ]}]
         });
         std::fs::write(&config, document.to_string()).expect("the configuration is writable");

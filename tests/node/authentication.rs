@@ -1,0 +1,74 @@
+//! Every authentication method from `crossring hash-secret` and `crossring keys` to WELCOME, with the client commands.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::Node;
+
+const PASSWORD: &str = "päßword";
+
+/// What `crossring hash-secret` makes of the password.
+fn entry(arguments: &[&str]) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crossring"));
+    command.args(["hash-secret", "--authid", "joe"]).args(arguments);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the binary starts");
+    writeln!(child.stdin.take().expect("piped"), "{PASSWORD}").expect("read");
+    let output = child.wait_with_output().expect("it ends");
+    serde_json::from_slice(&output.stdout).expect("an entry")
+}
+
+/// A key of `crossring keys` in a directory of its own: the file, and the public key.
+fn key(directory: &Path) -> (String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_crossring"))
+        .args(["keys", "--cbdir"])
+        .arg(directory)
+        .output()
+        .expect("the binary starts");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let public = text.lines().find_map(|line| line.trim().strip_prefix("public-key-ed25519: "));
+    (directory.join("key.priv").display().to_string(), public.expect("a key").to_owned())
+}
+
+/// Joins with these arguments, and lets the router say how many sessions of role `user` there are; or why not.
+fn users(node: &Node, arguments: &[&str]) -> Result<Value, String> {
+    let mut line = vec!["call", "wamp.session.count", "[\"user\"]"];
+    line.extend(arguments);
+    let output = node.run(&line);
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+    }
+    Ok(serde_json::from_slice::<Value>(&output.stdout).expect("JSON")["args"].clone())
+}
+
+#[test]
+fn each_method_admits_its_principal_and_nobody_else() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (file, public) = key(directory.path());
+    let signer = json!({"joe": {"authorized_keys": [public], "role": "user"}});
+    let auth = json!({
+        "ticket": {"type": "static", "principals": {"joe": {"ticket": PASSWORD, "role": "user"}}},
+        "wampcra": {"type": "static", "users": entry(&["--method", "wampcra", "--iterations", "10"])},
+        "scram": {"type": "static", "principals": entry(&["--memory", "64", "--iterations", "1"])},
+        "cryptosign": {"type": "static", "principals": signer},
+    });
+    let node = Node::start_with(json!({"shards": 2}), json!({}), auth);
+    for (method, secret) in
+        [("ticket", "--ticket"), ("wampcra", "--secret"), ("wamp-scram", "--secret"), ("scram", "--secret")]
+    {
+        let arguments = |authid, password| ["--authmethod", method, "--authid", authid, secret, password];
+        assert_eq!(users(&node, &arguments("joe", PASSWORD)), Ok(json!([1])), "{method}");
+        for (authid, password) in [("joe", "wrong"), ("jane", PASSWORD)] {
+            let refused = users(&node, &arguments(authid, password)).expect_err("refused");
+            assert!(refused.contains("wamp.error.not_authorized"), "{method} {authid}: {refused}");
+        }
+    }
+    assert_eq!(users(&node, &["--authmethod", "cryptosign", "--private-key", &file]), Ok(json!([1])));
+    let (stranger, _) = key(tempfile::tempdir().expect("a directory").keep().as_path());
+    let refused = users(&node, &["--authmethod", "cryptosign", "--private-key", &stranger]);
+    assert!(refused.expect_err("refused").contains("wamp.error.not_authorized"));
+    let nothing = users(&node, &["--authmethod", "anonymous"]).expect_err("refused");
+    assert!(nothing.contains("wamp.error.no_matching_auth_method"), "{nothing}");
+}
