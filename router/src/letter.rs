@@ -413,6 +413,8 @@ pub enum Letter {
     AddNode { subscription: SubscriptionId, nkey: Arc<str>, ticket: u64 },
     /// It has none any more. No answer.
     RemoveNode { subscription: SubscriptionId, nkey: Arc<str> },
+    /// Asks for an acknowledgement that everything posted before is on its way. Answer: `Acknowledge`.
+    Confirm { ticket: u64 },
     /// A callee joins a registration (which it may create), at the end of its list. Answer: `Acknowledge`.
     AddCallee {
         realm: RealmId,

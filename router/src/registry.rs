@@ -35,6 +35,7 @@ mod queue;
 mod registrations;
 mod resumption;
 mod sessions;
+mod snapshots;
 mod subscriptions;
 
 use nodes::Nodes;
@@ -45,6 +46,8 @@ use queue::Queue;
 use resumption::Resumption;
 pub(crate) use sessions::SessionExtras;
 use sessions::SessionIndex;
+pub(crate) use snapshots::SnapshotWish;
+use snapshots::Snapshots;
 
 /// The registry of a node: admits sessions, assigns ids, and tells every shard what it has to know.
 #[derive(Debug)]
@@ -71,8 +74,7 @@ pub struct Registry {
     arrival_last: u64,
     /// What has to be published.
     notices: Vec<Notice>,
-    /// Who has to be answered with retained events.
-    snapshot_wishes: Vec<SnapshotWish>,
+    snapshots: Snapshots,
     is_shutting_down: bool,
 }
 
@@ -182,6 +184,7 @@ pub(crate) struct Ticket {
 enum Subject {
     Interest(SubscriptionId, ShardId),
     Node(SubscriptionId),
+    Snapshots,
     Callee(RegistrationId, SessionAddress),
     /// The move of a session to this place.
     Move(SessionAddress),
@@ -216,7 +219,7 @@ impl Registry {
             ticket_last: 0,
             arrival_last: 0,
             notices: Vec::new(),
-            snapshot_wishes: Vec::new(),
+            snapshots: Snapshots::default(),
             is_shutting_down: false,
         }
     }
@@ -452,6 +455,7 @@ impl Registry {
         self.tickets.remove(&ticket);
         match subject {
             Subject::Interest(id, shard) => self.interest_known(id, shard, out),
+            Subject::Snapshots => self.snapshots_known(out),
             Subject::Node(id) => self.node_known(id, ticket, out),
             Subject::Callee(id, address) => self.callee_known(id, address, out),
             Subject::Move(to) => self.move_known(to, out),
@@ -504,14 +508,6 @@ struct Wanted<'a> {
     match_policy: Match,
     nkey: Option<&'a str>,
     get_retained: bool,
-}
-
-/// A SUBSCRIBE to be answered with a snapshot of the retained events.
-#[derive(Debug)]
-pub(crate) struct SnapshotWish {
-    pub(crate) address: SessionAddress,
-    pub(crate) subscription: SubscriptionId,
-    pub(crate) request: RequestId,
 }
 
 /// A SUBSCRIBE on its way to its answer.
@@ -581,6 +577,7 @@ const ROLES: RouterRoles = RouterRoles {
         Feature::PatternBasedSubscription,
         Feature::AcknowledgedEventDelivery,
         Feature::EventRetention,
+        Feature::EventHistory,
         Feature::SubscriptionRevocation,
         Feature::PayloadPassthruMode,
         Feature::PayloadTransparency,

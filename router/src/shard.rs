@@ -285,6 +285,10 @@ impl Shard {
                 self.broker.remove_interest(subscription, shard);
             }
             Letter::AddNode { subscription, nkey, ticket } => self.add_node(subscription, nkey, ticket, out),
+            Letter::Confirm { ticket } => {
+                self.ticket_seen = ticket;
+                self.post(ShardId::CONTROL, Letter::Acknowledge { ticket }, out);
+            }
             Letter::RemoveNode { subscription, nkey } => self.broker.remove_node(subscription, &nkey),
             Letter::AddCallee { realm, registration, uri, match_policy, invoke, callee, ticket } => {
                 let (uri, callee) = (&*uri, *callee);

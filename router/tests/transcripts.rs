@@ -88,5 +88,7 @@ transcripts!(
     meta_order,
     meta_schema,
     testaments,
-    retained
+    retained,
+    retained_expiry,
+    history
 );

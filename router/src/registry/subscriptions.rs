@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crossring_codec::id::{SessionId, SubscriptionId};
 
-use super::{Asked, Interest, Registry, SnapshotWish, Subject, Subscription, Wanted, tell_all};
+use super::{Asked, Interest, Registry, Subject, Subscription, Wanted, tell_all};
 use crate::address::{Now, SessionAddress, ShardId};
 use crate::letter::Letter;
 use crate::limits::LIMIT_EXCEEDED;
@@ -38,6 +38,8 @@ impl Registry {
         let is_known = interest.ticket.is_none();
         if !waits_for_node && !is_known {
             interest.waiting.push((key, asked));
+        } else if !waits_for_node && asked.get_retained {
+            self.await_snapshot(id, address, request, out);
         } else if !waits_for_node {
             self.answer_subscriber(id, address, asked, out);
         }
@@ -55,17 +57,11 @@ impl Registry {
         out: &mut P,
     ) {
         if get_retained {
-            self.snapshot_wishes.push(SnapshotWish { address, subscription: id, request });
-            return;
+            return self.make_snapshot(id, address, request);
         }
         let nkey = self.node_key(id, address);
         let letter = Letter::Subscribed { key: address.key, request, subscription: id, nkey };
         out.post(address.shard, letter);
-    }
-
-    /// Who has to be answered with retained events, and was not at the last time.
-    pub(crate) fn take_snapshot_wishes(&mut self) -> Vec<SnapshotWish> {
-        std::mem::take(&mut self.snapshot_wishes)
     }
 
     fn find_or_create(&mut self, now: Now, wanted: &Wanted<'_>) -> Option<SubscriptionId> {
@@ -202,6 +198,7 @@ impl Registry {
         out: &mut P,
     ) {
         let waits_for_node = self.is_waiting_for_node(id, address);
+        self.forget_snapshots(id, address);
         self.leave_node(id, address, out);
         let Some(interest) = self.interest_mut(id, address.shard) else { return };
         let is_told = interest.ticket.is_none() && !waits_for_node;

@@ -8,8 +8,8 @@ use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::uri::{Match, Strictness};
 use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
 use crossring_router::config::{
-    Allow, AnonymousConfig, Permission, Principals, QueueRule, RealmConfig, ResumptionConfig, RoleConfig,
-    RouterConfig, Secret, StatisticsConfig, TicketPrincipal, TransportAuthentication,
+    Allow, AnonymousConfig, HistoryRule, Permission, Principals, QueueRule, RealmConfig, ResumptionConfig,
+    RoleConfig, RouterConfig, Secret, StatisticsConfig, TicketPrincipal, TransportAuthentication,
 };
 use crossring_router::control::Control;
 use crossring_router::details::{ChannelFraming, ChannelType, Peer, TransportDetails};
@@ -136,23 +136,28 @@ impl Node {
 
     /// Hands letters over, the urgent ones first, until there is nothing left to do.
     fn settle(&mut self) {
-        loop {
-            for shard in &mut self.shards {
-                let mut out = Wire { from: shard.id(), lanes: &mut self.lanes, clients: &mut self.clients };
-                shard.resume(self.now, &mut out);
-            }
-            let next = self.lanes.iter_mut().find_map(|(lane, letters)| Some((*lane, letters.pop_front()?)));
-            match next {
-                Some(((from, _, to), letter)) if to.index() >= self.shards.len() => {
-                    let control = ShardId::CONTROL;
-                    let mut out = Wire { from: control, lanes: &mut self.lanes, clients: &mut self.clients };
-                    self.control.handle(self.now, from, letter, &mut out);
-                }
-                Some(((from, _, to), letter)) => self.input(to, Input::Letter { from, letter }),
-                None if self.shards.iter().any(Shard::has_deferred) => {}
-                None => return,
-            }
+        while self.step(0) || self.shards.iter().any(Shard::has_deferred) {}
+    }
+
+    /// Hands over the first letter of one of the lanes that have any; `false`: none has. `choice` decides which: 0 is the
+    /// most urgent.
+    pub(crate) fn step(&mut self, choice: usize) -> bool {
+        for shard in &mut self.shards {
+            let mut out = Wire { from: shard.id(), lanes: &mut self.lanes, clients: &mut self.clients };
+            shard.resume(self.now, &mut out);
         }
+        let mut waiting: Vec<_> = self.lanes.iter_mut().filter(|(_, letters)| !letters.is_empty()).collect();
+        let count = waiting.len().max(1);
+        let Some((lane, letters)) = waiting.get_mut(choice % count) else { return false };
+        let ((from, _, to), letter) = (**lane, letters.pop_front().expect("not empty"));
+        if to.index() < self.shards.len() {
+            self.input(to, Input::Letter { from, letter });
+        } else {
+            let control = ShardId::CONTROL;
+            let mut out = Wire { from: control, lanes: &mut self.lanes, clients: &mut self.clients };
+            self.control.handle(self.now, from, letter, &mut out);
+        }
+        true
     }
 }
 
@@ -321,6 +326,15 @@ fn config() -> RouterConfig {
     advanced.sharding = true;
     advanced.roles.push(RoleConfig { name: "link".into(), is_trusted: true, ..advanced.roles[0].clone() });
     advanced.statistics = Some(statistics());
+    let history = |uri: &str, match_policy, limit| HistoryRule { uri: uri.into(), match_policy, limit };
+    advanced.store.history = vec![
+        history("com.history.one", Match::Exact, 3),
+        history("com.history.", Match::Prefix, 10),
+        history("com..log", Match::Wildcard, 5),
+        history("com.open.history", Match::Exact, 10),
+        history("wamp.session.on_leave", Match::Exact, 1),
+    ];
+    advanced.store.retained_lifetime_ms = Some(10_000);
     advanced.store.call_queue =
         vec![QueueRule { uri: "com.queue.".into(), match_policy: Match::Prefix, limit: 3 }];
     advanced.resumption = Some(ResumptionConfig {
