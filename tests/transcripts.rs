@@ -55,6 +55,7 @@ const FILES: &[&str] = &[
     include_str!("../router/tests/transcripts/timeouts.wamp"),
     include_str!("../router/tests/transcripts/progressive_invocations.wamp"),
     include_str!("../router/tests/transcripts/reroute.wamp"),
+    include_str!("../router/tests/transcripts/passthru.wamp"),
     include_str!("../router/tests/transcripts/answers.wamp"),
     include_str!("../router/tests/transcripts/race_cancel_vs_result.wamp"),
     include_str!("../router/tests/transcripts/race_callee_loss_vs_timeout.wamp"),

@@ -20,7 +20,7 @@ mod subscribe;
 
 pub(crate) use filter::Filter;
 pub(crate) use nodes::Nodes;
-pub(crate) use publish::{PublishRoute, Publisher, check_passthru};
+pub(crate) use publish::{PublishRoute, Publisher};
 use retained::Retaining;
 
 /// The tables of the broker.

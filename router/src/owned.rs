@@ -107,19 +107,21 @@ pub(crate) fn call_options(options: CallOptions<'_>) -> CallOptions<'static> {
     }
 }
 
-/// What of a callee's details reaches the caller: progress and passthru keys.
+/// What of a callee's details reaches the caller: progress, passthru keys, and whom it was forwarded for.
 pub(crate) fn result(details: ResultDetails<'_>) -> ResultDetails<'static> {
     ResultDetails {
         progress: details.progress,
         passthru: details.passthru.map(|keys| Box::new(passthru(*keys))),
+        forward_for: forwarders(details.forward_for),
         ..ResultDetails::default()
     }
 }
 
-/// What of a callee's error details reaches the caller: passthru keys.
+/// What of a callee's error details reaches the caller: passthru keys, and whom it was forwarded for.
 pub(crate) fn error(details: ErrorDetails<'_>) -> ErrorDetails<'static> {
     ErrorDetails {
         passthru: details.passthru.map(|keys| Box::new(passthru(*keys))),
+        forward_for: forwarders(details.forward_for),
         ..ErrorDetails::default()
     }
 }

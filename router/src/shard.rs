@@ -10,7 +10,7 @@ use crossring_codec::message::{ErrorDetails, Message, MessageType};
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_valid, well_known};
 
-use crate::address::{CallKey, Now, SessionAddress, SessionKey, ShardId};
+use crate::address::{CallAddress, CallKey, Now, SessionAddress, SessionKey, ShardId};
 use crate::authz::{Authorization, Decision};
 use crate::broker::Broker;
 use crate::config::RouterConfig;
@@ -65,6 +65,8 @@ pub(crate) enum Deferred {
     Dismissed { call: CallKey, is_full: bool },
     /// A call that waited is over.
     Dequeue { call: CallKey, registration: RegistrationId },
+    /// A call is over that its callee still works on.
+    Abandon { call: CallAddress, callee: SessionAddress, invocation: Option<RequestId> },
     /// Free slots of a callee are for those who wait.
     Offer { registration: RegistrationId, callee: SessionKey },
     /// REGISTERED has been sent: invoke what waited.
@@ -156,6 +158,9 @@ impl Shard {
                 Some(Deferred::Dismissed { call, is_full }) => self.dismissed(call, is_full, out),
                 Some(Deferred::Dequeue { call, registration }) => {
                     self.post(ShardId::CONTROL, Letter::Dequeue { registration, call }, out);
+                }
+                Some(Deferred::Abandon { call, callee, invocation }) => {
+                    self.abandon(call, callee, invocation, out);
                 }
                 Some(Deferred::Offer { registration, callee }) => self.offer(registration, callee, out),
                 Some(Deferred::Waiting(key)) => self.flush_waiting(key, out),

@@ -73,6 +73,7 @@ transcripts!(
     timeouts,
     progressive_invocations,
     reroute,
+    passthru,
     answers,
     race_cancel_vs_result,
     race_callee_loss_vs_timeout,

@@ -5,24 +5,25 @@ use std::sync::Arc;
 
 use crossring_codec::id::{PublicationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{
-    EventDetails, EventExtra, Feature, Forwarder, Message, MessageType, Passthru, PublishExtra,
-    PublishOptions,
+    EventDetails, EventExtra, Forwarder, Message, MessageType, PublishExtra, PublishOptions,
 };
-use crossring_codec::payload::Payload;
+use crossring_codec::payload::{Payload, Shape};
 use crossring_codec::uri::{Match, is_reserved, is_valid, well_known};
 
 use super::filter::Filter;
 use super::parked::ForParked;
 use super::{Broker, Subscription};
 use crate::address::{RealmId, RoleId, SessionKey, ShardId, ShardSet};
-use crate::config::{RoleConfig, RouterConfig};
+use crate::config::RouterConfig;
 use crate::counters::Counters;
+use crate::forwarding::{hops, origin};
 use crate::letter::{Disclosure, Letter, Parcel, Publication, Retention};
 use crate::outbox::Outbox;
 use crate::owned;
+use crate::passthru::Demands;
 use crate::registry::reaches;
 use crate::rendezvous::ResourceKey;
-use crate::session::{Session, Sessions};
+use crate::session::Sessions;
 use crate::shard::{Shard, Violation, refuse};
 
 /// Where a session's publications to one topic go. Saves the URI check, the authorization and the match of the next
@@ -108,7 +109,7 @@ impl Shard {
             return Err(Violation::REQUEST_ID);
         }
         if let Some(extra) = &options.extra {
-            check_passthru(&extra.passthru, session)?;
+            Demands::of(Some(&extra.passthru), Shape::Empty).check_sender(session)?;
         }
         let mut route = session.publish_route.take().unwrap_or_default();
         let version = self.broker.realms[usize::from(session.realm.0)].version;
@@ -164,11 +165,10 @@ impl Shard {
         let role = &self.config.realms[usize::from(publisher.realm.0)].roles[usize::from(publisher.role.0)];
         let extra = options.extra.as_deref();
         let rkey = self.resource_key(publisher.realm, extra);
-        let hops = extra.and_then(|extra| hops(extra, role, publisher.id, &publisher.authid));
-        let origin = match &hops {
-            None => (publisher.id, &*publisher.authid, &*role.name),
-            Some(hops) => origin(hops),
-        };
+        let hops = extra
+            .and_then(|extra| hops(extra.forward_for.as_deref()?, role, publisher.id, &publisher.authid));
+        let origin = hops.as_deref().and_then(origin);
+        let origin = origin.unwrap_or((publisher.id, &*publisher.authid, &*role.name));
         let disclosed = (options.disclose_me || route.disclose).then_some(origin);
         if !route.shards.is_empty() || retention.is_some() {
             let letter = Publication {
@@ -448,26 +448,6 @@ impl<'a> Event<'a> {
     }
 }
 
-/// `forward_for`, continued by the publisher. Only trusted sessions forward for others (wamp.md 2.5).
-fn hops(
-    extra: &PublishExtra<'_>,
-    role: &RoleConfig,
-    publisher: SessionId,
-    authid: &str,
-) -> Option<Vec<Forwarder<'static>>> {
-    let list = extra.forward_for.as_deref().filter(|list| role.is_trusted && !list.is_empty())?;
-    let (authid, authrole) = (Some(authid.to_owned().into()), role.name.to_string().into());
-    let mut hops: Vec<_> = list.iter().cloned().map(owned::forwarder).collect();
-    hops.push(Forwarder { session: publisher, authid, authrole });
-    Some(hops)
-}
-
-/// The session for which a publication has been forwarded first.
-fn origin<'a>(hops: &'a [Forwarder<'_>]) -> (SessionId, &'a str, &'a str) {
-    let first = &hops[0];
-    (first.session, first.authid.as_deref().unwrap_or_default(), &first.authrole)
-}
-
 /// The rare options, as other shards get them.
 fn owned_extra(
     extra: &PublishExtra<'_>,
@@ -488,12 +468,4 @@ fn event_extra<'a>(
         forward_for,
     };
     (copied != EventExtra::default()).then_some(copied)
-}
-
-/// Payload passthru is for those who announced it (wamp.md 1.6).
-pub(crate) fn check_passthru(keys: &Passthru<'_>, session: &Session) -> Result<(), Violation> {
-    if keys.ppt_scheme.is_some() && !session.has(Feature::PayloadPassthruMode) {
-        return Err(Violation("ppt_scheme used without announcing payload_passthru_mode"));
-    }
-    Ok(())
 }

@@ -9,10 +9,10 @@ use crossring_codec::uri::{Match, Strictness, is_valid, well_known};
 
 use super::{Call, Invocation};
 use crate::address::{CallAddress, CallKey, SessionAddress, SessionKey};
-use crate::broker::check_passthru;
 use crate::letter::{Letter, Parcel};
 use crate::outbox::{Outbox, Refused};
 use crate::owned;
+use crate::passthru::Demands;
 use crate::session::Session;
 use crate::shard::{Shard, Violation, refuse};
 
@@ -28,9 +28,7 @@ impl Shard {
     ) -> Result<(), Violation> {
         let session = self.sessions.get_mut(key).ok_or(Violation::NOT_JOINED)?;
         check_watermark(session, request)?;
-        if let Some(keys) = &options.passthru {
-            check_passthru(keys, session)?;
-        }
+        Demands::of(options.passthru.as_deref(), payload.shape).check_sender(session)?;
         let Some(callee) = &mut session.callee else { return Ok(()) };
         let invocation = if options.progress {
             callee.invocations.get(&request.get()).copied()
@@ -54,6 +52,7 @@ impl Shard {
         }
         let details = ResultDetails {
             progress: options.progress,
+            forward_for: options.forward_for.and_then(|list| self.hops(key, &list)),
             passthru: options.passthru,
             ..ResultDetails::default()
         };
@@ -85,6 +84,7 @@ impl Shard {
         if !is_valid(error, Match::Exact, Strictness::Loose) {
             return Err(Violation("invalid URI in ERROR"));
         }
+        Demands::of(details.passthru.as_deref(), payload.shape).check_sender(session)?;
         let is_passed_on = error == well_known::UNAVAILABLE && session.callee_has(Feature::CallReroute);
         let Some(callee) = &mut session.callee else { return Ok(()) };
         let Some(invocation) = callee.invocations.remove(&request.get()) else {
@@ -97,7 +97,8 @@ impl Shard {
             self.pass_call_on(&invocation, kept, out);
             return Ok(());
         }
-        let details = ErrorDetails { passthru: details.passthru, ..ErrorDetails::default() };
+        let forward_for = details.forward_for.and_then(|list| self.hops(key, &list));
+        let details = ErrorDetails { passthru: details.passthru, forward_for, ..ErrorDetails::default() };
         if invocation.origin.shard == self.id {
             self.error(invocation.origin.key, details, error, payload, out);
         } else {
@@ -126,7 +127,7 @@ impl Shard {
         };
         let (caller, request, progress) = (call.caller, call.request, details.progress);
         let refused = match self.sessions.get(caller) {
-            Some(session) if passthru_unwanted(details.passthru.as_deref(), session) => {
+            Some(session) if !is_taken_by(session, details.passthru.as_deref(), payload) => {
                 Some(well_known::FEATURE_NOT_SUPPORTED)
             }
             Some(_) => {
@@ -137,7 +138,10 @@ impl Shard {
         };
         self.counters.results_progressive += u64::from(progress);
         if let Some(error) = refused {
-            self.take_call(key);
+            let call = self.take_call(key);
+            if let (Some(call), true) = (call, progress) {
+                self.abandon_later(key, &call);
+            }
             refuse(&mut self.counters, caller, MessageType::Call, request, error, out);
         } else if progress {
             self.restart_timeout(key);
@@ -160,12 +164,16 @@ impl Shard {
             self.counters.answers_ignored += 1;
             return;
         };
+        let session = self.sessions.get(call.caller);
+        let is_taken =
+            session.is_none_or(|session| is_taken_by(session, details.passthru.as_deref(), payload));
         let message = Message::Error {
             request_type: MessageType::Call,
             request: call.request,
-            details,
+            // What went wrong is told in any case.
+            details: if is_taken { details } else { ErrorDetails { passthru: None, ..details } },
             error: error.into(),
-            payload: payload.borrowed(),
+            payload: if is_taken { payload.borrowed() } else { Payload::EMPTY },
         };
         self.counters.errors += 1;
         if let Some(error) = refusal(out.send(call.caller, &message)) {
@@ -238,8 +246,9 @@ fn check_watermark(session: &Session, request: RequestId) -> Result<(), Violatio
     Ok(())
 }
 
-fn passthru_unwanted(keys: Option<&Passthru<'_>>, caller: &Session) -> bool {
-    keys.is_some_and(|keys| keys.ppt_scheme.is_some()) && !caller.has(Feature::PayloadPassthruMode)
+/// Whether the caller takes a payload of the callee's.
+fn is_taken_by(caller: &Session, keys: Option<&Passthru<'_>>, payload: &Payload<'_>) -> bool {
+    Demands::of(keys, payload.shape).are_met(|feature| caller.has(feature))
 }
 
 /// What the caller is told when its transport refused the answer.

@@ -14,11 +14,12 @@ use super::progressive::{Earlier, Waiting};
 use super::queue::queue_limit;
 use super::{Call, Callee, Caller, Dealer, Invocation, Rare};
 use crate::address::{CallAddress, CallKey, SessionAddress, SessionKey};
-use crate::broker::check_passthru;
+use crate::forwarding::origin;
 use crate::letter::{self, Declined, Disclosure, Letter, Parcel, Turn};
 use crate::limits::LIMIT_EXCEEDED;
 use crate::outbox::{Outbox, Refused};
 use crate::owned;
+use crate::passthru::Demands;
 use crate::rendezvous::ResourceKey;
 use crate::session::Session;
 use crate::shard::{Deferred, Shard, Violation, refuse};
@@ -124,8 +125,9 @@ impl Shard {
                 return self.continue_call(call, options.progress, procedure, payload, out);
             }
             Some(Earlier::Over) => return Ok(()),
-            None => self.check_call(key, request, options)?,
+            None => self.check_call(key, request, options, payload)?,
         }
+        let options = &*self.continued(key, options);
         let Some(route) = self.call_route(key, procedure) else { return Ok(()) };
         let (target, trustlevel) = (route.target, route.trustlevel);
         let disclose = route.disclose || options.disclose_me;
@@ -154,6 +156,7 @@ impl Shard {
         key: SessionKey,
         request: RequestId,
         options: &CallOptions<'_>,
+        payload: &Payload<'_>,
     ) -> Result<(), Violation> {
         let session = self.sessions.get_mut(key).ok_or(Violation::NOT_JOINED)?;
         if !session.note_request(request, self.limits.strict_request_ids) {
@@ -164,10 +167,7 @@ impl Shard {
         {
             return Err(Violation("CALL.progress used without announcing progressive_call_invocations"));
         }
-        match &options.extra {
-            Some(extra) => check_passthru(&extra.passthru, session),
-            None => Ok(()),
-        }
+        demands(options, payload).check_sender(session)
     }
 
     /// The route of the session's call, made anew if the last one does not fit.
@@ -272,8 +272,11 @@ impl Shard {
                 Err(error) => return Err(error),
             };
             let Pick { registration, address, slot, .. } = pick;
-            let disclosure =
-                if question.disclose || pick.disclose_caller { self.disclosure(key) } else { None };
+            let disclosure = if question.disclose || pick.disclose_caller {
+                self.disclosure(key, question.options)
+            } else {
+                None
+            };
             if address.shard != self.id {
                 let letter = question.letter(origin, &pick, disclosure, attempt);
                 self.post(address.shard, Letter::Call(letter), out);
@@ -365,7 +368,11 @@ impl Shard {
     }
 
     /// Who the caller is, for the callee.
-    pub(super) fn disclosure(&self, key: CallKey) -> Option<Disclosure> {
+    pub(super) fn disclosure(&self, key: CallKey, options: &CallOptions<'_>) -> Option<Disclosure> {
+        let hops = options.extra.as_ref().and_then(|extra| extra.forward_for.as_deref());
+        if let Some((session, authid, authrole)) = hops.and_then(origin) {
+            return Some(Disclosure { session, authid: authid.into(), authrole: authrole.into() });
+        }
         let call = self.dealer.calls.get(key.index, key.generation)?;
         let session = self.sessions.get(call.caller)?;
         Some(Disclosure {
@@ -473,13 +480,14 @@ impl Shard {
         };
         let progress_announced = session.callee_has(Feature::ProgressiveCallResults);
         let reroute_announced = session.callee_has(Feature::CallReroute);
-        let passthru_announced = session.callee_has(Feature::PayloadPassthruMode);
-        let is_incapable = question.options.progress && !session.takes_continuations();
+        let takes_payload =
+            demands(question.options, question.payload).are_met(|feature| session.callee_has(feature));
+        let is_incapable = !takes_payload || question.options.progress && !session.takes_continuations();
         let Some(callee) = &mut session.callee else { return Err(Obstacle::Declined(Declined::Gone)) };
         if callee.invocations.len() >= self.limits.invocations_per_session_max as usize {
             return Err(Obstacle::Declined(Declined::Busy));
         }
-        if is_incapable || question.uses_passthru() && !passthru_announced {
+        if is_incapable {
             return Err(Obstacle::Error(well_known::FEATURE_NOT_SUPPORTED));
         }
         let Some(entry) = self.dealer.registrations.get(registration.get()) else {
@@ -684,10 +692,6 @@ impl Question<'_> {
         })
     }
 
-    fn uses_passthru(&self) -> bool {
-        self.options.extra.as_ref().is_some_and(|extra| extra.passthru.ppt_scheme.is_some())
-    }
-
     fn details<'s>(
         &'s self,
         policy: Match,
@@ -698,7 +702,7 @@ impl Question<'_> {
             Box::new(InvocationExtra {
                 passthru: extra.passthru.clone(),
                 transaction_hash: extra.transaction_hash.clone(),
-                forward_for: None,
+                forward_for: extra.forward_for.clone(),
             })
         });
         InvocationDetails {
@@ -713,6 +717,12 @@ impl Question<'_> {
             extra,
         }
     }
+}
+
+/// What the payload of a CALL asks of caller and callee.
+#[inline]
+fn demands(options: &CallOptions<'_>, payload: &Payload<'_>) -> Demands {
+    Demands::of(options.extra.as_ref().map(|extra| &extra.passthru), payload.shape)
 }
 
 /// Invocation ids of a session count from 1.

@@ -7,8 +7,8 @@ use crossring_codec::id::RequestId;
 use crossring_codec::message::{CancelMode, Feature, InterruptOptions, Message};
 use crossring_codec::uri::well_known;
 
-use super::{Callee, Invocation, Waiting};
-use crate::address::{CallAddress, CallKey, SessionKey};
+use super::{Call, Callee, Invocation, Waiting};
+use crate::address::{CallAddress, CallKey, SessionAddress, SessionKey};
 use crate::letter::{Declined, Letter};
 use crate::outbox::Outbox;
 use crate::session::Session;
@@ -55,6 +55,29 @@ impl Shard {
             self.drop_invocation(callee.key, invocation, why, out);
         } else {
             self.take_waiting(callee.key, address);
+        }
+    }
+
+    /// A call is over that its callee still works on. Its answer may have come by a letter, which must not cause this one.
+    pub(super) fn abandon_later(&mut self, key: CallKey, call: &Call) {
+        let Some(callee) = call.callee else { return };
+        let address = CallAddress { shard: self.id, key };
+        self.deferred.push_back(Deferred::Abandon { call: address, callee, invocation: call.invocation });
+    }
+
+    /// What [`Shard::abandon_later`] has put off.
+    pub(crate) fn abandon<O: Outbox>(
+        &mut self,
+        call: CallAddress,
+        callee: SessionAddress,
+        invocation: Option<RequestId>,
+        out: &mut O,
+    ) {
+        if callee.shard != self.id {
+            let letter = Letter::Abandon { call, callee: callee.key, timed_out: false };
+            self.post(callee.shard, letter, out);
+        } else if let Some(invocation) = invocation {
+            self.drop_invocation(callee.key, invocation, Withdrawal::Canceled, out);
         }
     }
 

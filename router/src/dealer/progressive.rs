@@ -11,6 +11,7 @@ use crate::address::{CallAddress, CallKey, SessionKey};
 use crate::letter::{self, Continuation, Letter, Parcel};
 use crate::limits::LIMIT_EXCEEDED;
 use crate::outbox::{Outbox, Refused};
+use crate::passthru::Demands;
 use crate::session::Session;
 use crate::shard::{Shard, Violation};
 use crate::table::IntegerState;
@@ -82,6 +83,9 @@ impl Shard {
         open.is_open = progress;
         open.is_continued = true;
         let (callee, invocation, is_killed) = (call.callee, call.invocation, call.is_killed);
+        if let Some(session) = self.sessions.get(call.caller) {
+            Demands::of(None, payload.shape).check_sender(session)?;
+        }
         self.restart_timeout(key);
         let (Some(callee), false) = (callee, is_killed) else { return Ok(()) };
         let call = CallAddress { shard: self.id, key };
@@ -160,16 +164,18 @@ impl Shard {
         payload: &Payload<'_>,
         out: &mut O,
     ) {
-        let state = self.sessions.get_mut(callee).and_then(|session| session.callee.as_mut());
-        let Some(state) = state else { return };
+        let Some(session) = self.sessions.get_mut(callee) else { return };
+        let takes_payload = Demands::of(None, payload.shape).are_met(|feature| session.callee_has(feature));
+        let Some(state) = &mut session.callee else { return };
         let Some(invocation) = state.invocations.get(&request.get()) else { return };
         let registration = invocation.registration;
         state.take_kept(request);
         let details = InvocationDetails { progress, ..InvocationDetails::default() };
         let payload = payload.borrowed();
-        let sent = out.send(callee, &Message::Invocation { request, registration, details, payload });
-        let error = match sent {
-            Ok(()) => {
+        let message = Message::Invocation { request, registration, details, payload };
+        let error = match takes_payload.then(|| out.send(callee, &message)).transpose() {
+            Ok(None) => well_known::FEATURE_NOT_SUPPORTED,
+            Ok(Some(())) => {
                 self.counters.invocations += 1;
                 return;
             }

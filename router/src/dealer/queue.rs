@@ -193,7 +193,7 @@ impl Shard {
             record.slot = is_counted.then_some(ticket);
         }
         if call.disclose || disclose_caller {
-            call.disclosure = self.disclosure(key);
+            call.disclosure = self.disclosure(key, &call.options);
         }
         if call.options.timeout_ms > 0 {
             self.start_timeout(key, call.options.timeout_ms, forward_timeout);

@@ -107,9 +107,9 @@ impl<'a> Script<'a> {
     }
 }
 
-const ALL_ROLES: &str = r#"{"publisher":{"features":{"payload_passthru_mode":true}},"subscriber":{"features":{"subscription_revocation":true}},
+const ALL_ROLES: &str = r#"{"publisher":{"features":{"payload_passthru_mode":true,"payload_transparency":true}},"subscriber":{"features":{"subscription_revocation":true}},
 "caller":{"features":{"progressive_call_results":true,"progressive_call_invocations":true,"call_timeout":true,"call_canceling":true}},
-"callee":{"features":{"progressive_call_results":true,"progressive_call_invocations":true,"call_timeout":true,"call_canceling":true,"call_reroute":true,"registration_revocation":true}}}"#;
+"callee":{"features":{"progressive_call_results":true,"progressive_call_invocations":true,"call_timeout":true,"call_canceling":true,"call_reroute":true,"registration_revocation":true,"payload_passthru_mode":true,"payload_transparency":true}}}"#;
 
 fn run_line(line: &str, driver: &mut impl Driver, bound: &mut BTreeMap<String, Value>) -> Result<(), String> {
     if let Some(names) = line.strip_prefix("join ") {
