@@ -41,6 +41,16 @@ fn python_across_serializers_on_two_shards() {
 }
 
 #[test]
+fn python_advanced_on_one_shard() {
+    python_advanced(Kind::Crossring { shards: 1 });
+}
+
+#[test]
+fn python_advanced_on_two_shards() {
+    python_advanced(Kind::Crossring { shards: 2 });
+}
+
+#[test]
 fn javascript_with_python_on_one_shard() {
     javascript_with_python(Kind::Crossring { shards: 1 });
 }
@@ -82,6 +92,14 @@ fn python_across_serializers(kind: Kind) {
         let node = Node::start(kind);
         let suite = tools.python("suite.py", &["--part", "across"], &node.routes(), &node);
         node.judge(Program::start(suite), 289);
+    }
+}
+
+fn python_advanced(kind: Kind) {
+    if let Some(tools) = Tools::find() {
+        let node = Node::start(kind);
+        let suite = tools.python("suite.py", &["--part", "mixed"], &node.routes(), &node);
+        node.judge(Program::start(suite), 300);
     }
 }
 
@@ -205,7 +223,16 @@ fn node_config(kind: &Kind, websocket: SocketAddr, rawsocket: SocketAddr, socket
     let template = fs::read_to_string(clients_directory().join("node.json")).expect("node.json is tracked");
     let mut node: Value = serde_json::from_str(&template).expect("node.json is JSON");
     match kind {
-        Kind::Crossring { shards } => node["controller"]["options"]["shards"] = json!(shards),
+        Kind::Crossring { shards } => {
+            node["controller"]["options"]["shards"] = json!(shards);
+            let realm = &mut node["workers"][0]["realms"][0];
+            realm["options"] = json!({"resumption": {}});
+            realm["store"] = json!({
+                "type": "memory",
+                "event-history": [{"uri": "com.history.", "match": "prefix", "limit": 1000}],
+                "call-queue": [{"uri": "com.queued.", "match": "prefix", "limit": 100}],
+            });
+        }
         Kind::Crossbar { .. } => node["controller"] = json!({}),
     }
     let transports = &mut node["workers"][0]["transports"];
@@ -233,7 +260,9 @@ impl Tools {
     /// None when packages are missing; that fails in continuous integration and is said elsewhere.
     fn find() -> Option<Self> {
         let python = root_directory().join(".venv/bin/python");
-        let has_python = succeeds(Command::new(&python).args(["-c", "import autobahn, msgpack, cbor2"]));
+        let has_python = succeeds(
+            Command::new(&python).args(["-c", "import autobahn, msgpack, cbor2, argon2, passlib, nacl"]),
+        );
         let node_script = "require('autobahn'); require('ws')";
         let has_node =
             succeeds(Command::new("node").args(["-e", node_script]).current_dir(clients_directory()));

@@ -1,6 +1,7 @@
 """One Autobahn|Python session per call of `join`, over any route and serializer, and what the checks share."""
 
 import asyncio
+import itertools
 import json
 import logging
 import sys
@@ -15,6 +16,7 @@ txaio.use_asyncio()
 from autobahn.asyncio.rawsocket import WampRawSocketClientFactory  # noqa: E402
 from autobahn.asyncio.wamp import ApplicationSession  # noqa: E402
 from autobahn.asyncio.websocket import WampWebSocketClientFactory  # noqa: E402
+from autobahn.wamp import message  # noqa: E402
 from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSerializer  # noqa: E402
 from autobahn.wamp.types import ComponentConfig  # noqa: E402
 
@@ -43,8 +45,13 @@ class Refused(Exception):
 class Peer(ApplicationSession):
     """A session whose joining and leaving can be awaited."""
 
-    def __init__(self, realm, authid, ticket):
+    def __init__(self, realm, authid, ticket, resume, adopt):
         super().__init__(ComponentConfig(realm=realm))
+        self.resume = resume
+        if adopt is not None:
+            # Autobahn has no resumption of its own: what the lost session held goes on here.
+            self._subscriptions, self._registrations = adopt._subscriptions, adopt._registrations
+            self._request_id_gen = adopt._request_id_gen
         loop = asyncio.get_running_loop()
         self.wanted = (realm, authid, ticket)
         self.joined = loop.create_future()
@@ -55,11 +62,23 @@ class Peer(ApplicationSession):
     def onConnect(self):
         realm, authid, ticket = self.wanted
         authmethods = ["anonymous"] if ticket is None else ["ticket"]
-        self.join(realm, authmethods=authmethods, authid=authid)
+        resume = {}
+        if self.resume:
+            resume["resumable"] = True
+        if isinstance(self.resume, tuple):
+            resume["resume_session"], resume["resume_token"] = self.resume
+        self.join(realm, authmethods=authmethods, authid=authid, **resume)
 
     def onChallenge(self, challenge):
         assert challenge.method == "ticket", challenge.method
         return self.wanted[2]
+
+    def onMessage(self, received):
+        """Behind the WELCOME of a resumed session its events follow at once; Autobahn takes a moment to be ready for them."""
+        if isinstance(received, message.Event) and self.welcome is not None and not self.joined.done():
+            asyncio.get_running_loop().call_soon(self.onMessage, received)
+        else:
+            super().onMessage(received)
 
     def onWelcome(self, welcome):
         self.welcome = welcome
@@ -111,11 +130,14 @@ def serializer(name):
     return SERIALIZERS[plain](batched=bool(batched))
 
 
-async def join(route, serializer_name, realm=REALM, authid=None, ticket=None):
-    """Connects to `route` (`ws://host:port/path`, `tcp://host:port` or `unix:/path`) and joins."""
+async def join(route, serializer_name, realm=REALM, authid=None, ticket=None, resume=None, adopt=None):
+    """Connects to `route` (`ws://host:port/path`, `tcp://host:port` or `unix:/path`) and joins.
+
+    `resume`: True asks for a session that can be resumed; (session, token) resumes one, which `adopt` was.
+    """
     loop = asyncio.get_running_loop()
     txaio.config.loop = loop
-    peer = Peer(realm, authid, ticket)
+    peer = Peer(realm, authid, ticket, resume, adopt)
     url = urlsplit(route)
     if url.scheme == "ws":
         factory = WampWebSocketClientFactory(lambda: peer, url=route, serializers=[serializer(serializer_name)])
@@ -148,20 +170,20 @@ class Inbox:
 
 
 class Refusal:
-    """Expects the block to raise an ApplicationError with the given URI."""
+    """Expects the block to raise an ApplicationError with the given URI, or one of several."""
 
-    def __init__(self, uri):
-        self.uri = uri
+    def __init__(self, *uris):
+        self.uris = uris
         self.error = None
 
     async def __aenter__(self):
         return self
 
     async def __aexit__(self, kind, error, trace):
-        assert error is not None, f"expected {self.uri}, but it succeeded"
+        assert error is not None, f"expected {self.uris}, but it succeeded"
         if not hasattr(error, "error"):
             return False
-        assert error.error == self.uri, f"expected {self.uri}, got {error.error} {error.args}"
+        assert error.error in self.uris, f"expected {self.uris}, got {error.error} {error.args}"
         self.error = error
         return True
 
@@ -188,6 +210,18 @@ class Stage:
 
     async def close(self):
         await asyncio.gather(*(peer.close() for peer in self.peers if not peer.gone.done()))
+
+
+class MixedStage(Stage):
+    """Each session that joins has the next route and serializer."""
+
+    def __init__(self, kinds):
+        super().__init__(*kinds[0])
+        self.kinds = itertools.cycle(kinds)
+
+    async def join(self, **how):
+        self.route, self.serializer = next(self.kinds)
+        return await super().join(**how)
 
 
 class Skip(Exception):

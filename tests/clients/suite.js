@@ -288,6 +288,106 @@ const checks = {
         assert.ok(reasons.includes(details.reason), details.reason);
     },
 
+    async late_answers_are_timeouts(stage) {
+        const [caller, callee] = await stage.pair();
+        await callee.register(stage.uri("never"), () => new Promise(() => {}));
+        await refusal(caller.call(stage.uri("never"), [], {}, { timeout: 100 }), "wamp.error.timeout");
+    },
+
+    async cancelled_calls_end(stage) {
+        const [caller, callee] = await stage.pair();
+        await callee.register(stage.uri("never"), () => new Promise(() => {}));
+        const call = caller.call(stage.uri("never"));
+        const [request] = Object.keys(caller._call_reqs);
+        caller._send_wamp([49, Number(request), { mode: "skip" }]);
+        await refusal(call, "wamp.error.canceled");
+    },
+
+    async a_shared_procedure_takes_turns(stage) {
+        const [caller, first, second] = await Promise.all([stage.join(), stage.join(), stage.join()]);
+        for (const [name, callee] of [["first", first], ["second", second]]) {
+            await callee.register(stage.uri("turn"), () => name, { invoke: "roundrobin" });
+        }
+        const answers = [];
+        for (let call = 0; call < 4; call += 1) {
+            answers.push(await caller.call(stage.uri("turn")));
+        }
+        assert.deepEqual(answers, ["first", "second", "first", "second"]);
+    },
+
+    async a_retained_event_reaches_late_subscribers(stage) {
+        const [publisher, subscriber] = await stage.pair();
+        await publisher.publish(stage.uri("state"), ["kept"], {}, { retain: true, acknowledge: true });
+        for (const match of ["exact", "prefix"]) {
+            const inbox = new Inbox();
+            await subscriber.subscribe(stage.uri("state"), inbox.handler, { match, get_retained: true });
+            const { args, event } = await inbox.next();
+            assert.deepEqual([args, event.retained], [["kept"], true]);
+        }
+    },
+
+    async the_router_tells_who_is_here(stage) {
+        const [one, two] = await stage.pair();
+        const listed = await one.call("wamp.session.list");
+        assert.ok([one.id, two.id].every((id) => listed.includes(id)), JSON.stringify(listed));
+        assert.ok((await one.call("wamp.session.count")) >= 2);
+        const details = await one.call("wamp.session.get", [two.id]);
+        assert.deepEqual([details.session, details.authrole], [two.id, "anonymous"]);
+        assert.equal(details.transport.websocket_protocol, `wamp.2.${stage.serializer}`);
+        await refusal(one.call("wamp.session.get", [2 ** 52]), "wamp.error.no_such_session");
+    },
+
+    async the_router_tells_what_is_registered(stage) {
+        const session = await stage.join();
+        const registration = await session.register(stage.uri("procedure"), () => 0);
+        const { id } = registration;
+        assert.equal(await session.call("wamp.registration.lookup", [stage.uri("procedure")]), id);
+        const details = await session.call("wamp.registration.get", [id]);
+        assert.deepEqual([details.uri, details.match, details.invoke], [stage.uri("procedure"), "exact", "single"]);
+        assert.deepEqual(await session.call("wamp.registration.list_callees", [id]), [session.id]);
+    },
+
+    async meta_events_come_in_order(stage) {
+        const [watcher, actor] = await stage.pair();
+        const inbox = new Inbox();
+        const names = ["on_create", "on_subscribe", "on_unsubscribe", "on_delete"];
+        for (const name of names) {
+            await watcher.subscribe(`wamp.subscription.${name}`, ([session]) => {
+                if (session === actor.id) {
+                    inbox.handler([name]);
+                }
+            });
+        }
+        const subscription = await actor.subscribe(stage.uri("topic"), () => {});
+        await subscription.unsubscribe();
+        for (const name of names) {
+            assert.deepEqual((await inbox.next()).args, [name]);
+        }
+    },
+
+    async a_killed_session_is_told_why(stage) {
+        const [killer, victim] = await stage.pair();
+        const connection = stage.connections[1];
+        const closed = new Promise((resolve) => {
+            connection.onclose = (_reason, details) => {
+                resolve(details);
+                return true;
+            };
+        });
+        await killer.call("wamp.session.kill", [victim.id], { reason: "com.example.enough", message: "enough" });
+        const details = await within(closed, "close");
+        assert.deepEqual([details.reason, details.message], ["com.example.enough", "enough"]);
+    },
+
+    async a_testament_is_executed(stage) {
+        const [watcher, mortal] = await stage.pair();
+        const inbox = new Inbox();
+        await watcher.subscribe(stage.uri("will"), inbox.handler);
+        await mortal.call("wamp.session.add_testament", [stage.uri("will"), ["last words"], {}]);
+        await leave(stage.connections[1]);
+        assert.deepEqual((await inbox.next()).args, ["last words"]);
+    },
+
     async python_understands_what_we_send(stage) {
         const session = await stage.join();
         const values = [null, true, "\u2603", -5, 2 ** 40, Number.MAX_SAFE_INTEGER, 0.25, [1, [2]], { a: { b: 1 } }];

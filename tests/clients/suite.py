@@ -7,10 +7,12 @@ import argparse
 import asyncio
 
 import across
+import advanced
 import calls
+import meta
 import pubsub
 import sessions
-from peer import Report, Stage, join
+from peer import MixedStage, Report, Stage, join
 
 WEBSOCKET_SERIALIZERS = ["json", "json.batched", "msgpack", "msgpack.batched", "cbor", "cbor.batched"]
 RAWSOCKET_SERIALIZERS = ["json", "msgpack", "cbor"]
@@ -46,6 +48,24 @@ async def on_stage(check, route, serializer):
         await stage.close()
 
 
+async def check_mixed(report, routes):
+    """The sessions of one check differ in route and serializer; each kind comes first once."""
+    kinds = [(route, serializer) for route in routes for serializer in serializers(route)]
+    for first in range(len(kinds)):
+        # Neighbours in the list have much in common: step over some.
+        order = [kinds[(first + 5 * step) % len(kinds)] for step in range(len(kinds))]
+        for check in advanced.CHECKS + meta.CHECKS:
+            await report.run(check.__name__, on_mixed_stage(check, order), first=kind(*order[0]))
+
+
+async def on_mixed_stage(check, kinds):
+    stage = MixedStage(kinds)
+    try:
+        await check(stage)
+    finally:
+        await stage.close()
+
+
 async def check_each(report, routes):
     for route in routes:
         for serializer in serializers(route):
@@ -68,15 +88,17 @@ async def check_across(report, routes):
     await asyncio.gather(*(peer.close() for peer in senders + receivers))
 
 
+PARTS = {"each": check_each, "across": check_across, "mixed": check_mixed}
+
+
 async def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--route", action="append", required=True)
     parser.add_argument("--router", choices=DEVIATIONS, default="crossring")
-    parser.add_argument("--part", choices=["each", "across"], required=True)
+    parser.add_argument("--part", choices=PARTS, required=True)
     arguments = parser.parse_args()
     report = Report(DEVIATIONS[arguments.router])
-    part = check_each if arguments.part == "each" else check_across
-    await part(report, arguments.route)
+    await PARTS[arguments.part](report, arguments.route)
     report.exit()
 
 
