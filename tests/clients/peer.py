@@ -45,8 +45,9 @@ class Refused(Exception):
 class Peer(ApplicationSession):
     """A session whose joining and leaving can be awaited."""
 
-    def __init__(self, realm, authid, ticket, resume, adopt):
+    def __init__(self, realm, authid, ticket, proof, resume, adopt):
         super().__init__(ComponentConfig(realm=realm))
+        self.proof = proof
         self.resume = resume
         if adopt is not None:
             # Autobahn has no resumption of its own: what the lost session held goes on here.
@@ -67,9 +68,13 @@ class Peer(ApplicationSession):
             resume["resumable"] = True
         if isinstance(self.resume, tuple):
             resume["resume_session"], resume["resume_token"] = self.resume
+        if self.proof is not None:
+            authmethods, resume["authextra"] = [self.proof.name], self.proof.authextra
         self.join(realm, authmethods=authmethods, authid=authid, **resume)
 
     def onChallenge(self, challenge):
+        if self.proof is not None:
+            return self.proof.on_challenge(self, challenge)
         assert challenge.method == "ticket", challenge.method
         return self.wanted[2]
 
@@ -82,6 +87,8 @@ class Peer(ApplicationSession):
 
     def onWelcome(self, welcome):
         self.welcome = welcome
+        if self.proof is not None:
+            return self.proof.on_welcome(self, welcome.authextra)
 
     def onJoin(self, details):
         self.joined.set_result(details)
@@ -130,14 +137,15 @@ def serializer(name):
     return SERIALIZERS[plain](batched=bool(batched))
 
 
-async def join(route, serializer_name, realm=REALM, authid=None, ticket=None, resume=None, adopt=None):
+async def join(route, serializer_name, realm=REALM, authid=None, ticket=None, proof=None, resume=None, adopt=None):
     """Connects to `route` (`ws://host:port/path`, `tcp://host:port` or `unix:/path`) and joins.
 
+    `proof`: an authenticator of Autobahn's, for methods other than `ticket`.
     `resume`: True asks for a session that can be resumed; (session, token) resumes one, which `adopt` was.
     """
     loop = asyncio.get_running_loop()
     txaio.config.loop = loop
-    peer = Peer(realm, authid, ticket, resume, adopt)
+    peer = Peer(realm, authid, ticket, proof, resume, adopt)
     url = urlsplit(route)
     if url.scheme == "ws":
         factory = WampWebSocketClientFactory(lambda: peer, url=route, serializers=[serializer(serializer_name)])

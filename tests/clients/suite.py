@@ -8,6 +8,7 @@ import asyncio
 
 import across
 import advanced
+import auth
 import calls
 import meta
 import pubsub
@@ -37,7 +38,9 @@ def kind(route, serializer):
 
 def needs_ticket(check):
     """The Unix socket of the test node admits anonymous sessions only."""
-    return any(word in check.__name__ for word in ("ticket", "principal", "lists_choose"))
+    return check in auth.CHECKS or any(
+        word in check.__name__ for word in ("ticket", "principal", "lists_choose")
+    )
 
 
 async def on_stage(check, route, serializer):
@@ -69,7 +72,7 @@ async def on_mixed_stage(check, kinds):
 async def check_each(report, routes):
     for route in routes:
         for serializer in serializers(route):
-            for check in sessions.CHECKS + pubsub.CHECKS + calls.CHECKS:
+            for check in sessions.CHECKS + auth.CHECKS + pubsub.CHECKS + calls.CHECKS:
                 if not (route.startswith("unix:") and needs_ticket(check)):
                     labels = {"on": kind(route, serializer)}
                     await report.run(check.__name__, on_stage(check, route, serializer), **labels)
