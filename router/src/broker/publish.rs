@@ -169,38 +169,11 @@ impl Shard {
             .and_then(|extra| hops(extra.forward_for.as_deref()?, role, publisher.id, &publisher.authid));
         let origin = hops.as_deref().and_then(origin);
         let origin = origin.unwrap_or((publisher.id, &*publisher.authid, &*role.name));
-        let disclosed = (options.disclose_me || route.disclose).then_some(origin);
-        if !route.shards.is_empty() || retention.is_some() {
-            let letter = Publication {
-                realm: publisher.realm,
-                publication,
-                topic: topic.into(),
-                subscriptions: Vec::new(),
-                servers: Vec::new(),
-                publisher: disclosed.map(|(session, authid, authrole)| Disclosure {
-                    session,
-                    authid: authid.into(),
-                    authrole: authrole.into(),
-                }),
-                trustlevel: role.trustlevel,
-                extra: extra.map(|extra| owned_extra(extra, hops.clone())),
-                retention,
-                parcel: Parcel::pack(payload),
-            };
-            if retention.is_some() {
-                let publisher = options.acknowledge.then_some((key, request));
-                self.broker.retain(route, &letter, publisher, &mut self.counters, out);
-            }
-            self.broker.post_to_shards(route, letter, rkey, &mut self.counters, out);
-        }
-        if route.subscriptions.is_empty() {
-            return;
-        }
         let event = Event {
             source: self.id,
             publication,
             topic,
-            publisher: disclosed,
+            publisher: (options.disclose_me || route.disclose).then_some(origin),
             trustlevel: role.trustlevel,
             filter: extra.and_then(Filter::new),
             extra: extra.and_then(|extra| event_extra(extra, hops.clone())),
@@ -209,6 +182,15 @@ impl Shard {
             retention,
             is_retained: false,
         };
+        if !route.shards.is_empty() || retention.is_some() {
+            let extra = extra.map(|extra| owned_extra(extra, hops.clone()));
+            let letter = event.letter(publisher.realm, extra);
+            if retention.is_some() {
+                let publisher = options.acknowledge.then_some((key, request));
+                self.broker.retain(route, &letter, publisher, &mut self.counters, out);
+            }
+            self.broker.post_to_shards(route, letter, rkey, &mut self.counters, out);
+        }
         for &subscription in &route.subscriptions {
             let server = rkey.and_then(|rkey| self.broker.server(subscription, rkey));
             self.broker.deliver(subscription, &event, server.as_deref(), &self.sessions, &self.config, out);
@@ -396,6 +378,26 @@ impl Broker {
 }
 
 impl<'a> Event<'a> {
+    /// The event for other shards; which subscriptions it is for is filled in for each.
+    fn letter(&self, realm: RealmId, extra: Option<Box<PublishExtra<'static>>>) -> Publication {
+        Publication {
+            realm,
+            publication: self.publication,
+            topic: self.topic.into(),
+            subscriptions: Vec::new(),
+            servers: Vec::new(),
+            publisher: self.publisher.map(|(session, authid, authrole)| Disclosure {
+                session,
+                authid: authid.into(),
+                authrole: authrole.into(),
+            }),
+            trustlevel: self.trustlevel,
+            extra,
+            retention: self.retention,
+            parcel: Parcel::pack(self.payload),
+        }
+    }
+
     /// A publication that has come as a letter, or from the store.
     pub(super) fn of(source: ShardId, publication: &'a Publication, payload: &'a Payload<'a>) -> Self {
         let extra = publication.extra.as_deref();

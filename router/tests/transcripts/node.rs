@@ -5,12 +5,7 @@ use std::sync::Arc;
 
 use crossring_codec::message::{self, Message};
 use crossring_codec::serializer::{Serializer, SerializerId};
-use crossring_codec::uri::{Match, Strictness};
 use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
-use crossring_router::config::{
-    Allow, AnonymousConfig, HistoryRule, Permission, Principals, QueueRule, RealmConfig, ResumptionConfig,
-    RoleConfig, RouterConfig, Secret, StatisticsConfig, TicketPrincipal, TransportAuthentication,
-};
 use crossring_router::control::Control;
 use crossring_router::details::{ChannelFraming, ChannelType, Peer, TransportDetails};
 use crossring_router::input::Input;
@@ -21,6 +16,7 @@ use crossring_router::outbox::{EndCause, Outbox, Post, Refused};
 use crossring_router::shard::Shard;
 use crossring_router::statistics::Traffic;
 
+use crate::config::{RESUMPTION_MS, config};
 use crate::script::Driver;
 
 /// See the module.
@@ -210,9 +206,6 @@ impl Driver for Node {
 
 const NS_PER_MS: u64 = 1_000_000;
 
-/// How long sessions of the realm `advanced` survive the loss of their transport.
-const RESUMPTION_MS: u64 = 3_000;
-
 struct Wire<'a> {
     from: ShardId,
     lanes: &'a mut Lanes,
@@ -282,90 +275,3 @@ fn transport() -> Arc<TransportDetails> {
 }
 
 /// Reports that do not depend on the time.
-fn statistics() -> StatisticsConfig {
-    StatisticsConfig { rated_size: 512, after_messages: None, after_ms: None, on_join: true, on_leave: true }
-}
-
-/// Anonymous peers may do anything; `joe` is limited. The realm `advanced` has everything that has to be configured.
-fn config() -> RouterConfig {
-    let rule = |uri: &str, match_policy, allow| Permission {
-        uri: uri.into(),
-        match_policy,
-        allow,
-        disclose_caller: uri == "com.told.",
-        disclose_publisher: uri == "com.told.",
-        refuse_disclose_me: uri == "com.quiet.",
-    };
-    let only_subscribe = Allow { subscribe: true, ..Allow::default() };
-    let roles = vec![
-        RoleConfig {
-            name: "anonymous".into(),
-            permissions: vec![rule("", Match::Prefix, Allow::ALL)],
-            ..RoleConfig::default()
-        },
-        RoleConfig {
-            name: "limited".into(),
-            permissions: vec![
-                rule("com.open.", Match::Prefix, Allow::ALL),
-                rule("com.told.", Match::Prefix, Allow::ALL),
-                rule("com.open.secret", Match::Exact, Allow::default()),
-                rule("com..read", Match::Wildcard, only_subscribe),
-            ],
-            ..RoleConfig::default()
-        },
-    ];
-    let realm = |name: &str, strictness| RealmConfig {
-        name: name.into(),
-        strictness,
-        roles: roles.clone(),
-        ..RealmConfig::default()
-    };
-    let mut advanced = realm("advanced", Strictness::Loose);
-    advanced.roles[0].permissions.push(rule("com.quiet.", Match::Prefix, Allow::ALL));
-    advanced.roles[1].trustlevel = Some(3);
-    advanced.sharding = true;
-    advanced.roles.push(RoleConfig { name: "link".into(), is_trusted: true, ..advanced.roles[0].clone() });
-    advanced.statistics = Some(statistics());
-    let history = |uri: &str, match_policy, limit| HistoryRule { uri: uri.into(), match_policy, limit };
-    advanced.store.history = vec![
-        history("com.history.one", Match::Exact, 3),
-        history("com.history.", Match::Prefix, 10),
-        history("com..log", Match::Wildcard, 5),
-        history("com.open.history", Match::Exact, 10),
-        history("wamp.session.on_leave", Match::Exact, 1),
-    ];
-    advanced.store.retained_lifetime_ms = Some(10_000);
-    advanced.store.call_queue =
-        vec![QueueRule { uri: "com.queue.".into(), match_policy: Match::Prefix, limit: 3 }];
-    advanced.resumption = Some(ResumptionConfig {
-        timeout_ms: RESUMPTION_MS as u32,
-        events_max: 3,
-        sessions_max: 2,
-        ..ResumptionConfig::default()
-    });
-    let principal = |authid: &str, role: &str, realm: Option<&str>| TicketPrincipal {
-        authid: authid.into(),
-        ticket: Some(Secret::new("secret")),
-        role: role.into(),
-        realm: realm.map(Into::into),
-    };
-    RouterConfig {
-        realms: vec![realm("realm1", Strictness::Loose), realm("strict", Strictness::Strict), advanced],
-        transports: vec![TransportAuthentication {
-            anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
-            ticket: Principals::new(vec![
-                principal("joe", "limited", None),
-                principal("link", "link", Some("advanced")),
-                principal("boss", "anonymous", None),
-                principal("bound", "limited", Some("realm1")),
-                principal("lost", "no_such_role", None),
-                TicketPrincipal { ticket: None, ..principal("never", "limited", None) },
-            ]),
-            ..TransportAuthentication::default()
-        }],
-        agent: "crossring".into(),
-        node: "node".into(),
-        workers: vec!["worker001".into()],
-        ..RouterConfig::default()
-    }
-}

@@ -1,0 +1,120 @@
+//! What the node of the transcripts is configured with.
+
+use crossring_codec::uri::{Match, Strictness};
+use crossring_router::config::{
+    Allow, AnonymousConfig, HistoryRule, Permission, Principals, QueueRule, RealmConfig, ResumptionConfig,
+    RoleConfig, RouterConfig, Secret, StatisticsConfig, StoreConfig, TicketPrincipal, TransportAuthentication,
+};
+
+/// How long sessions of the realm `advanced` survive the loss of their transport.
+pub(crate) const RESUMPTION_MS: u64 = 3_000;
+
+/// Anonymous peers may do anything; `joe` is limited. The realm `advanced` has everything that has to be configured.
+pub(crate) fn config() -> RouterConfig {
+    let realm = |name: &str, strictness| RealmConfig {
+        name: name.into(),
+        strictness,
+        roles: roles(),
+        ..RealmConfig::default()
+    };
+    RouterConfig {
+        realms: vec![realm("realm1", Strictness::Loose), realm("strict", Strictness::Strict), advanced()],
+        transports: vec![TransportAuthentication {
+            anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
+            ticket: Principals::new(vec![
+                principal("joe", "limited", None),
+                principal("link", "link", Some("advanced")),
+                principal("boss", "anonymous", None),
+                principal("bound", "limited", Some("realm1")),
+                principal("lost", "no_such_role", None),
+                TicketPrincipal { ticket: None, ..principal("never", "limited", None) },
+            ]),
+            ..TransportAuthentication::default()
+        }],
+        agent: "crossring".into(),
+        node: "node".into(),
+        workers: vec!["worker001".into()],
+        ..RouterConfig::default()
+    }
+}
+
+fn principal(authid: &str, role: &str, realm: Option<&str>) -> TicketPrincipal {
+    TicketPrincipal {
+        authid: authid.into(),
+        ticket: Some(Secret::new("secret")),
+        role: role.into(),
+        realm: realm.map(Into::into),
+    }
+}
+
+fn rule(uri: &str, match_policy: Match, allow: Allow) -> Permission {
+    Permission {
+        uri: uri.into(),
+        match_policy,
+        allow,
+        disclose_caller: uri == "com.told.",
+        disclose_publisher: uri == "com.told.",
+        refuse_disclose_me: uri == "com.quiet.",
+    }
+}
+
+fn roles() -> Vec<RoleConfig> {
+    let only_subscribe = Allow { subscribe: true, ..Allow::default() };
+    let role = |name: &str, permissions| RoleConfig { name: name.into(), permissions, ..RoleConfig::default() };
+    vec![
+        role("anonymous", vec![rule("", Match::Prefix, Allow::ALL)]),
+        role(
+            "limited",
+            vec![
+                rule("com.open.", Match::Prefix, Allow::ALL),
+                rule("com.told.", Match::Prefix, Allow::ALL),
+                rule("com.open.secret", Match::Exact, Allow::default()),
+                rule("com..read", Match::Wildcard, only_subscribe),
+            ],
+        ),
+    ]
+}
+
+fn advanced() -> RealmConfig {
+    let mut roles = roles();
+    roles[0].permissions.push(rule("com.quiet.", Match::Prefix, Allow::ALL));
+    roles[1].trustlevel = Some(3);
+    roles.push(RoleConfig { name: "link".into(), is_trusted: true, ..roles[0].clone() });
+    RealmConfig {
+        name: "advanced".into(),
+        strictness: Strictness::Loose,
+        roles,
+        sharding: true,
+        statistics: Some(StatisticsConfig {
+            rated_size: 512,
+            after_messages: None,
+            after_ms: None,
+            on_join: true,
+            on_leave: true,
+        }),
+        store: store(),
+        resumption: Some(ResumptionConfig {
+            timeout_ms: RESUMPTION_MS as u32,
+            events_max: 3,
+            sessions_max: 2,
+            ..ResumptionConfig::default()
+        }),
+        ..RealmConfig::default()
+    }
+}
+
+fn store() -> StoreConfig {
+    let history = |uri: &str, match_policy, limit| HistoryRule { uri: uri.into(), match_policy, limit };
+    StoreConfig {
+        history: vec![
+            history("com.history.one", Match::Exact, 3),
+            history("com.history.", Match::Prefix, 10),
+            history("com..log", Match::Wildcard, 5),
+            history("com.open.history", Match::Exact, 10),
+            history("wamp.session.on_leave", Match::Exact, 1),
+        ],
+        retained_lifetime_ms: Some(10_000),
+        call_queue: vec![QueueRule { uri: "com.queue.".into(), match_policy: Match::Prefix, limit: 3 }],
+        ..StoreConfig::default()
+    }
+}
