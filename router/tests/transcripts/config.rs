@@ -3,7 +3,8 @@
 use crossring_codec::uri::{Match, Strictness};
 use crossring_router::config::{
     Allow, AnonymousConfig, HistoryRule, Permission, Principals, QueueRule, RealmConfig, ResumptionConfig,
-    RoleConfig, RouterConfig, Secret, StatisticsConfig, StoreConfig, TicketPrincipal, TransportAuthentication,
+    RoleConfig, RouterConfig, Secret, StatisticsConfig, StoreConfig, TicketPrincipal,
+    TransportAuthentication,
 };
 
 /// How long sessions of the realm `advanced` survive the loss of their transport.
@@ -60,7 +61,8 @@ fn rule(uri: &str, match_policy: Match, allow: Allow) -> Permission {
 
 fn roles() -> Vec<RoleConfig> {
     let only_subscribe = Allow { subscribe: true, ..Allow::default() };
-    let role = |name: &str, permissions| RoleConfig { name: name.into(), permissions, ..RoleConfig::default() };
+    let role =
+        |name: &str, permissions| RoleConfig { name: name.into(), permissions, ..RoleConfig::default() };
     vec![
         role("anonymous", vec![rule("", Match::Prefix, Allow::ALL)]),
         role(
@@ -85,6 +87,7 @@ fn advanced() -> RealmConfig {
         strictness: Strictness::Loose,
         roles,
         sharding: true,
+        // Reports that do not depend on the time.
         statistics: Some(StatisticsConfig {
             rated_size: 512,
             after_messages: None,

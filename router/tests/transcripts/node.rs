@@ -273,5 +273,3 @@ fn transport() -> Arc<TransportDetails> {
         ..TransportDetails::default()
     })
 }
-
-/// Reports that do not depend on the time.
