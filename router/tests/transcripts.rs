@@ -2,8 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-#[path = "transcripts/config.rs"]
-mod config;
 #[path = "transcripts/matching.rs"]
 mod matching;
 #[path = "transcripts/node.rs"]

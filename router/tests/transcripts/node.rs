@@ -16,8 +16,11 @@ use crossring_router::outbox::{EndCause, Outbox, Post, Refused};
 use crossring_router::shard::Shard;
 use crossring_router::statistics::Traffic;
 
-use crate::config::{RESUMPTION_MS, config};
+use self::config::{RESUMPTION_MS, config};
 use crate::script::Driver;
+
+#[path = "config.rs"]
+mod config;
 
 /// See the module.
 pub(crate) struct Node {
