@@ -300,8 +300,8 @@ pub(crate) fn session_details(config: &RouterConfig, session: &registry::Session
         ("authextra", Value::Dict(authextra)),
         ("serializer", text(transport.serializer.map(Serializer::name))),
         ("transport", Value::Dict(transport.to_dict())),
-        ("resumed", false.into()),
-        ("resumable", false.into()),
+        ("resumed", session.is_resumed().into()),
+        ("resumable", session.is_resumable().into()),
         ("resume_token", Value::Null),
     ];
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

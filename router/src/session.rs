@@ -133,6 +133,8 @@ pub(crate) struct Session {
     pub(crate) roles: ClientRoles,
     /// It survives the loss of its transport.
     pub(crate) is_resumable: bool,
+    /// It has survived one.
+    pub(crate) is_resumed: bool,
     /// Highest request id received; 0 before the first.
     pub(crate) request_last: u64,
     /// Subscriptions (by id) and the session's place among their local members.
@@ -172,6 +174,7 @@ impl Session {
             requests_pending: 0,
             roles,
             is_resumable: admission.details.resumable,
+            is_resumed: admission.details.resumed,
             request_last: 0,
             subscriptions: None,
             subscribing: None,
@@ -244,14 +247,16 @@ impl Session {
 
     /// Takes note of a request id; `false`: the peer broke the rules.
     ///
-    /// Strict: one more than the last. Otherwise any id will do (old clients use random ones), and the highest is kept
+    /// Strict: one more than the last; after a resumption any id is the first, for the client cannot know which of its last
+    /// requests have arrived. Otherwise any id will do (old clients use random ones), and the highest is kept
     /// so that a CANCEL of a call that was never made is noticed.
     #[inline]
     pub(crate) fn note_request(&mut self, request: RequestId, strict: bool) -> bool {
         let expected = RequestId::new(self.request_last).map_or(1, |last| last.next().get());
         if strict {
+            let is_first = self.request_last == 0 && self.is_resumed;
             self.request_last = request.get();
-            return request.get() == expected;
+            return is_first || request.get() == expected;
         }
         self.request_last = self.request_last.max(request.get());
         true

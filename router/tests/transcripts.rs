@@ -80,6 +80,7 @@ transcripts!(
     sharding,
     queue,
     resumption,
+    resumption_ends,
     race_resume_vs_kill,
     meta_session,
     disclosure,

@@ -26,6 +26,8 @@ pub(super) struct Resumption {
     stage: Stage,
     /// Waits to carry it on.
     successor: Option<Successor>,
+    /// It has been resumed.
+    is_resumed: bool,
     /// It has been killed: reason and message.
     doom: Option<(Box<str>, Option<Box<str>>)>,
 }
@@ -72,7 +74,8 @@ impl Registry {
         }
         let token = self.new_token();
         token.tell(details);
-        Some(Box::new(Resumption { token, stage: Stage::Joined, successor: None, doom: None }))
+        let stage = Stage::Joined;
+        Some(Box::new(Resumption { token, stage, successor: None, is_resumed: false, doom: None }))
     }
 
     /// HELLO of a client that had a session.
@@ -263,6 +266,7 @@ impl Registry {
         let doom = resumption.doom.clone();
         if is_joined {
             resumption.token = next;
+            resumption.is_resumed = true;
         }
         for id in subscriptions {
             self.remove_home(id, from, out);
@@ -382,6 +386,16 @@ impl Token {
 }
 
 impl Session {
+    /// Whether it survives the loss of its transport.
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.resumption.is_some()
+    }
+
+    /// Whether it has been resumed.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.resumption.as_ref().is_some_and(|resumption| resumption.is_resumed)
+    }
+
     fn holdings(&self) -> Holdings {
         Holdings {
             subscriptions: self.subscriptions_held().into_iter().filter_map(SubscriptionId::new).collect(),
