@@ -63,7 +63,7 @@ pub(super) struct Event<'a> {
     payload: &'a Payload<'a>,
     except: Option<SessionKey>,
     /// It is to be retained.
-    retention: Option<Retention>,
+    retention: Option<&'a Retention>,
     /// It comes from the store.
     pub(super) is_retained: bool,
 }
@@ -158,10 +158,11 @@ impl Shard {
         if options.acknowledge && !options.retain {
             let _ = out.send(key, &Message::Published { request, publication });
         }
-        let retention = options.retain.then(|| self.broker.retaining.next(self.id));
         let Some(publisher) = self.sessions.get(key) else { return };
-        let retention = retention
-            .map(|retention| Retention { excluded: options.exclude_me.then_some(publisher.id), ..retention });
+        let retention = options.retain.then(|| {
+            let excluded = options.exclude_me.then_some(publisher.id);
+            self.broker.retaining.next(self.id, excluded)
+        });
         let role = &self.config.realms[usize::from(publisher.realm.0)].roles[usize::from(publisher.role.0)];
         let extra = options.extra.as_deref();
         let rkey = self.resource_key(publisher.realm, extra);
@@ -179,7 +180,7 @@ impl Shard {
             extra: extra.and_then(|extra| event_extra(extra, hops.clone())),
             payload,
             except: options.exclude_me.then_some(key),
-            retention,
+            retention: retention.as_ref(),
             is_retained: false,
         };
         if !route.shards.is_empty() || retention.is_some() {
@@ -230,7 +231,7 @@ impl Shard {
             }),
             trustlevel: role.trustlevel,
             extra: options.extra.as_deref().map(|extra| owned_extra(extra, None)),
-            retention: options.retain.then(|| self.broker.retaining.next(self.id)),
+            retention: options.retain.then(|| self.broker.retaining.next(self.id, None)),
             parcel: Parcel::pack(payload),
         };
         if publication.retention.is_some() {
@@ -351,7 +352,8 @@ impl Broker {
             return subscription.parked.is_some();
         }
         let message = event.message(subscription.id, subscription.match_policy);
-        let covered = self.retaining.covered(id, event.retention.as_ref());
+        let covered =
+            event.retention.map_or_else(Vec::new, |retention| self.retaining.covered(id, retention));
         if event.filter.is_none() && server.is_none() && covered.is_empty() {
             out.fan_out(&message, &subscription.members, event.except);
             return true;
@@ -393,7 +395,7 @@ impl<'a> Event<'a> {
             }),
             trustlevel: self.trustlevel,
             extra,
-            retention: self.retention,
+            retention: self.retention.copied(),
             parcel: Parcel::pack(self.payload),
         }
     }
@@ -413,7 +415,7 @@ impl<'a> Event<'a> {
             extra: extra.and_then(|extra| event_extra(extra, extra.forward_for.clone())),
             payload,
             except: None,
-            retention: publication.retention,
+            retention: publication.retention.as_ref(),
             is_retained: false,
         }
     }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crossring_codec::id::{PublicationId, RequestId, SubscriptionId};
+use crossring_codec::id::{PublicationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{Message, MessageType};
 use crossring_codec::uri::Match;
 
@@ -49,9 +49,9 @@ impl Retaining {
     }
 
     /// Numbers a publication of this shard.
-    pub(super) fn next(&mut self, shard: ShardId) -> Retention {
+    pub(super) fn next(&mut self, shard: ShardId, excluded: Option<SessionId>) -> Retention {
         self.sequence_last += 1;
-        Retention { shard, sequence: self.sequence_last, excluded: None }
+        Retention { shard, sequence: self.sequence_last, excluded }
     }
 
     /// Remembers a publication for the requests under way. `false`: an older one had to give way.
@@ -71,8 +71,7 @@ impl Retaining {
     }
 
     /// Members of a subscription whose snapshot covers a publication. Marks that this publication is behind are forgotten.
-    pub(super) fn covered(&mut self, subscription: u64, retention: Option<&Retention>) -> Vec<SessionKey> {
-        let Some(retention) = retention else { return Vec::new() };
+    pub(super) fn covered(&mut self, subscription: u64, retention: &Retention) -> Vec<SessionKey> {
         let place = (subscription, retention.shard);
         let Some(marks) = self.marks.get_mut(&place) else { return Vec::new() };
         marks.retain(|(_, covered)| *covered >= retention.sequence);
