@@ -446,9 +446,11 @@ pub enum Letter {
     SubscribeRefused { key: SessionKey, request: RequestId, error: Box<str> },
     /// ERROR for the REGISTER request.
     RegisterRefused { key: SessionKey, request: RequestId, error: Box<str> },
-    /// Calls wait for this callee: each free slot is to be reserved and told by `SlotFree`, until `Release`.
+    /// Calls wait for this callee: each free slot is to be reserved and told by `SlotFree`, until `Unwant`.
     Want { registration: RegistrationId, callee: SessionKey },
-    /// Nobody waits any more: one reservation is void.
+    /// Nobody waits for this callee any more.
+    Unwant { registration: RegistrationId, callee: SessionKey },
+    /// Nobody waits for the slot: its reservation is void.
     Release { registration: RegistrationId, callee: SessionKey, ticket: u64 },
     /// The turn of a call has come: a slot of the callee is reserved for it. Answer: `Call` to the callee's shard, or
     /// `SlotFree`.

@@ -254,7 +254,7 @@ impl Registry {
             }
             Letter::Enqueue { registration, wait } => self.enqueue(from, registration, &wait, out),
             Letter::Dequeue { registration, call } => {
-                self.dequeue(registration, CallAddress { shard: from, key: call });
+                self.dequeue(registration, CallAddress { shard: from, key: call }, out);
             }
             Letter::SlotFree { registration, callee, ticket } => {
                 self.slot_free(registration, callee, ticket, out);

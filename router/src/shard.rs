@@ -322,8 +322,11 @@ impl Shard {
             Letter::RegisterRefused { key, request, error } => {
                 self.register_refused(key, request, &error, out);
             }
-            Letter::Want { registration, callee } => self.wanted(registration, callee),
-            Letter::Release { registration, callee, ticket } => self.unwanted(registration, callee, ticket),
+            Letter::Want { registration, callee } => self.want(registration, callee, true),
+            Letter::Unwant { registration, callee } => self.want(registration, callee, false),
+            Letter::Release { registration, callee, ticket } => {
+                self.void_reservation(registration, callee, ticket);
+            }
             Letter::Grant { call, registration, callee, ticket, arrival } => {
                 let granted = Granted { call, registration, callee, ticket, arrival };
                 self.deferred.push_back(Deferred::Granted(granted));

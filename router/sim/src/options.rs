@@ -1,6 +1,7 @@
 //! What one run does: drawn from its seed, so that each seed leaves some features and faults out ("swarm").
 
-use crossring_router::config::{ResumptionConfig, StoreConfig};
+use crossring_codec::uri::Match;
+use crossring_router::config::{QueueRule, ResumptionConfig, StoreConfig};
 use crossring_router::limits::Limits;
 
 use crate::bug::Bug;
@@ -168,7 +169,17 @@ fn realm(rng: &mut SeededRng) -> RealmOptions {
         sharding: rng.chance(300),
         trustlevels: rng.chance(500),
         resumption: None,
-        store: StoreConfig::default(),
+        store: store(rng),
+    }
+}
+
+/// Sometimes calls may wait, a few or many.
+fn store(rng: &mut SeededRng) -> StoreConfig {
+    let limit = *rng.pick(&[1, 3, 100]);
+    let rule = QueueRule { uri: "com.".into(), match_policy: Match::Prefix, limit };
+    StoreConfig {
+        call_queue: rng.chance(500).then_some(rule).into_iter().collect(),
+        ..StoreConfig::default()
     }
 }
 

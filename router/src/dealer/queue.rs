@@ -285,21 +285,21 @@ impl Shard {
         }
     }
 
-    /// The registry: calls wait for a local callee.
-    pub(crate) fn wanted(&mut self, registration: RegistrationId, callee: SessionKey) {
+    /// The registry: calls wait for a local callee, or do not any more.
+    pub(crate) fn want(&mut self, registration: RegistrationId, callee: SessionKey, is_wanted: bool) {
         let address = SessionAddress { shard: self.id, key: callee };
         if let Some(candidate) = self.dealer.local_candidate(registration, address, None) {
-            candidate.slots.is_wanted = true;
+            candidate.slots.is_wanted = is_wanted;
             self.defer_offer(registration, callee);
         }
     }
 
-    /// The registry: nobody waits any more.
-    pub(crate) fn unwanted(&mut self, registration: RegistrationId, callee: SessionKey, ticket: u64) {
+    /// The registry: nobody waits for a slot that has been reserved.
+    pub(crate) fn void_reservation(&mut self, registration: RegistrationId, callee: SessionKey, ticket: u64) {
         let address = SessionAddress { shard: self.id, key: callee };
         if let Some(candidate) = self.dealer.local_candidate(registration, address, Some(ticket)) {
-            candidate.slots.is_wanted = false;
             candidate.end_reservation(false);
+            self.defer_offer(registration, callee);
         }
     }
 

@@ -3,10 +3,10 @@
 //! The queue holds tokens, in the order of arrival; the calls stay on their callers' shards.
 //!
 //! * A caller's shard finds all callees busy and sends `Enqueue`. The registry sends `Want` to the shards of the callees
-//!   that may serve the token, once, until it takes that back by `Release`.
+//!   that may serve the token, and `Unwant` when they may serve none any more.
 //! * A wanted callee takes calls of the queue only: its shard reserves each slot that becomes free, and sends `SlotFree`.
 //! * The registry answers that by `Grant` for the oldest token that the callee may serve, to the caller's shard, which
-//!   sends the call (or `SlotFree` again, when the call is over); or by `Release`, when there is none.
+//!   sends the call (or `SlotFree` again, when the call is over); or by `Release`, when there is none any more.
 //!
 //! So the oldest call is always the next, and nobody who comes later passes it. A callee without a limit is not asked.
 
@@ -58,25 +58,16 @@ impl Queue {
         self.places.insert(token.call, place);
     }
 
-    fn remove(&mut self, call: CallAddress) -> Option<Token> {
+    /// Takes a token out of its line.
+    fn remove(&mut self, call: CallAddress) -> Option<Line> {
         let place = self.places.remove(&call)?;
-        self.tokens.remove(&place)
+        self.tokens.remove(&place);
+        Some(place.0)
     }
 
     fn first_of(&self, line: Line) -> Option<(u64, CallAddress)> {
         let (place, token) = self.tokens.range((line, 0)..=(line, u64::MAX)).next()?;
         Some((place.1, token.call))
-    }
-
-    /// The lines in which somebody waits.
-    fn lines(&self) -> impl Iterator<Item = Line> {
-        let mut next = self.tokens.keys().next().copied();
-        std::iter::from_fn(move || {
-            let (line, _) = next?;
-            next =
-                self.tokens.range((line, u64::MAX)..).map(|(place, _)| *place).find(|place| place.0 != line);
-            Some(line)
-        })
     }
 
     /// All tokens, the oldest first.
@@ -100,32 +91,33 @@ impl Registration {
         server.map_or(Line::Policy, Line::Callee)
     }
 
-    /// The callees that serve a line.
-    fn serving(&self, line: Line) -> Range<usize> {
+    /// The callees that the policy chooses among when all are busy.
+    fn chosen(&self) -> Range<usize> {
         let count = self.callees.len();
-        match (line, self.invoke) {
-            (Line::Callee(address), _) => {
-                let index = self.callees.iter().position(|callee| callee.address == address);
-                index.map_or(0..0, |index| index..index + 1)
-            }
-            (Line::Policy, InvocationPolicy::Single | InvocationPolicy::First) => 0..count.min(1),
-            (Line::Policy, InvocationPolicy::Last) => count.saturating_sub(1)..count,
-            (Line::Policy, InvocationPolicy::RoundRobin | InvocationPolicy::Random) => 0..count,
+        match self.invoke {
+            InvocationPolicy::Single | InvocationPolicy::First => 0..count.min(1),
+            InvocationPolicy::Last => count.saturating_sub(1)..count,
+            InvocationPolicy::RoundRobin | InvocationPolicy::Random => 0..count,
         }
     }
 
-    /// Takes out the oldest call that a callee may serve.
-    fn next_for(&mut self, index: usize) -> Option<(u64, CallAddress)> {
+    /// The oldest call that a callee may serve.
+    fn next_for(&self, index: usize) -> Option<(u64, CallAddress)> {
+        let queue = self.queue.as_ref()?;
         let own = Line::Callee(self.callees[index].address);
-        let serves_policy = self.serving(Line::Policy).contains(&index);
-        let queue = self.queue.as_mut()?;
-        let policy = queue.first_of(Line::Policy).filter(|_| serves_policy);
-        let first = policy.into_iter().chain(queue.first_of(own)).min()?;
-        queue.remove(first.1);
+        let policy = queue.first_of(Line::Policy).filter(|_| self.chosen().contains(&index));
+        policy.into_iter().chain(queue.first_of(own)).min()
+    }
+
+    /// Takes a call out of the queue; `true`: it was the last of its line.
+    fn take(&mut self, call: CallAddress) -> bool {
+        let Some(queue) = &mut self.queue else { return false };
+        let Some(line) = queue.remove(call) else { return false };
+        let was_last = queue.first_of(line).is_none();
         if queue.tokens.is_empty() {
             self.queue = None;
         }
-        Some(first)
+        was_last
     }
 
     /// Puts everybody in the line that is theirs, now that there are other callees than before.
@@ -153,17 +145,17 @@ impl Registry {
         let token = Token { call: CallAddress { shard: from, key: wait.call }, rkey: wait.rkey };
         let line = registration.line(wait.rkey);
         let queue = registration.queue.get_or_insert_with(|| Box::new(Queue::new(integers)));
+        let is_first = queue.first_of(line).is_none();
         queue.insert((line, arrival), token);
-        self.ask(id, line, out);
+        if is_first {
+            self.review(id, out);
+        }
     }
 
     /// A call does not wait any more.
-    pub(super) fn dequeue(&mut self, id: RegistrationId, call: CallAddress) {
-        let Some(registration) = self.registrations.get_mut(id.get()) else { return };
-        let Some(queue) = &mut registration.queue else { return };
-        queue.remove(call);
-        if queue.tokens.is_empty() {
-            registration.queue = None;
+    pub(super) fn dequeue<P: Post>(&mut self, id: RegistrationId, call: CallAddress, out: &mut P) {
+        if self.registrations.get_mut(id.get()).is_some_and(|registration| registration.take(call)) {
+            self.review(id, out);
         }
     }
 
@@ -178,21 +170,21 @@ impl Registry {
         let Some(registration) = self.registrations.get_mut(id.get()) else { return };
         let at = |callee: &super::Callee| callee.address == address && callee.added == ticket;
         let Some(index) = registration.callees.iter().position(at) else { return };
-        if let Some(next) = registration.next_for(index) {
-            return self.grant(id, index, next, out);
+        match self.grant_next(id, index, out) {
+            Some(true) => self.review(id, out),
+            Some(false) => {}
+            None => {
+                let release = Letter::Release { registration: id, callee: address.key, ticket };
+                out.post(address.shard, release);
+            }
         }
-        registration.callees[index].is_wanted = false;
-        out.post(address.shard, Letter::Release { registration: id, callee: address.key, ticket });
     }
 
     /// The callees are others than before.
     pub(super) fn callees_changed<P: Post>(&mut self, id: RegistrationId, out: &mut P) {
         let Some(registration) = self.registrations.get_mut(id.get()) else { return };
         registration.line_up();
-        let lines: Vec<Line> = registration.queue.iter().flat_map(|queue| queue.lines()).collect();
-        for line in lines {
-            self.ask(id, line, out);
-        }
+        self.review(id, out);
     }
 
     /// The registration is gone, and has left this queue.
@@ -203,44 +195,44 @@ impl Registry {
         }
     }
 
-    /// Sees to it that the callees of a line tell when they have a free slot.
-    fn ask<P: Post>(&mut self, id: RegistrationId, line: Line, out: &mut P) {
+    /// Sees to it that exactly those callees tell when they have a free slot who may serve somebody that waits.
+    fn review<P: Post>(&mut self, id: RegistrationId, out: &mut P) {
+        let count = self.registrations.get(id.get()).map_or(0, |registration| registration.callees.len());
+        for index in 0..count {
+            while self.is_unlimited(id, index) && self.grant_next(id, index, out).is_some() {}
+        }
         let Some(registration) = self.registrations.get_mut(id.get()) else { return };
-        for index in registration.serving(line) {
+        for index in 0..count {
+            let is_due = registration.next_for(index).is_some();
             let callee = &mut registration.callees[index];
-            if callee.ticket.is_some() || callee.is_wanted {
-                continue;
+            let (shard, key) = (callee.address.shard, callee.address.key);
+            if is_due && !callee.is_wanted && callee.is_limited && callee.ticket.is_none() {
+                callee.is_wanted = true;
+                out.post(shard, Letter::Want { registration: id, callee: key });
+            } else if !is_due && callee.is_wanted {
+                callee.is_wanted = false;
+                out.post(shard, Letter::Unwant { registration: id, callee: key });
             }
-            if !callee.is_limited {
-                return self.grant_all(id, index, out);
-            }
-            callee.is_wanted = true;
-            let letter = Letter::Want { registration: id, callee: callee.address.key };
-            out.post(callee.address.shard, letter);
         }
     }
 
-    /// A callee without a limit takes everything it may.
-    fn grant_all<P: Post>(&mut self, id: RegistrationId, index: usize, out: &mut P) {
-        while let Some(registration) = self.registrations.get_mut(id.get())
-            && let Some(next) = registration.next_for(index)
-        {
-            self.grant(id, index, next, out);
-        }
+    /// Whether a callee takes whatever comes, and all shards know it.
+    fn is_unlimited(&self, id: RegistrationId, index: usize) -> bool {
+        let callee = self.registrations.get(id.get()).and_then(|known| known.callees.get(index));
+        callee.is_some_and(|callee| !callee.is_limited && callee.ticket.is_none())
     }
 
-    fn grant<P: Post>(
-        &mut self,
-        id: RegistrationId,
-        index: usize,
-        (arrival, call): (u64, CallAddress),
-        out: &mut P,
-    ) {
-        let Some(registration) = self.registrations.get(id.get()) else { return };
+    /// Gives a slot of a callee to the oldest call that it may serve; `None`: there is none. `true`: it was the last of
+    /// its line.
+    fn grant_next<P: Post>(&mut self, id: RegistrationId, index: usize, out: &mut P) -> Option<bool> {
+        let registration = self.registrations.get_mut(id.get())?;
+        let (arrival, call) = registration.next_for(index)?;
+        let was_last = registration.take(call);
         let callee = &registration.callees[index];
         let (address, ticket) = (callee.address, callee.added);
         let grant = Letter::Grant { call: call.key, registration: id, callee: address, ticket, arrival };
         out.post(call.shard, grant);
+        Some(was_last)
     }
 }
 
@@ -268,14 +260,13 @@ mod tests {
     #[test]
     fn each_line_is_first_in_first_out() {
         let mut queue = queue(&[(callee(1), 3), (Line::Policy, 2), (callee(1), 1), (Line::Policy, 4)]);
-        assert_eq!(queue.lines().collect::<Vec<_>>(), [Line::Policy, callee(1)]);
         assert_eq!(queue.first_of(Line::Policy), Some((2, call(1))));
         assert_eq!(queue.first_of(callee(1)), Some((1, call(2))));
-        assert!(queue.remove(call(2)).is_some() && queue.remove(call(2)).is_none());
+        assert_eq!((queue.remove(call(2)), queue.remove(call(2))), (Some(callee(1)), None));
         assert_eq!(queue.first_of(callee(1)), Some((3, call(0))));
         assert_eq!(queue.first_of(callee(2)), None);
         let arrivals: Vec<u64> = queue.drain().into_iter().map(|(arrival, _)| arrival).collect();
         assert_eq!(arrivals, [2, 3, 4]);
-        assert_eq!(queue.lines().count(), 0);
+        assert_eq!(queue.first_of(Line::Policy), None);
     }
 }

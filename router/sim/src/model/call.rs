@@ -224,7 +224,8 @@ impl Model {
             }
             return true;
         }
-        self.sessions[index].call_last = request.get();
+        let session = &mut self.sessions[index];
+        session.call_last = session.call_last.max(request.get());
         false
     }
 

@@ -23,7 +23,7 @@ pub fn register(client: &mut SimClient, world: &mut World<'_>) {
         disclose_caller: world.rng.chance(100),
         force_reregister: world.rng.chance(30),
         forward_timeout: client.calls_with(Feature::CallTimeout) && world.rng.chance(200),
-        concurrency: world.rng.chance(100).then(|| world.rng.between(1, 2)),
+        concurrency: world.rng.chance(300).then(|| world.rng.between(1, 2)),
         ..RegisterOptions::default()
     };
     if let Ok(request) = client.session.register(procedure, options) {
