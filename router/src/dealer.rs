@@ -34,7 +34,7 @@ pub(crate) use call::CallRoute;
 use cancel::Withdrawal;
 use progressive::{Progressive, Waiting};
 pub(crate) use queue::Granted;
-use queue::Slots;
+use queue::{Queued, Slots};
 pub(crate) use register::AddedCallee;
 use reroute::Kept;
 use timeout::Deadline;
@@ -117,7 +117,7 @@ pub(crate) struct Call {
 struct Rare {
     deadline: Deadline,
     /// It waits for a free slot.
-    queued: Option<Box<letter::Call>>,
+    queued: Option<Box<Queued>>,
     progressive: Option<Progressive>,
 }
 

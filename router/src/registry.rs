@@ -167,6 +167,8 @@ struct Callee {
     is_limited: bool,
     /// Its shard has been told to reserve free slots for the queue.
     is_wanted: bool,
+    /// Its session has no transport.
+    is_away: bool,
     /// Not all shards know of it yet.
     ticket: Option<u64>,
     /// Requests that wait for that.
@@ -612,6 +614,7 @@ impl From<&letter::Callee> for Callee {
             added: 0,
             is_limited: callee.concurrency.is_some(),
             is_wanted: false,
+            is_away: false,
             ticket: None,
             waiting: Vec::new(),
         }

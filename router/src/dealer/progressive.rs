@@ -81,13 +81,30 @@ impl Shard {
             return Err(Violation::REQUEST_ID);
         };
         open.is_open = progress;
-        open.is_continued = true;
-        let (callee, invocation, is_killed) = (call.callee, call.invocation, call.is_killed);
-        if let Some(session) = self.sessions.get(call.caller) {
+        let (caller, is_killed) = (call.caller, call.is_killed);
+        if let Some(session) = self.sessions.get(caller) {
             Demands::of(None, payload.shape).check_sender(session)?;
         }
         self.restart_timeout(key);
-        let (Some(callee), false) = (callee, is_killed) else { return Ok(()) };
+        if !is_killed && !self.let_more_queue(key, progress, payload, out) {
+            self.send_more(key, progress, payload, out);
+        }
+        Ok(())
+    }
+
+    /// Sends more of a call where the call has been sent.
+    pub(super) fn send_more<O: Outbox>(
+        &mut self,
+        key: CallKey,
+        progress: bool,
+        payload: &Payload<'_>,
+        out: &mut O,
+    ) {
+        let Some(call) = self.dealer.calls.get_mut(key.index, key.generation) else { return };
+        if let Some(progressive) = call.rare.as_mut().and_then(|rare| rare.progressive.as_mut()) {
+            progressive.is_continued = true;
+        }
+        let (Some(callee), invocation) = (call.callee, call.invocation) else { return };
         let call = CallAddress { shard: self.id, key };
         match invocation.filter(|_| !self.has_waiting(callee.key)) {
             Some(invocation) if callee.shard == self.id => {
@@ -103,7 +120,6 @@ impl Shard {
                 }
             }
         }
-        Ok(())
     }
 
     /// More of a call of another shard.

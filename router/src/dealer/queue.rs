@@ -6,16 +6,21 @@
 use std::sync::Arc;
 
 use crossring_codec::id::RegistrationId;
+use crossring_codec::payload::Payload;
 use crossring_codec::uri::well_known;
 
 use super::call::{Attempt, Question};
 use super::{Candidate, Dealer};
 use crate::address::{CallAddress, CallKey, RealmId, SessionAddress, SessionKey, ShardId, ShardSet};
 use crate::config::RealmConfig;
-use crate::letter::{self, Declined, Letter, Turn, Wait};
+use crate::letter::{self, Declined, Letter, Parcel, Turn, Wait};
+use crate::limits::LIMIT_EXCEEDED;
 use crate::outbox::Outbox;
 use crate::pattern::PatternTable;
 use crate::shard::{Deferred, Shard};
+
+/// CALLs kept with the one they continue. Protects the caller's shard.
+const MORE_MAX: usize = 1024;
 
 /// Slots of a callee that are offered to the queue at a time. Protects the registry.
 const OFFERS_MAX: u64 = 8;
@@ -31,6 +36,14 @@ pub(super) struct Slots {
     refused: ShardSet,
     /// Of a callee elsewhere: it has refused a call of this shard, and waits to hear that the others may come.
     has_refused: bool,
+}
+
+/// A call of a local caller that waits.
+#[derive(Debug)]
+pub(super) struct Queued {
+    call: Box<letter::Call>,
+    /// What the caller has said beyond its first CALL; `true`: more follows.
+    more: Vec<(bool, Parcel)>,
 }
 
 /// The turn of a call has come.
@@ -110,15 +123,14 @@ fn rule(rules: &[PatternTable<u32>], realm: RealmId, procedure: &str) -> Option<
     rules.get(usize::from(realm.0))?.best(procedure).filter(|limit| *limit > 0)
 }
 
-/// How many calls may wait where this one may. One in parts may not, nor one that a callee declines although it is free.
+/// How many calls may wait where this one may. One that a callee declines although it is free may not.
 pub(super) fn queue_limit(
     rules: &[PatternTable<u32>],
     realm: RealmId,
     question: &Question<'_>,
     attempt: &Attempt,
 ) -> Option<u32> {
-    let may_wait = !question.options.progress && !attempt.found_unavailable;
-    rule(rules, realm, question.procedure).filter(|_| may_wait)
+    rule(rules, realm, question.procedure).filter(|_| !attempt.found_unavailable)
 }
 
 // ---- The caller's shard.
@@ -143,7 +155,8 @@ impl Shard {
         if let Some(call) = self.dealer.calls.get_mut(key.index, key.generation) {
             call.callee = None;
             let origin = CallAddress { shard: self.id, key };
-            call.rare_mut().queued = Some(question.unaddressed(origin, id, Attempt::default()));
+            let call_letter = question.unaddressed(origin, id, Attempt::default());
+            call.rare_mut().queued = Some(Box::new(Queued { call: call_letter, more: Vec::new() }));
         }
         self.counters.calls_queued += 1;
         let wait = Wait { call: key, rkey: question.rkey, arrival: question.arrival, limit };
@@ -154,18 +167,47 @@ impl Shard {
     /// The registry: it is a call's turn.
     pub(crate) fn granted<O: Outbox>(&mut self, granted: &Granted, out: &mut O) {
         let &Granted { call: key, registration, callee, ticket, arrival } = granted;
-        let Some(mut call) = self.take_queued(key) else {
+        let Some(Queued { mut call, more }) = self.take_queued(key) else {
             return self.post(ShardId::CONTROL, Letter::SlotFree { registration, callee, ticket }, out);
         };
         call.turn = Turn { arrival: Some(arrival), is_reserved: true, is_resumption: true };
         if !self.aim(&mut call, registration, callee, ticket) {
-            return self.place_letter(&call, Attempt::default(), out);
-        }
-        if callee.shard != self.id {
+            self.place_letter(&call, Attempt::default(), out);
+        } else if callee.shard != self.id {
             self.post(callee.shard, Letter::Call(call), out);
         } else if let Some((call, why)) = self.try_letter(call, false, out) {
             self.give_back(call, why, out);
         }
+        self.go_on(key, &more, out);
+    }
+
+    /// What the caller has said meanwhile goes where its call has gone.
+    fn go_on<O: Outbox>(&mut self, key: CallKey, more: &[(bool, Parcel)], out: &mut O) {
+        for (progress, parcel) in more {
+            let payload = parcel.payload();
+            if !self.let_more_queue(key, *progress, &payload, out) {
+                self.send_more(key, *progress, &payload, out);
+            }
+        }
+    }
+
+    /// Keeps more of a call that waits; `false`: it does not.
+    pub(super) fn let_more_queue<O: Outbox>(
+        &mut self,
+        key: CallKey,
+        progress: bool,
+        payload: &Payload<'_>,
+        out: &mut O,
+    ) -> bool {
+        let call = self.dealer.calls.get_mut(key.index, key.generation);
+        let queued = call.and_then(|call| call.rare.as_mut()).and_then(|rare| rare.queued.as_mut());
+        let Some(queued) = queued else { return false };
+        if queued.more.len() < MORE_MAX {
+            queued.more.push((progress, Parcel::pack(payload)));
+        } else {
+            self.fail(CallAddress { shard: self.id, key }, LIMIT_EXCEEDED, out);
+        }
+        true
     }
 
     /// Addresses a call to the callee it has been granted; `false`: that callee has left.
@@ -203,21 +245,22 @@ impl Shard {
 
     /// The registry: a call cannot wait.
     pub(crate) fn dismissed<O: Outbox>(&mut self, key: CallKey, is_full: bool, out: &mut O) {
-        let Some(mut call) = self.take_queued(key) else { return };
+        let Some(Queued { mut call, more }) = self.take_queued(key) else { return };
         if is_full {
             return self.fail(call.origin, well_known::MAX_CONCURRENCY_REACHED, out);
         }
         call.turn = Turn::default();
         self.place_letter(&call, Attempt::default(), out);
+        self.go_on(key, &more, out);
     }
 
     /// Ends the waiting of a call.
-    fn take_queued(&mut self, key: CallKey) -> Option<Box<letter::Call>> {
+    fn take_queued(&mut self, key: CallKey) -> Option<Queued> {
         let call = self.dealer.calls.get_mut(key.index, key.generation)?;
         let queued = call.rare.as_mut()?.queued.take()?;
         let registration = call.registration;
         self.leave_queue(registration);
-        Some(queued)
+        Some(*queued)
     }
 
     fn leave_queue(&mut self, registration: RegistrationId) {
@@ -312,9 +355,12 @@ impl Shard {
         }
     }
 
-    /// Offers the free slots of a wanted callee to the queue.
+    /// Offers the free slots of a wanted callee to the queue, while it has a transport.
     pub(crate) fn offer<O: Outbox>(&mut self, registration: RegistrationId, callee: SessionKey, out: &mut O) {
         let address = SessionAddress { shard: self.id, key: callee };
+        if self.sessions.get(callee).is_none() {
+            return;
+        }
         while let Some(candidate) = self.dealer.local_candidate(registration, address, None)
             && candidate.reserve()
         {

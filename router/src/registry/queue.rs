@@ -170,7 +170,8 @@ impl Registry {
         let Some(registration) = self.registrations.get_mut(id.get()) else { return };
         let at = |callee: &super::Callee| callee.address == address && callee.added == ticket;
         let Some(index) = registration.callees.iter().position(at) else { return };
-        match self.grant_next(id, index, out) {
+        let is_here = !registration.callees[index].is_away;
+        match is_here.then(|| self.grant_next(id, index, out)).flatten() {
             Some(true) => self.review(id, out),
             Some(false) => {}
             None => {
@@ -206,7 +207,8 @@ impl Registry {
             let is_due = registration.next_for(index).is_some();
             let callee = &mut registration.callees[index];
             let (shard, key) = (callee.address.shard, callee.address.key);
-            if is_due && !callee.is_wanted && callee.is_limited && callee.ticket.is_none() {
+            let is_present = callee.ticket.is_none() && !callee.is_away;
+            if is_due && !callee.is_wanted && callee.is_limited && is_present {
                 callee.is_wanted = true;
                 out.post(shard, Letter::Want { registration: id, callee: key });
             } else if !is_due && callee.is_wanted {
@@ -216,10 +218,10 @@ impl Registry {
         }
     }
 
-    /// Whether a callee takes whatever comes, and all shards know it.
+    /// Whether a callee takes whatever comes: all shards know it, and it can be reached.
     fn is_unlimited(&self, id: RegistrationId, index: usize) -> bool {
         let callee = self.registrations.get(id.get()).and_then(|known| known.callees.get(index));
-        callee.is_some_and(|callee| !callee.is_limited && callee.ticket.is_none())
+        callee.is_some_and(|callee| !callee.is_limited && callee.ticket.is_none() && !callee.is_away)
     }
 
     /// Gives a slot of a callee to the oldest call that it may serve; `None`: there is none. `true`: it was the last of

@@ -216,6 +216,14 @@ impl Registry {
         self.callees_changed(id, out);
     }
 
+    /// A callee has no transport: calls wait for others.
+    pub(super) fn callee_away<P: Post>(&mut self, id: RegistrationId, address: SessionAddress, out: &mut P) {
+        if let Some(callee) = self.callee_mut(id, address) {
+            callee.is_away = true;
+            self.callees_changed(id, out);
+        }
+    }
+
     /// A callee moves, as if it were added anew under `ticket`, but keeps its place. It takes no calls before it has arrived.
     pub(super) fn move_callee(
         &mut self,
@@ -226,7 +234,7 @@ impl Registry {
     ) {
         if let Some(callee) = self.callee_mut(id, from) {
             (callee.address, callee.added) = (to, ticket);
-            callee.is_wanted = true;
+            (callee.is_wanted, callee.is_away) = (false, true);
         }
     }
 
@@ -238,7 +246,7 @@ impl Registry {
         out: &mut P,
     ) {
         if let Some(callee) = self.callee_mut(id, address) {
-            callee.is_wanted = false;
+            callee.is_away = false;
             self.callees_changed(id, out);
         }
     }

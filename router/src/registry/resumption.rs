@@ -196,6 +196,9 @@ impl Registry {
         let timeout_ms = config.map_or(0, |config| config.timeout_ms);
         let deadline_ns = now.monotonic_ns + u64::from(timeout_ms) * NS_PER_MS;
         self.frozen.insert((deadline_ns, address));
+        for id in self.registrations_of(address) {
+            self.callee_away(id, address, out);
+        }
         let Some(resumption) = self.resumption_mut(address) else { return };
         resumption.stage = Stage::Frozen { deadline_ns };
         if resumption.doom.is_some() {
@@ -203,6 +206,11 @@ impl Registry {
         } else if resumption.successor.is_some() {
             self.start_move(address, out);
         }
+    }
+
+    fn registrations_of(&self, address: SessionAddress) -> Vec<RegistrationId> {
+        let held = self.session(address).map(Session::registrations_held).unwrap_or_default();
+        held.into_iter().filter_map(RegistrationId::new).collect()
     }
 
     /// A frozen session has a new transport.
@@ -271,12 +279,11 @@ impl Registry {
         for id in subscriptions {
             self.remove_home(id, from, out);
         }
-        let registrations = self.session(address).map(Session::registrations_held).unwrap_or_default();
-        for id in registrations.into_iter().filter_map(RegistrationId::new) {
-            self.callee_arrived(id, address, out);
-        }
         if !is_joined {
             return self.freeze(now, address, out);
+        }
+        for id in self.registrations_of(address) {
+            self.callee_arrived(id, address, out);
         }
         let Some(session) = self.places.take_parked(address) else { return };
         self.realms[usize::from(session.identity.realm.0)].parked -= 1;
