@@ -5,7 +5,7 @@ use crossring_codec::message::{Message, Revocation};
 
 use super::register::take_held;
 use super::{Callee, Dealer, Held, Slots};
-use crate::address::{SessionAddress, SessionKey, ShardId};
+use crate::address::{RealmId, SessionAddress, SessionKey, ShardId};
 use crate::letter::{self, Declined, Kept};
 use crate::session::{Session, State};
 use crate::shard::Shard;
@@ -85,9 +85,14 @@ impl Dealer {
 
 impl Shard {
     /// Why a callee that is not joined here takes no call.
-    pub(super) fn absence(&self, callee: SessionKey, ticket: u64) -> Declined {
-        let will_come =
-            || ticket > self.ticket_seen && matches!(self.sessions.state(callee), State::Joining(_));
+    pub(super) fn absence(&self, registration: RegistrationId, callee: SessionKey, ticket: u64) -> Declined {
+        let realm = self.dealer.registrations.get(registration.get()).map(|known| known.realm);
+        let resumes = |realm: RealmId| self.config.realms[usize::from(realm.0)].resumption.is_some();
+        let will_come = || {
+            ticket > self.ticket_seen
+                && matches!(self.sessions.state(callee), State::Joining(_))
+                && realm.is_some_and(resumes)
+        };
         if self.broker.parked.contains_key(&callee) || will_come() {
             Declined::Unavailable
         } else {
@@ -97,7 +102,7 @@ impl Shard {
 
     /// As [`Shard::absence`], for a call that is not to be sent any more: a slot reserved for it is free again.
     pub(super) fn decline_for(&mut self, call: &letter::Call) -> Declined {
-        let why = self.absence(call.callee, call.ticket);
+        let why = self.absence(call.registration, call.callee, call.ticket);
         if why == Declined::Unavailable {
             self.unreserve(call);
         }

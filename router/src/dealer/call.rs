@@ -476,7 +476,7 @@ impl Shard {
     ) -> Result<Invoked, Obstacle> {
         let Asked { callee: key, registration, origin, slot } = *asked;
         let Some(session) = self.sessions.get_mut(key) else {
-            return Err(Obstacle::Declined(self.absence(key, 0)));
+            return Err(Obstacle::Declined(self.absence(registration, key, 0)));
         };
         let progress_announced = session.callee_has(Feature::ProgressiveCallResults);
         let reroute_announced = session.callee_has(Feature::CallReroute);
