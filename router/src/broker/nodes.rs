@@ -26,6 +26,30 @@ pub(crate) struct Nodes {
     members: BTreeMap<SessionKey, Arc<str>>,
 }
 
+/// Which members of a subscription get a publication.
+#[derive(Copy, Clone, Debug)]
+pub(super) enum Share<'a> {
+    /// All: it has no resource key.
+    All,
+    /// Of those with a node key the ones with this; none, when there was no node key where and when it was published.
+    Node(Option<&'a str>),
+}
+
+impl<'a> Share<'a> {
+    /// The share of what has a resource key, which `server` serves.
+    pub(super) fn of(server: Option<&'a Option<Arc<str>>>) -> Self {
+        server.map_or(Share::All, |server| Share::Node(server.as_deref()))
+    }
+
+    /// Whose node keys decide, and which does; `None`: everybody gets the publication.
+    pub(super) fn among(self, nodes: Option<&'a Nodes>) -> Option<(&'a Nodes, Option<&'a str>)> {
+        match self {
+            Share::All => None,
+            Share::Node(server) => nodes.map(|nodes| (nodes, server)),
+        }
+    }
+}
+
 impl Nodes {
     /// The node key that serves a resource key.
     pub(super) fn server(&self, rkey: ResourceKey) -> Option<&Arc<str>> {
@@ -33,9 +57,9 @@ impl Nodes {
         self.keys.iter().find(|nkey| ***nkey == *server)
     }
 
-    /// Whether a local member gets what `server` serves.
-    pub(super) fn admits(&self, member: SessionKey, server: &str) -> bool {
-        self.members.get(&member).is_none_or(|nkey| **nkey == *server)
+    /// Whether a local member gets what `server` serves; those with a node key get nothing that nobody serves.
+    pub(super) fn admits(&self, member: SessionKey, server: Option<&str>) -> bool {
+        self.members.get(&member).is_none_or(|nkey| server == Some(&**nkey))
     }
 
     /// Gives a local member its node key.

@@ -29,8 +29,8 @@ pub(super) struct ForParked<'a> {
     pub(super) message: Message<'a>,
     pub(super) payload: &'a Payload<'a>,
     pub(super) filter: Option<&'a Filter<'a>>,
-    /// The node key that serves it.
-    pub(super) nodes: Option<(&'a Nodes, &'a str)>,
+    /// Whose node keys decide, and which does.
+    pub(super) nodes: Option<(&'a Nodes, Option<&'a str>)>,
 }
 
 impl ParkedMembers {

@@ -11,6 +11,7 @@ use crossring_codec::payload::{Payload, Shape};
 use crossring_codec::uri::{Match, is_reserved, is_valid, well_known};
 
 use super::filter::Filter;
+use super::nodes::Share;
 use super::parked::ForParked;
 use super::{Broker, Subscription};
 use crate::address::{RealmId, RoleId, SessionKey, ShardId, ShardSet};
@@ -193,8 +194,9 @@ impl Shard {
             self.broker.post_to_shards(route, letter, rkey, &mut self.counters, out);
         }
         for &subscription in &route.subscriptions {
-            let server = rkey.and_then(|rkey| self.broker.server(subscription, rkey));
-            self.broker.deliver(subscription, &event, server.as_deref(), &self.sessions, &self.config, out);
+            let server = rkey.map(|rkey| self.broker.server(subscription, rkey));
+            let share = Share::of(server.as_ref());
+            self.broker.deliver(subscription, &event, share, &self.sessions, &self.config, out);
         }
     }
 
@@ -256,8 +258,8 @@ impl Shard {
         let mut is_stale = true;
         for (index, subscription) in letter.subscriptions.iter().enumerate() {
             let id = subscription.get();
-            let server = letter.servers.get(index).and_then(Option::as_deref);
-            is_stale &= !self.broker.deliver(id, &event, server, &self.sessions, &self.config, out);
+            let share = Share::of(letter.servers.get(index));
+            is_stale &= !self.broker.deliver(id, &event, share, &self.sessions, &self.config, out);
         }
         self.counters.publications_stale += u64::from(is_stale);
     }
@@ -332,20 +334,19 @@ impl Broker {
         subscriptions.iter().map(|id| self.server(*id, rkey)).collect()
     }
 
-    /// One EVENT for the members of one subscription on this shard; `false`: there are none. With a `server`: not for
-    /// members with another node key.
+    /// One EVENT for the members of one subscription on this shard who share it; `false`: there are none.
     fn deliver<O: Outbox>(
         &mut self,
         id: u64,
         event: &Event<'_>,
-        server: Option<&str>,
+        share: Share<'_>,
         sessions: &Sessions,
         config: &RouterConfig,
         out: &mut O,
     ) -> bool {
         let Some(subscription) = self.subscriptions.get(id) else { return false };
         if let Some(parked) = &subscription.parked {
-            let event = event.for_parked(subscription, server);
+            let event = event.for_parked(subscription, share);
             parked.keep(&mut self.parked, event, config);
         }
         if subscription.members.is_empty() {
@@ -354,7 +355,8 @@ impl Broker {
         let message = event.message(subscription.id, subscription.match_policy);
         let covered =
             event.retention.map_or_else(Vec::new, |retention| self.retaining.covered(id, retention));
-        if event.filter.is_none() && server.is_none() && covered.is_empty() {
+        let nodes = share.among(subscription.nodes.as_deref());
+        if event.filter.is_none() && nodes.is_none() && covered.is_empty() {
             out.fan_out(&message, &subscription.members, event.except);
             return true;
         }
@@ -364,11 +366,10 @@ impl Broker {
                 filter.admits(session.id, &session.authid, &role.name)
             })
         };
-        let nodes = subscription.nodes.as_deref();
         let admitted = |key: &&SessionKey| {
             event.filter.as_ref().is_none_or(|filter| listed(**key, filter))
                 && !covered.contains(key)
-                && server.is_none_or(|server| nodes.is_none_or(|nodes| nodes.admits(**key, server)))
+                && nodes.is_none_or(|(nodes, server)| nodes.admits(**key, server))
         };
         self.receivers.clear();
         self.receivers.extend(subscription.members.iter().filter(admitted));
@@ -442,12 +443,12 @@ impl<'a> Event<'a> {
         }
     }
 
-    fn for_parked<'s>(&'s self, subscription: &'s Subscription, server: Option<&'s str>) -> ForParked<'s> {
+    fn for_parked<'s>(&'s self, subscription: &'s Subscription, share: Share<'s>) -> ForParked<'s> {
         let mut message = self.message(subscription.id, subscription.match_policy);
         if let Message::Event { payload, .. } = &mut message {
             *payload = Payload::EMPTY;
         }
-        let nodes = server.and(subscription.nodes.as_deref()).zip(server);
+        let nodes = share.among(subscription.nodes.as_deref());
         ForParked { source: self.source, message, payload: self.payload, filter: self.filter.as_ref(), nodes }
     }
 }

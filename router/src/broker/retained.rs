@@ -12,6 +12,7 @@ use crossring_codec::id::{PublicationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{Message, MessageType};
 use crossring_codec::uri::Match;
 
+use super::nodes::Share;
 use super::publish::Event;
 use crate::address::{SessionKey, ShardId};
 use crate::letter::{Letter, Publication, Retention, Snapshot};
@@ -172,10 +173,10 @@ impl Shard {
         let authrole = self.role_name(session);
         let reader = Reader { session: session.id, authid: &session.authid, authrole };
         let rkey = self.resource_key(session.realm, publication.extra.as_deref());
-        let server = rkey.and_then(|rkey| self.broker.server(subscription.get(), rkey));
+        let server = rkey.map(|rkey| self.broker.server(subscription.get(), rkey));
         let Some(known) = self.broker.subscriptions.get(subscription.get()) else { return };
-        let nodes = known.nodes.as_deref();
-        let is_server = server.is_none_or(|server| nodes.is_none_or(|nodes| nodes.admits(key, &server)));
+        let nodes = Share::of(server.as_ref()).among(known.nodes.as_deref());
+        let is_server = nodes.is_none_or(|(nodes, server)| nodes.admits(key, server));
         if is_server && publication.is_for(&reader) {
             let payload = publication.parcel.payload();
             let mut event = Event::of(self.id, publication, &payload);
