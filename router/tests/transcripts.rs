@@ -56,7 +56,19 @@ macro_rules! transcripts {
         fn $name() {
             check(include_str!(concat!("transcripts/", stringify!($name), ".wamp")));
         }
-    )+};
+    )+
+
+        /// A file that nobody runs shows nothing.
+        #[test]
+        fn every_file_is_run() {
+            let run = [$(concat!(stringify!($name), ".wamp")),+];
+            let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+            for entry in std::fs::read_dir(directory).expect("the transcripts are there") {
+                let name = entry.expect("a file").file_name().into_string().expect("a plain name");
+                assert!(!name.ends_with(".wamp") || run.contains(&&*name), "{name} is not run");
+            }
+        }
+    };
 }
 
 transcripts!(
@@ -83,6 +95,7 @@ transcripts!(
     resumption_ends,
     race_resume_vs_kill,
     meta_session,
+    session_details,
     disclosure,
     meta_kill,
     meta_subscription,

@@ -277,6 +277,8 @@ pub struct Disclose {
     pub caller: bool,
     /// The publisher, to subscribers.
     pub publisher: bool,
+    /// `disclose_me` is refused.
+    pub refuse: bool,
 }
 
 /// One listening transport.

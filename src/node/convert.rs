@@ -136,7 +136,7 @@ fn permission(permission: &Permission) -> core::Permission {
         },
         disclose_caller: permission.disclose.caller,
         disclose_publisher: permission.disclose.publisher,
-        refuse_disclose_me: false,
+        refuse_disclose_me: permission.disclose.refuse,
     }
 }
 

@@ -142,6 +142,7 @@ fn permission(written: &Cursor<'_>) -> Permission {
         disclose: Disclose {
             caller: disclose.key("caller").flag(false),
             publisher: disclose.key("publisher").flag(false),
+            refuse: disclose.key("refuse").flag(false),
         },
         cache: written.key("cache").flag(false),
     }

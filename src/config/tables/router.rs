@@ -180,6 +180,12 @@ static DISCLOSE: Table = Table {
     keys: &[
         key("caller", &Kind::Flag, "Callees see who calls.").default("false"),
         key("publisher", &Kind::Flag, "Subscribers see who publishes.").default("false"),
+        key(
+            "refuse",
+            &Kind::Flag,
+            "Calls and publications that ask for disclosure (`disclose_me`) are refused. Extension of crossring.",
+        )
+        .default("false"),
     ],
     rules: &[],
 };
