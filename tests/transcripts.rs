@@ -90,8 +90,6 @@ const FILES: &[&str] = &[
     include_str!("../router/tests/transcripts/sharding.wamp"),
     include_str!("../router/tests/transcripts/disclosure.wamp"),
     include_str!("../router/tests/transcripts/queue.wamp"),
-    include_str!("../router/tests/transcripts/resumption.wamp"),
-    include_str!("../router/tests/transcripts/race_resume_vs_kill.wamp"),
     include_str!("../router/tests/transcripts/retained_expiry.wamp"),
 ];
 
@@ -132,9 +130,6 @@ fn not_over_sockets(file: &str, script: &Script<'_>, shards: usize) -> Option<&'
     }
     if body.contains("\"bound\"") {
         return Some("no configuration binds a principal to a realm");
-    }
-    if body.contains("\"resumable\":true") {
-        return Some("a session without transport stays for a while, and there may be only so many");
     }
     if body.contains("\"link\"") {
         return Some("no configuration makes a role trusted");
@@ -240,7 +235,6 @@ fn advanced() -> serde_json::Value {
     realm["options"]["sharding"] = true.into();
     realm["options"]["resumption"] = json!({"timeout": 3_000, "max_events": 3, "max_sessions": 2});
     realm["roles"][1]["trustlevel"] = 3.into();
-    realm["options"]["resumption"] = json!({});
     realm["stats"] = json!({"trigger_on_join": true});
     let queue = json!([{"uri": "com.queue.", "match": "prefix", "limit": 3}]);
     realm["store"] = json!({"type": "memory", "call-queue": queue, "retained": {"lifetime": 10_000}});
