@@ -78,6 +78,7 @@ const FILES: &[&str] = &[
     include_str!("../router/tests/transcripts/race_callee_loss_vs_timeout.wamp"),
     include_str!("../router/tests/transcripts/resumption.wamp"),
     include_str!("../router/tests/transcripts/race_resume_vs_kill.wamp"),
+    include_str!("../router/tests/transcripts/resumption_ends.wamp"),
     include_str!("../router/tests/transcripts/meta_session.wamp"),
     include_str!("../router/tests/transcripts/meta_kill.wamp"),
     include_str!("../router/tests/transcripts/meta_subscription.wamp"),
