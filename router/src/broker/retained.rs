@@ -149,13 +149,15 @@ impl Shard {
         session.requests_pending -= 1;
         let (request, subscription) = (snapshot.request, snapshot.subscription);
         let (id, nkey) = (subscription.get(), snapshot.nkey.clone());
+        // Who is subscribed already has got what came meanwhile.
+        let was_subscribed = session.subscriptions.as_ref().is_some_and(|held| held.contains_key(&id));
         self.broker.attach(&mut self.sessions, key, id, nkey, self.integers);
         let _ = out.send(key, &Message::Subscribed { request, subscription });
         for event in &snapshot.events {
             self.send_retained(key, subscription, &event.publication, true, out);
         }
         self.broker.retaining.mark(id, key, &snapshot.known, self.id);
-        for publication in recent.iter().filter(|recent| snapshot.lacks(recent)) {
+        for publication in recent.iter().filter(|recent| !was_subscribed && snapshot.lacks(recent)) {
             self.send_retained(key, subscription, publication, false, out);
         }
     }

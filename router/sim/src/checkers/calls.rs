@@ -159,7 +159,9 @@ impl Calls {
                 !is_forwarded && call.due_tick().is_some_and(|due| due <= model.tick)
             }
             well_known::PAYLOAD_SIZE_EXCEEDED => self.refused.contains_key(&number),
-            well_known::MAX_CONCURRENCY_REACHED => is_nowhere && (call.returned || may_be_busy(model, call)),
+            well_known::MAX_CONCURRENCY_REACHED => {
+                is_nowhere && (call.returned || may_be_busy(model, call)) && model.has_no_place(call)
+            }
             well_known::NO_AVAILABLE_CALLEE => is_nowhere && (call.was_refused() || call.parts.len() > 1),
             well_known::FEATURE_NOT_SUPPORTED => {
                 let has_keys = call.passthru().is_some_and(|keys| keys.ppt_scheme.is_some());

@@ -1,6 +1,8 @@
 //! Every EVENT that has to arrive does, once: a publication handled after SUBSCRIBED was sent is delivered, whatever the
 //! shards of publisher and subscriber, unless the subscriber gives up first or the host has counted the drop.
 
+use std::collections::BTreeSet;
+
 use crossring_codec::id::SubscriptionId;
 use crossring_codec::message::Message;
 
@@ -12,6 +14,8 @@ use crate::tag::Tag;
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     given: Vec<Vec<(SessionIndex, SubscriptionId)>>,
+    /// Given because it was retained.
+    retained: BTreeSet<(usize, SessionIndex, SubscriptionId)>,
 }
 
 impl Delivery {
@@ -20,9 +24,9 @@ impl Delivery {
         else {
             return Ok(());
         };
-        let Message::Event { subscription, payload, .. } = message else { return Ok(()) };
+        let Message::Event { subscription, payload, details, .. } = message else { return Ok(()) };
         match Tag::read(payload) {
-            Some(tag) => self.deliver(model, *peer, tag.number, *subscription),
+            Some(tag) => self.deliver(model, *peer, tag.number, *subscription, details.retained),
             None => Ok(()),
         }
     }
@@ -62,7 +66,9 @@ impl Delivery {
                 let (session, stayed) = holder(model, owed);
                 let given = self.given.get(number).map_or(&[][..], |given| given);
                 let is_server = |(other, subscription): &(SessionIndex, SubscriptionId)| {
-                    *subscription == owed.subscription && model.sessions[*other].nkey == session.nkey
+                    *subscription == owed.subscription
+                        && !self.retained.contains(&(number, *other, *subscription))
+                        && model.sessions[*other].nkey == session.nkey
                 };
                 let served = given.iter().any(is_server);
                 if stayed && served && !given.contains(&(owed.session, owed.subscription)) {
@@ -82,18 +88,27 @@ impl Delivery {
         peer: Peer,
         number: usize,
         subscription: SubscriptionId,
+        is_retained: bool,
     ) -> Result<(), String> {
         let Some(session) = model.peer(peer).and_then(|record| record.session) else { return Ok(()) };
         if self.given.len() <= number {
             self.given.resize_with(number + 1, Vec::new);
         }
         let given = &mut self.given[number];
-        if given.contains(&(session, subscription)) {
+        // What is retained may have been seen before, by those who ask again.
+        if given.contains(&(session, subscription)) && !is_retained {
             return Err(format!("publication #{number} reached p{} twice under {subscription}", peer.0));
+        }
+        if is_retained {
+            self.retained.insert((number, session, subscription));
+            given.push((session, subscription));
+            return Ok(());
         }
         let nkey = &model.sessions[session].nkey;
         let is_shared = model.publication(number).is_some_and(Publication::is_shared);
+        let was_retained = |other: SessionIndex| self.retained.contains(&(number, other, subscription));
         let others = given.iter().filter(|(_, other)| is_shared && *other == subscription);
+        let others = others.filter(|(other, _)| !was_retained(*other));
         let mut others = others.map(|(other, _)| &model.sessions[*other].nkey);
         if nkey.is_some() && others.any(|other| other.is_some() && other != nkey) {
             return Err(format!("publication #{number} reached several nodes of {subscription}"));

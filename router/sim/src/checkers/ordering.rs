@@ -75,14 +75,17 @@ impl Ordering {
                     seen.registrations.retain(|held| *held != ended);
                 }
             }
-            Message::Event { subscription, payload, .. } => {
+            Message::Event { subscription, payload, details, .. } => {
                 if !seen.subscriptions.contains(subscription) {
                     return Err(format!(
                         "p{} read an EVENT of {subscription} outside its subscription",
                         peer.0
                     ));
                 }
-                return self.event(model, peer, payload);
+                if details.retained {
+                    return Ok(()); // as old as may be
+                }
+                return self.event(model, peer, *subscription, payload);
             }
             Message::Invocation { request, registration, payload, .. } => {
                 let is_new = request.get() > seen.invocation_last;
@@ -97,10 +100,20 @@ impl Ordering {
         Ok(())
     }
 
-    fn event(&mut self, model: &Model, peer: Peer, payload: &Payload<'_>) -> Result<(), String> {
+    fn event(
+        &mut self,
+        model: &Model,
+        peer: Peer,
+        subscription: SubscriptionId,
+        payload: &Payload<'_>,
+    ) -> Result<(), String> {
         let publication = Tag::read(payload).and_then(|tag| model.publication(tag.number));
         let subscriber = model.peer(peer).and_then(|record| record.seen);
         let (Some(publication), Some(subscriber)) = (publication, subscriber) else { return Ok(()) };
+        let held = model.sessions[subscriber].subscription(subscription);
+        if held.is_some_and(|held| publication.order < held.instance) {
+            return Ok(()); // what came while the subscriber asked for retained events follows them
+        }
         let last =
             self.events.entry((publication.publisher, publication.is_testament, subscriber)).or_default();
         if publication.order < *last {

@@ -3,8 +3,9 @@
 use crossring_codec::id::{RegistrationId, RequestId};
 use crossring_codec::message::{CallExtra, CallOptions, Feature, MessageType, Passthru, Text};
 use crossring_codec::payload::Payload;
-use crossring_codec::uri::{Match, well_known};
+use crossring_codec::uri::{self, Match, well_known};
 
+use super::holding::SLACK_TICKS;
 use super::{Key, Model, PendingKind, SessionIndex, put};
 use crate::clock::ticks;
 use crate::observation::Peer;
@@ -157,6 +158,21 @@ impl Model {
                 && invoked.unwrap_or(caller.live && !other.done)
         };
         self.in_transit(realm).next().is_some() || self.calls.iter().flatten().any(is_open)
+    }
+
+    /// Whether the call may not wait for a free slot, or as many wait as may.
+    pub fn has_no_place(&self, call: &Call) -> bool {
+        let realm = self.sessions[call.caller].realm;
+        let rules = &self.config.realms[realm].store.call_queue;
+        let rule = rules.iter().find(|rule| uri::matches(&rule.uri, rule.match_policy, &call.procedure));
+        let Some(rule) = rule else { return true };
+        let waiting = self.calls.iter().flatten().filter(|other| {
+            let caller = &self.sessions[other.caller];
+            let is_meant = caller.realm == realm && other.order != call.order;
+            let is_late = !other.done && caller.live || other.tick + 2 * SLACK_TICKS >= call.tick;
+            is_meant && is_late && uri::matches(&rule.uri, rule.match_policy, &other.procedure)
+        });
+        waiting.count() >= rule.limit as usize
     }
 
     /// Whether somebody who may get the call set a limit of calls at once.
