@@ -1,7 +1,7 @@
 //! Every EVENT that has to arrive does, once: a publication handled after SUBSCRIBED was sent is delivered, whatever the
 //! shards of publisher and subscriber, unless the subscriber gives up first or the host has counted the drop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crossring_codec::id::SubscriptionId;
 use crossring_codec::message::Message;
@@ -14,6 +14,8 @@ use crate::tag::Tag;
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     given: Vec<Vec<(SessionIndex, SubscriptionId)>>,
+    /// How often SUBSCRIBED was sent.
+    acknowledged: BTreeMap<(SessionIndex, SubscriptionId), u32>,
     /// Given because it was retained.
     retained: BTreeSet<(usize, SessionIndex, SubscriptionId)>,
 }
@@ -24,6 +26,10 @@ impl Delivery {
         else {
             return Ok(());
         };
+        if let Message::Subscribed { subscription, .. } = message {
+            let session = model.peer(*peer).and_then(|record| record.session);
+            session.map(|session| *self.acknowledged.entry((session, *subscription)).or_default() += 1);
+        }
         let Message::Event { subscription, payload, details, .. } = message else { return Ok(()) };
         match Tag::read(payload) {
             Some(tag) => self.deliver(model, *peer, tag.number, *subscription, details.retained),
@@ -95,8 +101,14 @@ impl Delivery {
             self.given.resize_with(number + 1, Vec::new);
         }
         let given = &mut self.given[number];
-        // What is retained may have been seen before, by those who ask again.
-        if given.contains(&(session, subscription)) && !is_retained {
+        // What is retained may have been seen before, by those who ask again, and may then come live.
+        let held = model.sessions[session].subscription(subscription);
+        let known = model.publication(number);
+        let is_older = held.zip(known).is_some_and(|(held, known)| known.order < held.instance);
+        let is_new = is_older && self.acknowledged.get(&(session, subscription)) == Some(&1);
+        let before = given.contains(&(session, subscription))
+            && (is_new || !self.retained.contains(&(number, session, subscription)));
+        if before && !is_retained {
             return Err(format!("publication #{number} reached p{} twice under {subscription}", peer.0));
         }
         if is_retained {
