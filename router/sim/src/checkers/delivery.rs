@@ -28,7 +28,9 @@ impl Delivery {
         };
         if let Message::Subscribed { subscription, .. } = message {
             let session = model.peer(*peer).and_then(|record| record.session);
-            session.map(|session| *self.acknowledged.entry((session, *subscription)).or_default() += 1);
+            if let Some(session) = session {
+                *self.acknowledged.entry((session, *subscription)).or_default() += 1;
+            }
         }
         let Message::Event { subscription, payload, details, .. } = message else { return Ok(()) };
         match Tag::read(payload) {
