@@ -79,6 +79,7 @@ const FILES: &[&str] = &[
     include_str!("../router/tests/transcripts/resumption.wamp"),
     include_str!("../router/tests/transcripts/race_resume_vs_kill.wamp"),
     include_str!("../router/tests/transcripts/resumption_ends.wamp"),
+    include_str!("../router/tests/transcripts/meta_bridge.wamp"),
     include_str!("../router/tests/transcripts/meta_session.wamp"),
     include_str!("../router/tests/transcripts/meta_kill.wamp"),
     include_str!("../router/tests/transcripts/meta_subscription.wamp"),
@@ -197,7 +198,7 @@ impl Node {
         let document = json!({
             "version": 2,
             "controller": {"options": {"shards": shards}},
-            "workers": [{"type": "router", "realms": [realm("realm1", "loose"), realm("strict", "strict"), advanced()], "transports": [
+            "workers": [{"type": "router", "realms": [realm("realm1", "loose"), realm("strict", "strict"), advanced(), realm("crossbar", "loose")], "transports": [
                 {"type": "websocket", "endpoint": tcp(websocket), "auth": auth},
                 {"type": "rawsocket", "endpoint": tcp(rawsocket), "auth": auth},
                 {"type": "rawsocket", "endpoint": {"type": "unix", "path": unix}, "auth": auth}
@@ -233,6 +234,8 @@ fn realm(name: &str, uri_check: &str) -> serde_json::Value {
 /// A realm with everything that has to be configured.
 fn advanced() -> serde_json::Value {
     let mut realm = realm("advanced", "loose");
+    realm["id"] = "advanced".into();
+    realm["options"]["bridge_meta_api"] = true.into();
     realm["options"]["sharding"] = true.into();
     realm["options"]["resumption"] = json!({"timeout": 3_000, "max_events": 3, "max_sessions": 2});
     realm["roles"][1]["trustlevel"] = 3.into();

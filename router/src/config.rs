@@ -19,6 +19,8 @@ pub struct RealmConfig {
     pub roles: Vec<RoleConfig>,
     /// Whether the realm has the WAMP meta API: procedures and events under `wamp.`.
     pub meta_api: bool,
+    /// Prefix, with its last dot, under which the realm [`MANAGEMENT`] has the same procedures and events; absent: none.
+    pub bridge: Option<Box<str>>,
     /// Whether sharded registration and subscription (`rkey`, `nkey`, `runmode`) are announced and obeyed.
     pub sharding: bool,
     /// Whether sessions may survive a lost transport, and how much of them; absent: they may not.
@@ -36,6 +38,7 @@ impl Default for RealmConfig {
             strictness: Strictness::Loose,
             roles: Vec::new(),
             meta_api: true,
+            bridge: None,
             sharding: false,
             resumption: None,
             store: StoreConfig::default(),
@@ -406,6 +409,9 @@ impl RouterConfig {
         self
     }
 }
+
+/// The realm on which other realms may show their meta API, if it is configured.
+pub const MANAGEMENT: &str = "crossbar";
 
 /// The role of the router's own sessions. No configured role may have this name.
 pub const TRUSTED: &str = "trusted";

@@ -31,7 +31,7 @@ use crate::input::Input;
 use crate::letter::{Lane, Letter};
 use crate::limits::Limits;
 use crate::outbox::{EndCause, Outbox, Post, Refused};
-use crate::registry::{Departed, Notice, Registry};
+use crate::registry::{Departed, Notice, Registry, bridged_topic};
 use crate::shard::Shard;
 use crate::store::{MemoryStore, RealmStore, SessionRecord};
 use crate::table::{IntegerMap, IntegerState};
@@ -60,7 +60,10 @@ struct Service {
     realm: RealmId,
     key: SessionKey,
     request_next: RequestId,
-    /// Index into [`agent::PROCEDURES`] by registration.
+    /// What it has asked to register, in the order of its REGISTERs: the realm that is told about, and the index into
+    /// [`agent::PROCEDURES`].
+    offers: Vec<(RealmId, usize)>,
+    /// Index into `offers` by registration.
     procedures: IntegerMap<u64, usize>,
     /// Index into the realm's history rules by subscription.
     histories: IntegerMap<u64, usize>,
@@ -118,6 +121,7 @@ impl Control {
             realm: RealmId(index as u16),
             key: SessionKey { slot: index as u32, generation: 1 },
             request_next: RequestId::from_random(0),
+            offers: Vec::new(),
             procedures: IntegerState::new(seed).map(),
             histories: IntegerState::new(seed).map(),
             history_requests: Vec::new(),
@@ -257,8 +261,9 @@ impl Control {
                 service.procedures.insert(registration.get(), request.get() as usize - 1);
             }
             Message::Invocation { request, registration, details, payload } => {
-                let procedure = service.procedures.get(&registration.get()).copied();
-                let answer = self.answer(now, key, procedure, &details, &payload, out);
+                let offer = service.procedures.get(&registration.get());
+                let offer = offer.and_then(|index| service.offers.get(*index)).copied();
+                let answer = self.answer(now, offer, &details, &payload, out);
                 let message = answer_message(request, answer, &payload);
                 self.input(now, Input::Message { key, message }, out);
             }
@@ -272,8 +277,7 @@ impl Control {
     fn publish<P: Post>(&mut self, now: Now, notice: Notice, out: &mut P) {
         match notice {
             Notice::Event { realm, topic, arguments } => {
-                let key = self.services[usize::from(realm.0)].key;
-                self.publish_event(now, key, topic, &arguments, out);
+                self.publish_event(now, realm, topic, &arguments, out);
             }
             Notice::Joined { realm, session, authid, details } => {
                 let (joined_unix_ms, left_unix_ms) = (now.unix_ms, None);
@@ -287,14 +291,31 @@ impl Control {
         }
     }
 
+    /// A meta event of a realm, there and on the management realm.
     fn publish_event<P: Post>(
         &mut self,
         now: Now,
-        key: SessionKey,
+        realm: RealmId,
         topic: &'static str,
         arguments: &[Value],
         out: &mut P,
     ) {
+        self.publish_on(now, realm, topic, arguments, out);
+        let bridged = self.registry.bridge(realm);
+        if let Some((management, topic)) = bridged.map(|(to, prefix)| (to, bridged_topic(prefix, topic))) {
+            self.publish_on(now, management, &topic, arguments, out);
+        }
+    }
+
+    fn publish_on<P: Post>(
+        &mut self,
+        now: Now,
+        realm: RealmId,
+        topic: &str,
+        arguments: &[Value],
+        out: &mut P,
+    ) {
+        let key = self.services[usize::from(realm.0)].key;
         let address = SessionAddress { shard: self.shard.id(), key };
         let Some(session) = self.registry.session(address) else { return };
         let Identity { realm, role, ref authid, .. } = session.identity;
@@ -330,49 +351,63 @@ impl Control {
     }
 
     fn register<P: Post>(&mut self, now: Now, key: SessionKey, out: &mut P) {
-        let realm = self.services[key.slot as usize].realm;
+        let own = self.services[key.slot as usize].realm;
+        self.offer(now, key, own, "", out);
+        for index in 0..self.services.len() {
+            let realm = RealmId(index as u16);
+            let bridged = self.registry.bridge(realm).filter(|(management, _)| *management == own);
+            if let Some(prefix) = bridged.map(|(_, prefix)| prefix.to_owned()) {
+                self.offer(now, key, realm, &prefix, out);
+            }
+        }
+    }
+
+    /// Registers the procedures that tell about a realm.
+    fn offer<P: Post>(&mut self, now: Now, key: SessionKey, realm: RealmId, prefix: &str, out: &mut P) {
         if !self.shard.config.realms[usize::from(realm.0)].meta_api {
             return;
         }
-        for procedure in agent::PROCEDURES {
+        for (index, procedure) in agent::PROCEDURES.iter().enumerate() {
+            self.services[key.slot as usize].offers.push((realm, index));
             let request = self.next_request(key);
             let options = RegisterOptions { disclose_caller: true, ..RegisterOptions::default() };
-            let message = Message::Register { request, options, procedure: procedure.uri.into() };
-            self.input(now, Input::Message { key, message }, out);
+            let procedure = format!("{prefix}{}", procedure.uri).into();
+            self.input(
+                now,
+                Input::Message { key, message: Message::Register { request, options, procedure } },
+                out,
+            );
         }
     }
 
     fn answer<P: Post>(
         &mut self,
         now: Now,
-        key: SessionKey,
-        procedure: Option<usize>,
+        offer: Option<(RealmId, usize)>,
         details: &InvocationDetails<'_>,
         payload: &Payload<'_>,
         out: &mut P,
     ) -> Answer {
-        let (Some(procedure), Some(caller)) =
-            (procedure.and_then(|index| agent::PROCEDURES.get(index)), details.caller)
-        else {
+        let offered = offer.and_then(|(realm, index)| Some((realm, agent::PROCEDURES.get(index)?)));
+        let (Some((realm, procedure)), Some(caller)) = (offered, details.caller) else {
             return Err(Failure::new(well_known::NO_SUCH_PROCEDURE));
         };
         let arguments = payload.arguments().map_err(|error| Failure::invalid_argument(error.to_string()))?;
         let keywords = payload.keywords().map_err(|error| Failure::invalid_argument(error.to_string()))?;
         let service_shard = self.shard.id();
         let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
-        let realm = self.services[key.slot as usize].realm;
         let mut context = Context {
             registry: &mut self.registry,
             store: &mut *self.stores[usize::from(realm.0)],
             authorization: &self.shard.authorization,
-            schemas: &mut self.services[key.slot as usize].schemas,
+            schemas: &mut self.services[usize::from(realm.0)].schemas,
             realm,
             out: &mut emission,
             events: Vec::new(),
         };
         let answer = procedure.call(&mut context, caller, &arguments, &keywords);
         for (topic, arguments) in context.events {
-            self.publish_event(now, key, topic, &arguments, out);
+            self.publish_event(now, realm, topic, &arguments, out);
         }
         answer
     }

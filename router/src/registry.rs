@@ -41,7 +41,7 @@ mod subscriptions;
 use nodes::Nodes;
 pub(crate) use notice::{Departed, Notice};
 use places::{Member, Places};
-pub(crate) use query::{Entry, reaches};
+pub(crate) use query::{Entry, bridged_topic, reaches};
 use queue::Queue;
 use resumption::Resumption;
 pub(crate) use sessions::SessionExtras;

@@ -94,6 +94,7 @@ transcripts!(
     resumption,
     resumption_ends,
     race_resume_vs_kill,
+    meta_bridge,
     meta_session,
     session_details,
     disclosure,

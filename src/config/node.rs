@@ -77,6 +77,8 @@ pub enum SlowConsumer {
 /// One realm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RealmConfig {
+    /// The worker that it is configured in.
+    pub worker: String,
     /// Name in the management API.
     pub id: String,
     /// URI of the realm.
@@ -440,6 +442,7 @@ impl NodeConfig {
             engine: EngineChoice::Auto,
             limits: NodeLimits::default(),
             realms: vec![RealmConfig {
+                worker: "worker001".into(),
                 id: "realm001".into(),
                 name: "realm1".into(),
                 roles: vec![RoleConfig::allow_all("role001", "anonymous")],

@@ -8,6 +8,7 @@ mod transport;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crossring_router::config::MANAGEMENT;
 use serde_json::Value;
 
 use super::cursor::Cursor;
@@ -48,6 +49,13 @@ pub(super) fn node(document: &Value, resolver: &mut Resolver<'_>) -> NodeConfig 
             router(&worker, &id, &mut node, &mut names, resolver);
         }
     }
+    let has_management = node.realms.iter().any(|realm| realm.name == MANAGEMENT);
+    for realm in node.realms.iter().filter(|realm| realm.options.bridge_meta_api && !has_management) {
+        let name = &realm.name;
+        resolver.warnings.push(format!(
+            "realm {name:?}: bridge_meta_api has no effect, there is no realm {MANAGEMENT:?} to bridge to"
+        ));
+    }
     node
 }
 
@@ -61,7 +69,7 @@ fn router(
     for written in worker.key("realms").items() {
         names.claim("realm", written.key("name").text(), written.key("name").path, resolver.faults);
         names.claim("realm id", written.key("id").text(), written.key("id").path, resolver.faults);
-        node.realms.push(realm::realm(&written, names, resolver));
+        node.realms.push(realm::realm(&written, worker_id, names, resolver));
     }
     for written in worker.key("transports").items() {
         names.claim("transport id", written.key("id").text(), written.key("id").path, resolver.faults);

@@ -57,6 +57,7 @@ fn realm(realm: &RealmConfig) -> core::RealmConfig {
         },
         roles: realm.roles.iter().map(role).collect(),
         meta_api: realm.options.enable_meta_api,
+        bridge: realm.options.bridge_meta_api.then(|| bridge(realm)),
         sharding: realm.options.sharding,
         resumption: realm.options.resumption.as_ref().map(|resumption| core::ResumptionConfig {
             timeout_ms: milliseconds(resumption.timeout),
@@ -103,6 +104,11 @@ fn match_policy(matching: Match) -> uri::Match {
         Match::Prefix => uri::Match::Prefix,
         Match::Wildcard => uri::Match::Wildcard,
     }
+}
+
+/// What the URIs of a realm's meta API begin with on the management realm, as in Crossbar.io.
+fn bridge(realm: &RealmConfig) -> Box<str> {
+    format!("crossbar.worker.{}.realm.{}.root.", realm.worker, realm.id).into()
 }
 
 fn role(role: &RoleConfig) -> core::RoleConfig {

@@ -179,8 +179,6 @@ fn store(rng: &mut SeededRng) -> StoreConfig {
     let rule = QueueRule { uri: "com.".into(), match_policy: Match::Prefix, limit };
     StoreConfig {
         call_queue: rng.chance(500).then_some(rule).into_iter().collect(),
-        retained_topics_max: *rng.pick(&[2, 100_000, 100_000]),
-        retained_lifetime_ms: rng.chance(300).then(|| rng.between(5, 60)),
         ..StoreConfig::default()
     }
 }

@@ -67,6 +67,7 @@ pub enum Verdict {
 pub fn router_config(options: &RealmOptions) -> RouterConfig {
     let strictness = [Strictness::Loose, Strictness::Strict];
     let realm = |(name, strictness): (&&str, _)| RealmConfig {
+        bridge: None,
         name: (*name).into(),
         strictness,
         roles: roles(options.trustlevels),

@@ -140,8 +140,7 @@ pub fn shown(message: &Message<'_>) -> String {
             format!("{procedure} {} {}", options.match_policy.as_str(), options.invoke.as_str())
         }
         Message::Event { payload, details, .. } => {
-            let retained = if details.retained { " retained" } else { "" };
-            format!("{} {}{retained}", shown_payload(payload), details.topic.as_deref().unwrap_or_default())
+            format!("{} {}", shown_payload(payload), details.topic.as_deref().unwrap_or_default())
         }
         Message::Call { procedure, options, payload, .. } => {
             format!("{procedure}{} {options:?}", shown_payload(payload))

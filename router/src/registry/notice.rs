@@ -58,7 +58,7 @@ impl Registry {
     }
 
     fn note(&mut self, realm: RealmId, topic: &'static str, arguments: impl FnOnce() -> Vec<Value>) {
-        if self.has_subscribers(realm, topic) {
+        if self.is_heard(realm, topic) {
             self.notices.push(Notice::Event { realm, topic, arguments: arguments() });
         }
     }
@@ -72,7 +72,7 @@ impl Registry {
         const TOPIC: &str = "wamp.session.on_join";
         let Some(session) = self.session(address) else { return };
         let (realm, id) = (session.identity.realm, session.id);
-        let is_told = self.told_id(session).is_some() && self.has_subscribers(realm, TOPIC);
+        let is_told = self.told_id(session).is_some() && self.is_heard(realm, TOPIC);
         let is_remembered = self.is_remembered(session);
         if !is_told && !is_remembered {
             return;
@@ -123,7 +123,7 @@ impl Registry {
     pub(super) fn note_statistics(&mut self, now: Now, address: SessionAddress, report: &Report) {
         let Some(session) = self.session(address) else { return };
         let realm = session.identity.realm;
-        if self.told_id(session).is_none() || !self.has_subscribers(realm, ON_STATS) {
+        if self.told_id(session).is_none() || !self.is_heard(realm, ON_STATS) {
             return;
         }
         let identity = &session.identity;

@@ -6,6 +6,7 @@ use crossring_codec::uri::{Match, is_reserved};
 
 use super::{Registration, Registry, Subscription};
 use crate::address::{RealmId, SessionAddress};
+use crate::config::MANAGEMENT;
 
 /// What a subscription and a registration have in common.
 #[derive(Copy, Clone, Debug)]
@@ -81,6 +82,21 @@ impl Registry {
         !self.matching_subscriptions(realm, topic).is_empty()
     }
 
+    /// Whether anybody gets the meta event `topic` of a realm, there or on the management realm.
+    pub(crate) fn is_heard(&self, realm: RealmId, topic: &str) -> bool {
+        self.has_subscribers(realm, topic)
+            || self.bridge(realm).is_some_and(|(management, prefix)| {
+                self.has_subscribers(management, &bridged_topic(prefix, topic))
+            })
+    }
+
+    /// The management realm, and what the URIs of the realm's meta API begin with there.
+    pub(crate) fn bridge(&self, realm: RealmId) -> Option<(RealmId, &str)> {
+        let prefix = self.config.realms[usize::from(realm.0)].bridge.as_deref()?;
+        let management = self.config.realms.iter().position(|realm| &*realm.name == MANAGEMENT)?;
+        Some((RealmId(management as u16), prefix))
+    }
+
     /// The registration that a CALL of `procedure` goes to.
     pub(crate) fn matching_registration(&self, realm: RealmId, procedure: &str) -> Option<Entry<'_>> {
         let best = self.realms.get(usize::from(realm.0))?.procedures.best(procedure)?;
@@ -112,4 +128,9 @@ impl Registry {
 /// that say `wamp.`, so that a subscription to everything means everything of the application.
 pub(crate) fn reaches(pattern: &str, topic: &str) -> bool {
     !is_reserved(topic) || is_reserved(pattern)
+}
+
+/// The topic of a meta event on the management realm, as Crossbar.io spells it.
+pub(crate) fn bridged_topic(prefix: &str, topic: &str) -> String {
+    prefix.to_owned() + &topic.replace('.', "-")
 }

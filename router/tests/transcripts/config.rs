@@ -19,7 +19,12 @@ pub(crate) fn config() -> RouterConfig {
         ..RealmConfig::default()
     };
     RouterConfig {
-        realms: vec![realm("realm1", Strictness::Loose), realm("strict", Strictness::Strict), advanced()],
+        realms: vec![
+            realm("realm1", Strictness::Loose),
+            realm("strict", Strictness::Strict),
+            advanced(),
+            realm("crossbar", Strictness::Loose),
+        ],
         transports: vec![TransportAuthentication {
             anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
             ticket: Principals::new(vec![
@@ -87,6 +92,7 @@ fn advanced() -> RealmConfig {
         strictness: Strictness::Loose,
         roles,
         sharding: true,
+        bridge: Some("crossbar.worker.worker001.realm.advanced.root.".into()),
         // Reports that do not depend on the time.
         statistics: Some(StatisticsConfig {
             rated_size: 512,

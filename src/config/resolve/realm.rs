@@ -11,7 +11,12 @@ use super::super::node::{
 };
 use super::{Names, Resolver};
 
-pub(super) fn realm(written: &Cursor<'_>, names: &mut Names, resolver: &mut Resolver<'_>) -> RealmConfig {
+pub(super) fn realm(
+    written: &Cursor<'_>,
+    worker: &str,
+    names: &mut Names,
+    resolver: &mut Resolver<'_>,
+) -> RealmConfig {
     let mut roles: Vec<RoleConfig> = Vec::new();
     for item in written.key("roles").items() {
         let role = role(&item, names);
@@ -24,6 +29,7 @@ pub(super) fn realm(written: &Cursor<'_>, names: &mut Names, resolver: &mut Reso
     }
     let store = store(&written.key("store"), resolver);
     RealmConfig {
+        worker: worker.to_owned(),
         id: names.id("realm", written.key("id").text()),
         name: written.key("name").string().unwrap_or_default(),
         roles,

@@ -62,9 +62,12 @@ static OPTIONS: Table = Table {
         .default("loose"),
         key("enable_meta_api", &Kind::Flag, "Procedures and events below `wamp.` that describe the realm.")
             .default("true"),
-        key("bridge_meta_api", &Kind::Flag, "The same below `crossbar.` on the management realm.")
-            .default("false")
-            .later_unless(Off::False),
+        key(
+            "bridge_meta_api",
+            &Kind::Flag,
+            "The same on the realm `crossbar`, if that is configured, below `crossbar.worker.<worker>.realm.<realm>.root.`.",
+        )
+        .default("false"),
         key(
             "event_dispatching_chunk_size",
             &Kind::Either(&[&Kind::Integer(1, i64::MAX), &Kind::Word(&COUNT)]),

@@ -159,14 +159,8 @@ impl Calls {
                 !is_forwarded && call.due_tick().is_some_and(|due| due <= model.tick)
             }
             well_known::PAYLOAD_SIZE_EXCEEDED => self.refused.contains_key(&number),
-            well_known::MAX_CONCURRENCY_REACHED => {
-                is_nowhere
-                    && (call.returned || may_be_busy(model, call) || model.queue_rule(call).is_some())
-                    && model.has_no_place(call)
-            }
-            well_known::NO_AVAILABLE_CALLEE => {
-                is_nowhere && (call.was_refused() || call.returned || call.parts.len() > 1)
-            }
+            well_known::MAX_CONCURRENCY_REACHED => is_nowhere && (call.returned || may_be_busy(model, call)),
+            well_known::NO_AVAILABLE_CALLEE => is_nowhere && (call.was_refused() || call.parts.len() > 1),
             well_known::FEATURE_NOT_SUPPORTED => {
                 let has_keys = call.passthru().is_some_and(|keys| keys.ppt_scheme.is_some());
                 let not_by_callee = is_nowhere && (call.parts[0].progress || has_keys);

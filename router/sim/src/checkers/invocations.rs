@@ -59,8 +59,7 @@ impl Invocations {
         };
         let extra = call.extra.as_ref().filter(|extra| extra.runmode.is_some());
         let Some(rkey) = extra.and_then(|extra| extra.rkey.as_ref()) else { return Ok(()) };
-        if call.in_flux
-            || call.candidates.is_empty()
+        if call.candidates.is_empty()
             || model.may_be_rerouted(call)
             || model.is_in_transit(model.sessions[callee].realm)
         {
@@ -129,7 +128,7 @@ fn continued(
     if open.is_none_or(|open| open.call != tag.number || open.registration != invocation.registration) {
         return Err(format!("continues #{}, which is not open under this id", tag.number));
     }
-    let parts = call.invocations.last().map_or(0, |known| known.parts);
+    let parts = call.invocations.iter().find(|known| known.id == id).map_or(0, |known| known.parts);
     if tag.part as usize != parts {
         return Err(format!("part {} of #{} instead of {parts}", tag.part, tag.number));
     }

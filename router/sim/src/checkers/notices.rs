@@ -77,12 +77,7 @@ impl Notices {
                 let Some(pending) = session.pending(MessageType::Subscribe, *request) else { return };
                 let PendingKind::Subscribe(key) = &pending.kind else { return };
                 if !is_reserved(&key.uri) {
-                    // Of several requests, any may be the one that the registry has been told of.
-                    let asked = session.requests.iter().filter(
-                        |other| matches!(&other.kind, PendingKind::Subscribe(wanted) if wanted == key),
-                    );
-                    let tick = asked.map(|other| other.tick).min().unwrap_or_default();
-                    self.acknowledged.entry((true, subscription.get(), index)).or_insert(tick);
+                    self.acknowledged.entry((true, subscription.get(), index)).or_insert(pending.tick);
                 } else if session.subscription(*subscription).is_none() {
                     let sees_all = key.uri == "wamp." && key.policy == Match::Prefix;
                     self.watchers.insert((index, *subscription), Watcher::new(model.tick, sees_all));

@@ -3,12 +3,9 @@
 use crossring_codec::id::{RegistrationId, RequestId};
 use crossring_codec::message::{CallExtra, CallOptions, Feature, MessageType, Passthru, Text};
 use crossring_codec::payload::Payload;
-use crossring_codec::uri::{self, Match, well_known};
+use crossring_codec::uri::{Match, well_known};
 
-use super::holding::SLACK_TICKS;
 use super::{Key, Model, PendingKind, SessionIndex, put};
-use crossring_router::config::QueueRule;
-
 use crate::clock::ticks;
 use crate::observation::Peer;
 use crate::realm::Action;
@@ -40,8 +37,6 @@ pub struct Call {
     /// Callees that every shard knew when the call was handled: session and instance of the registration. Nobody, if a
     /// better registration was coming or going.
     pub candidates: Vec<(SessionIndex, u64)>,
-    /// Registrations were coming or going when the call was handled.
-    pub in_flux: bool,
     /// Who got an INVOCATION; several only if all but the last refused it.
     pub invocations: Vec<Invoked>,
     /// CANCEL has been handled.
@@ -164,26 +159,6 @@ impl Model {
         self.in_transit(realm).next().is_some() || self.calls.iter().flatten().any(is_open)
     }
 
-    /// The rule that lets a call wait for a free slot.
-    pub fn queue_rule(&self, call: &Call) -> Option<&QueueRule> {
-        let rules = &self.config.realms[self.sessions[call.caller].realm].store.call_queue;
-        let rule = rules.iter().find(|rule| uri::matches(&rule.uri, rule.match_policy, &call.procedure));
-        rule.filter(|_| !call.parts[0].progress && !call.was_refused())
-    }
-
-    /// Whether the call may not wait for a free slot, or as many wait as may.
-    pub fn has_no_place(&self, call: &Call) -> bool {
-        let realm = self.sessions[call.caller].realm;
-        let Some(rule) = self.queue_rule(call) else { return true };
-        let waiting = self.calls.iter().flatten().filter(|other| {
-            let caller = &self.sessions[other.caller];
-            let is_meant = caller.realm == realm && other.order != call.order;
-            let is_late = !other.done && caller.live || other.tick + 2 * SLACK_TICKS >= call.tick;
-            is_meant && is_late && uri::matches(&rule.uri, rule.match_policy, &other.procedure)
-        });
-        waiting.count() >= rule.limit as usize
-    }
-
     /// Whether somebody who may get the call set a limit of calls at once.
     pub fn is_limited(&self, call: &Call) -> bool {
         let realm = self.sessions[call.caller].realm;
@@ -223,7 +198,6 @@ impl Model {
             clock_tick: self.tick,
             extra: options.extra.clone(),
             parts: vec![part],
-            in_flux: self.is_in_transit(self.sessions[index].realm),
             invocations: Vec::new(),
             cancelled: false,
             returned: false,

@@ -47,9 +47,6 @@ impl Model {
                     self.sessions[index].nkey = Some(nkey.to_string());
                 }
                 self.wait(index, *request, PendingKind::Subscribe(key), expected);
-                if let Some(pending) = self.sessions[index].requests.last_mut() {
-                    pending.get_retained = options.get_retained;
-                }
             }
             Message::Unsubscribe { request, subscription } => {
                 self.unsubscribe(index, *request, *subscription)
@@ -84,13 +81,7 @@ impl Model {
         kind: PendingKind,
         expected: Expected,
     ) {
-        self.sessions[index].requests.push(Pending {
-            request,
-            kind,
-            expected,
-            tick: self.tick,
-            get_retained: false,
-        });
+        self.sessions[index].requests.push(Pending { request, kind, expected, tick: self.tick });
     }
 
     fn unsubscribe(&mut self, index: SessionIndex, request: RequestId, id: SubscriptionId) {

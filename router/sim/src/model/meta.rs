@@ -283,8 +283,6 @@ impl Model {
             expected,
             exclude_me: true,
             disclosed,
-            is_retained: false,
-            tick: self.tick,
             is_testament: true,
             extra: None,
             owed: Vec::new(),

@@ -165,8 +165,6 @@ pub struct Pending {
     pub expected: Expected,
     /// When it was handled.
     pub tick: u64,
-    /// SUBSCRIBE that asks for retained events.
-    pub get_retained: bool,
 }
 
 /// What a request asks for.
