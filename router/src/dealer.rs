@@ -76,7 +76,7 @@ pub(crate) struct Registration {
     pub(crate) candidates: Vec<Candidate>,
     /// Where `roundrobin` goes on.
     cursor: usize,
-    /// Calls of this shard that wait for a free slot: whoever comes is to go behind them.
+    /// Calls of this shard that wait for whomever the policy chooses: who comes later is to go behind them.
     queued: u32,
 }
 

@@ -214,8 +214,8 @@ impl Shard {
         if let (Some(callee), Some(ticket)) = (call.callee, call.slot) {
             self.dealer.release(call.registration, callee, ticket);
         }
-        if call.rare.as_ref().is_some_and(|rare| rare.queued.is_some()) {
-            self.give_up_waiting(key, call.registration);
+        if let Some(queued) = call.rare.as_ref().and_then(|rare| rare.queued.as_ref()) {
+            self.give_up_waiting(key, call.registration, queued);
         }
         Some(call)
     }

@@ -325,7 +325,7 @@ impl Shard {
         let Dealer { registrations, queue_rules, .. } = &mut self.dealer;
         let registration = registrations.get_mut(id.get()).ok_or(well_known::NO_SUCH_PROCEDURE)?;
         let may_wait = |realm| queue_limit(queue_rules, realm, question, attempt).is_some();
-        if registration.queued > 0 && may_wait(registration.realm) {
+        if registration.queued > 0 && question.rkey.is_none() && may_wait(registration.realm) {
             return Err(well_known::MAX_CONCURRENCY_REACHED);
         }
         let candidate = match registration.choose(question.rkey, &attempt.refused, &mut self.random) {

@@ -44,7 +44,7 @@ impl Registration {
         }
     }
 
-    fn server(&self, rkey: ResourceKey, asked: impl Fn(&Candidate) -> bool) -> Option<usize> {
+    pub(super) fn server(&self, rkey: ResourceKey, asked: impl Fn(&Candidate) -> bool) -> Option<usize> {
         let address = |candidate: &Candidate| candidate.callee.address;
         let server = rkey.server(self.candidates.iter().filter(|known| asked(known)).map(address))?;
         self.candidates.iter().position(|candidate| candidate.callee.address == server)

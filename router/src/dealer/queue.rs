@@ -1,7 +1,7 @@
 //! Calls that wait for a free slot: the shards' part (the protocol is in `registry/queue.rs`).
 //!
-//! On the caller's shard the call itself waits, among the calls. While one of this shard waits, all others for the same
-//! registration go behind it. On the callee's shard, who has been told that calls wait reserves its free slots for them.
+//! On the caller's shard the call itself waits, among the calls. While one of this shard waits, all others that would go
+//! the same way go behind it. On the callee's shard, who has been told that calls wait reserves its free slots for them.
 
 use std::sync::Arc;
 
@@ -10,13 +10,14 @@ use crossring_codec::payload::Payload;
 use crossring_codec::uri::well_known;
 
 use super::call::{Attempt, Question};
-use super::{Candidate, Dealer};
+use super::{Candidate, Dealer, Registration};
 use crate::address::{CallAddress, CallKey, RealmId, SessionAddress, SessionKey, ShardId, ShardSet};
 use crate::config::RealmConfig;
 use crate::letter::{self, Declined, Letter, Parcel, Turn, Wait};
 use crate::limits::LIMIT_EXCEEDED;
 use crate::outbox::Outbox;
 use crate::pattern::PatternTable;
+use crate::rendezvous::ResourceKey;
 use crate::shard::{Deferred, Shard};
 
 /// CALLs kept with the one they continue. Protects the caller's shard.
@@ -34,6 +35,8 @@ pub(super) struct Slots {
     reserved: u64,
     /// Of a local callee: shards whose calls it has refused. What they have sent meanwhile must not overtake.
     refused: ShardSet,
+    /// Calls of this shard that wait for this callee because it serves their resource key.
+    awaited: u32,
     /// Of a callee elsewhere: it has refused a call of this shard, and waits to hear that the others may come.
     has_refused: bool,
 }
@@ -42,6 +45,8 @@ pub(super) struct Slots {
 #[derive(Debug)]
 pub(super) struct Queued {
     call: Box<letter::Call>,
+    /// The callee that serves its resource key, and the ticket under which it was added; absent: the policy decides.
+    server: Option<(SessionAddress, u64)>,
     /// What the caller has said beyond its first CALL; `true`: more follows.
     more: Vec<(bool, Parcel)>,
 }
@@ -59,7 +64,8 @@ pub(crate) struct Granted {
 impl Candidate {
     /// Whether it takes no more calls, as far as this shard knows.
     pub(super) fn is_full(&self) -> bool {
-        self.callee.concurrency.is_some_and(|limit| self.outstanding >= limit || self.slots.is_wanted)
+        let Slots { is_wanted, awaited, .. } = self.slots;
+        self.callee.concurrency.is_some_and(|limit| self.outstanding >= limit || is_wanted || awaited > 0)
     }
 
     /// Reserves a free slot for the queue, if there is one and calls wait.
@@ -86,7 +92,32 @@ impl Candidate {
     }
 }
 
+impl Registration {
+    /// Counts a call that waits: for the callee returned, which serves its resource key, or for whomever the policy chooses.
+    fn wait(&mut self, rkey: Option<ResourceKey>) -> Option<(SessionAddress, u64)> {
+        let Some(index) = rkey.and_then(|rkey| self.server(rkey, |_| true)) else {
+            self.queued += 1;
+            return None;
+        };
+        let candidate = &mut self.candidates[index];
+        candidate.slots.awaited += 1;
+        Some((candidate.callee.address, candidate.ticket))
+    }
+}
+
 impl Dealer {
+    /// The reverse of [`Registration::wait`].
+    fn end_wait(&mut self, id: RegistrationId, server: Option<(SessionAddress, u64)>) {
+        if let Some((callee, ticket)) = server {
+            let candidate = self.candidate_mut(id, callee).filter(|candidate| candidate.ticket == ticket);
+            if let Some(candidate) = candidate {
+                candidate.slots.awaited -= 1;
+            }
+        } else if let Some(registration) = self.registrations.get_mut(id.get()) {
+            registration.queued = registration.queued.saturating_sub(1);
+        }
+    }
+
     /// The rules of all realms.
     pub(super) fn queue_rules(realms: &[RealmConfig], seed: u64) -> Vec<PatternTable<u32>> {
         let table = |realm: &RealmConfig| {
@@ -148,7 +179,7 @@ impl Shard {
         let Some(registration) = self.dealer.registrations.get_mut(id.get()) else { return false };
         let limit = queue_limit(&self.dealer.queue_rules, registration.realm, question, attempt);
         let Some(limit) = limit else { return false };
-        registration.queued += 1;
+        let server = registration.wait(question.rkey);
         if question.options.timeout_ms > 0 {
             self.start_timeout(key, question.options.timeout_ms, false);
         }
@@ -156,7 +187,7 @@ impl Shard {
             call.callee = None;
             let origin = CallAddress { shard: self.id, key };
             let call_letter = question.unaddressed(origin, id, Attempt::default());
-            call.rare_mut().queued = Some(Box::new(Queued { call: call_letter, more: Vec::new() }));
+            call.rare_mut().queued = Some(Box::new(Queued { call: call_letter, server, more: Vec::new() }));
         }
         self.counters.calls_queued += 1;
         let wait = Wait { call: key, rkey: question.rkey, arrival: question.arrival, limit };
@@ -167,7 +198,7 @@ impl Shard {
     /// The registry: it is a call's turn.
     pub(crate) fn granted<O: Outbox>(&mut self, granted: &Granted, out: &mut O) {
         let &Granted { call: key, registration, callee, ticket, arrival } = granted;
-        let Some(Queued { mut call, more }) = self.take_queued(key) else {
+        let Some(Queued { mut call, more, .. }) = self.take_queued(key) else {
             return self.post(ShardId::CONTROL, Letter::SlotFree { registration, callee, ticket }, out);
         };
         call.turn = Turn { arrival: Some(arrival), is_reserved: true, is_resumption: true };
@@ -245,7 +276,7 @@ impl Shard {
 
     /// The registry: a call cannot wait.
     pub(crate) fn dismissed<O: Outbox>(&mut self, key: CallKey, is_full: bool, out: &mut O) {
-        let Some(Queued { mut call, more }) = self.take_queued(key) else { return };
+        let Some(Queued { mut call, more, .. }) = self.take_queued(key) else { return };
         if is_full {
             return self.fail(call.origin, well_known::MAX_CONCURRENCY_REACHED, out);
         }
@@ -259,19 +290,13 @@ impl Shard {
         let call = self.dealer.calls.get_mut(key.index, key.generation)?;
         let queued = call.rare.as_mut()?.queued.take()?;
         let registration = call.registration;
-        self.leave_queue(registration);
+        self.dealer.end_wait(registration, queued.server);
         Some(*queued)
     }
 
-    fn leave_queue(&mut self, registration: RegistrationId) {
-        if let Some(known) = self.dealer.registrations.get_mut(registration.get()) {
-            known.queued = known.queued.saturating_sub(1);
-        }
-    }
-
     /// A call is over that has been waiting.
-    pub(super) fn give_up_waiting(&mut self, key: CallKey, registration: RegistrationId) {
-        self.leave_queue(registration);
+    pub(super) fn give_up_waiting(&mut self, key: CallKey, registration: RegistrationId, queued: &Queued) {
+        self.dealer.end_wait(registration, queued.server);
         self.deferred.push_back(Deferred::Dequeue { call: key, registration });
     }
 }

@@ -8,7 +8,7 @@ use crossring_codec::message::{
     ErrorDetails, Feature, InvocationPolicy, Message, MessageType, ResultDetails,
 };
 use crossring_codec::payload::Payload;
-use crossring_codec::uri::well_known;
+use crossring_codec::uri::{self, well_known};
 
 use crate::model::{Call, Expected, Model, PendingKind, Registration, Session, SessionIndex};
 use crate::observation::{Observation, Peer};
@@ -220,5 +220,12 @@ fn may_be_busy(model: &Model, call: &Call) -> bool {
         |held: &Registration| matches!(held.invoke, InvocationPolicy::RoundRobin | InvocationPolicy::Random);
     let has_other = !call.is_partitioned()
         && staying(model, call).any(|held| held.concurrency.is_none() && passes_over(held));
-    model.is_limited(call) && (!has_other || call.was_refused()) && model.has_work(call)
+    let is_late = may_wait(model, call); // it was refused where the queue was full, some time ago
+    model.is_limited(call) && (!has_other || call.was_refused()) && (is_late || model.has_work(call))
+}
+
+/// Whether the configuration lets a call wait.
+fn may_wait(model: &Model, call: &Call) -> bool {
+    let rules = &model.realm(&model.sessions[call.caller]).store.call_queue;
+    rules.iter().any(|rule| uri::matches(&rule.uri, rule.match_policy, &call.procedure))
 }
