@@ -14,7 +14,9 @@ use crate::shard::Shard;
 pub(super) struct Deadline {
     /// `CALL.Options.timeout`; 0: there is none.
     timeout_ms: u64,
-    /// Monotonic; absent: the callee minds the timeout itself.
+    /// When the time is over, whoever minds it. Monotonic.
+    due_ns: Option<u64>,
+    /// When the call is ended here; absent: the callee minds the timeout itself.
     at_ns: Option<u64>,
     /// Where the call's entry among the timers stands: not after `at_ns`, moved there when it is due.
     queued_ns: Option<u64>,
@@ -27,10 +29,11 @@ impl Shard {
         let Some(call) = self.dealer.calls.get_mut(key.index, key.generation) else { return };
         let deadline = &mut call.rare_mut().deadline;
         deadline.timeout_ms = timeout_ms;
+        let due_ns = *deadline.due_ns.get_or_insert(after(now_ns, timeout_ms));
         if is_forwarded {
             deadline.at_ns = None;
         } else if deadline.at_ns.is_none() {
-            self.dealer.set_deadline(key, after(now_ns, timeout_ms));
+            self.dealer.set_deadline(key, due_ns);
         }
     }
 
@@ -38,10 +41,13 @@ impl Shard {
     pub(super) fn restart_timeout(&mut self, key: CallKey) {
         let now_ns = self.now.monotonic_ns;
         let Some(call) = self.dealer.calls.get_mut(key.index, key.generation) else { return };
-        let Some(deadline) = call.rare.as_ref().map(|rare| &rare.deadline) else { return };
-        if deadline.at_ns.is_some() && !call.is_killed && deadline.timeout_ms > 0 {
-            let at_ns = after(now_ns, deadline.timeout_ms);
-            self.dealer.set_deadline(key, at_ns);
+        let Some(deadline) = call.rare.as_mut().map(|rare| &mut rare.deadline) else { return };
+        if deadline.timeout_ms > 0 && !call.is_killed {
+            let due_ns = after(now_ns, deadline.timeout_ms);
+            deadline.due_ns = Some(due_ns);
+            if deadline.at_ns.is_some() {
+                self.dealer.set_deadline(key, due_ns);
+            }
         }
     }
 
