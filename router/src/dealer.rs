@@ -126,6 +126,8 @@ struct Rare {
 pub(crate) struct Caller {
     /// Outstanding calls by request id.
     pub(crate) calls: IntegerMap<u64, CallKey>,
+    /// Octets of payload of those that wait for a free slot.
+    queued_octets: usize,
     /// Calls that were over before the caller had sent all of them, the latest last: what still comes is ignored.
     late: VecDeque<u64>,
 }

@@ -14,6 +14,9 @@ pub struct Limits {
     /// Octets of payload of calls kept for one callee because it may pass them on to another. Protects the callee's shard;
     /// calls beyond cannot be passed on.
     pub kept_octets_per_session_max: u32,
+    /// Octets of payload of calls of one caller that wait for a free slot. Protects the caller's shard; calls beyond are
+    /// refused as if too many waited.
+    pub queued_octets_per_session_max: u32,
     /// SUBSCRIBE and REGISTER requests one session may have under way. Protects the control lane.
     pub requests_per_session_max: u32,
     /// Testaments one session may have. Protects the registry.
@@ -50,6 +53,7 @@ impl Default for Limits {
             calls_per_session_max: 64 * 1024,
             invocations_per_session_max: 64 * 1024,
             kept_octets_per_session_max: 16 << 20,
+            queued_octets_per_session_max: 32 << 20,
             requests_per_session_max: 4 * 1024,
             testaments_per_session_max: 100,
             testament_octets_per_session_max: 64 * 1024,

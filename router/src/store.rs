@@ -1,4 +1,4 @@
-//! What a realm keeps: who was there, retained events, the history of events, and calls that wait.
+//! What a realm keeps: who was there, retained events, and the history of events.
 //!
 //! One [`RealmStore`] per realm, used by the control shard alone. It is asked and answers at once, with plain data of its
 //! own: callers never see how it keeps them, so a store on disk can take the place of [`MemoryStore`]. A store is best
@@ -7,11 +7,10 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use crossring_codec::id::{PublicationId, RegistrationId, SessionId};
+use crossring_codec::id::{PublicationId, SessionId};
 use crossring_codec::uri::{Match, matches};
 use crossring_codec::value::Dict;
 
-use crate::address::CallAddress;
 use crate::broker::Filter;
 use crate::letter::Publication;
 
@@ -64,18 +63,6 @@ pub trait RealmStore: Debug + Send {
         query: &EventsQuery,
         reader: &Reader<'_>,
     ) -> Result<EventsAnswer, UnknownPublication>;
-
-    /// Puts a call at the end of a registration's queue. `false`: `limit` calls wait already.
-    fn enqueue_call(&mut self, registration: RegistrationId, call: CallAddress, limit: u32) -> bool;
-
-    /// Takes the call that has waited longest.
-    fn dequeue_call(&mut self, registration: RegistrationId) -> Option<CallAddress>;
-
-    /// Takes a call out of the queue. `false`: it does not wait.
-    fn remove_call(&mut self, registration: RegistrationId, call: CallAddress) -> bool;
-
-    /// Calls that wait for a registration.
-    fn calls_queued(&self, registration: RegistrationId) -> usize;
 }
 
 /// A topic or pattern, and how it is read.

@@ -141,3 +141,31 @@ fn a_node_on_several_shards_is_one_node() {
         assert!(receivers == ["s0", "s2", "s4"] || receivers == ["s1", "s3"], "{receivers:?}");
     }
 }
+
+#[test]
+fn calls_wait_for_the_server_of_their_key_only() {
+    let mut cast = Cast::new();
+    for name in SERVERS {
+        cast.request(name, 64, r#"{"invoke":"roundrobin","concurrency":1},"com.queue.x""#);
+        cast.expect(name, "[65,1,");
+    }
+    let call = |cast: &mut Cast, client, key: &str| {
+        let options = format!(r#"{{"runmode":"partition","rkey":"{key}"}},"com.queue.x",["{key}"]"#);
+        cast.request(client, 48, &options);
+    };
+    call(&mut cast, "c0", "a");
+    let [busy] = cast.receivers()[..] else { panic!("one callee serves the key") };
+    call(&mut cast, "c0", "a");
+    call(&mut cast, "c1", "a");
+    assert!(cast.receivers().is_empty());
+    for _ in 1..SERVERS.len() {
+        cast.request("c0", 48, r#"{},"com.queue.x""#);
+        assert_ne!(cast.receivers(), [busy], "the others are free");
+    }
+    for (answered, caller) in [(1, "c0"), (2, "c0"), (3, "c1")] {
+        cast.send(busy, &format!("[70,{answered},{{}}]"));
+        cast.expect(caller, "[50,");
+        let next = cast.node.receive(busy);
+        assert_eq!(next.is_some_and(|next| next.contains(r#"["a"]"#)), answered < 3);
+    }
+}

@@ -215,7 +215,7 @@ impl Shard {
             self.dealer.release(call.registration, callee, ticket);
         }
         if let Some(queued) = call.rare.as_ref().and_then(|rare| rare.queued.as_ref()) {
-            self.give_up_waiting(key, call.registration, queued);
+            self.give_up_waiting(key, &call, queued);
         }
         Some(call)
     }

@@ -245,7 +245,7 @@ impl Call {
 
 impl Caller {
     pub(super) fn new(integers: IntegerState) -> Self {
-        Self { calls: integers.map(), late: Default::default() }
+        Self { calls: integers.map(), queued_octets: 0, late: Default::default() }
     }
 
     /// More of this call may come, for nothing.

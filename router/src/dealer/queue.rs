@@ -10,11 +10,11 @@ use crossring_codec::payload::Payload;
 use crossring_codec::uri::well_known;
 
 use super::call::{Attempt, Question};
-use super::{Candidate, Dealer, Registration};
+use super::{Call, Caller, Candidate, Dealer, Registration};
 use crate::address::{CallAddress, CallKey, RealmId, SessionAddress, SessionKey, ShardId, ShardSet};
 use crate::config::RealmConfig;
 use crate::letter::{self, Declined, Letter, Parcel, Turn, Wait};
-use crate::limits::LIMIT_EXCEEDED;
+use crate::limits::{LIMIT_EXCEEDED, Limits};
 use crate::outbox::Outbox;
 use crate::pattern::PatternTable;
 use crate::rendezvous::ResourceKey;
@@ -49,6 +49,8 @@ pub(super) struct Queued {
     server: Option<(SessionAddress, u64)>,
     /// What the caller has said beyond its first CALL; `true`: more follows.
     more: Vec<(bool, Parcel)>,
+    /// Of the payloads.
+    octets: usize,
 }
 
 /// The turn of a call has come.
@@ -89,6 +91,15 @@ impl Candidate {
     pub(super) fn next_turn(&mut self, arrival: Option<u64>) -> Turn {
         let is_resumption = std::mem::take(&mut self.slots.has_refused);
         Turn { arrival, is_reserved: false, is_resumption }
+    }
+}
+
+impl Caller {
+    /// Counts octets of payload that wait; `false`: they would be too many.
+    fn may_keep(&mut self, octets: usize, limits: &Limits) -> bool {
+        let has_room = self.queued_octets + octets <= limits.queued_octets_per_session_max as usize;
+        self.queued_octets += if has_room { octets } else { 0 };
+        has_room
     }
 }
 
@@ -179,6 +190,11 @@ impl Shard {
         let Some(registration) = self.dealer.registrations.get_mut(id.get()) else { return false };
         let limit = queue_limit(&self.dealer.queue_rules, registration.realm, question, attempt);
         let Some(limit) = limit else { return false };
+        let caller = self.sessions.get_mut(call.caller).and_then(|session| session.caller.as_mut());
+        let octets = question.payload.octets.len();
+        if !caller.is_some_and(|caller| caller.may_keep(octets, &self.limits)) {
+            return false;
+        }
         let server = registration.wait(question.rkey);
         if question.options.timeout_ms > 0 {
             self.start_timeout(key, question.options.timeout_ms, false);
@@ -187,7 +203,8 @@ impl Shard {
             call.callee = None;
             let origin = CallAddress { shard: self.id, key };
             let call_letter = question.unaddressed(origin, id, Attempt::default());
-            call.rare_mut().queued = Some(Box::new(Queued { call: call_letter, server, more: Vec::new() }));
+            let queued = Queued { call: call_letter, server, more: Vec::new(), octets };
+            call.rare_mut().queued = Some(Box::new(queued));
         }
         self.counters.calls_queued += 1;
         let wait = Wait { call: key, rkey: question.rkey, arrival: question.arrival, limit };
@@ -230,10 +247,14 @@ impl Shard {
         payload: &Payload<'_>,
         out: &mut O,
     ) -> bool {
-        let call = self.dealer.calls.get_mut(key.index, key.generation);
-        let queued = call.and_then(|call| call.rare.as_mut()).and_then(|rare| rare.queued.as_mut());
+        let Some(call) = self.dealer.calls.get_mut(key.index, key.generation) else { return false };
+        let queued = call.rare.as_mut().and_then(|rare| rare.queued.as_mut());
         let Some(queued) = queued else { return false };
-        if queued.more.len() < MORE_MAX {
+        let caller = self.sessions.get_mut(call.caller).and_then(|session| session.caller.as_mut());
+        let octets = payload.octets.len();
+        let may_keep = || caller.is_some_and(|caller| caller.may_keep(octets, &self.limits));
+        if queued.more.len() < MORE_MAX && may_keep() {
+            queued.octets += octets;
             queued.more.push((progress, Parcel::pack(payload)));
         } else {
             self.fail(CallAddress { shard: self.id, key }, LIMIT_EXCEEDED, out);
@@ -289,15 +310,22 @@ impl Shard {
     fn take_queued(&mut self, key: CallKey) -> Option<Queued> {
         let call = self.dealer.calls.get_mut(key.index, key.generation)?;
         let queued = call.rare.as_mut()?.queued.take()?;
-        let registration = call.registration;
-        self.dealer.end_wait(registration, queued.server);
+        let (caller, registration) = (call.caller, call.registration);
+        self.end_wait(caller, registration, &queued);
         Some(*queued)
     }
 
-    /// A call is over that has been waiting.
-    pub(super) fn give_up_waiting(&mut self, key: CallKey, registration: RegistrationId, queued: &Queued) {
+    fn end_wait(&mut self, caller: SessionKey, registration: RegistrationId, queued: &Queued) {
         self.dealer.end_wait(registration, queued.server);
-        self.deferred.push_back(Deferred::Dequeue { call: key, registration });
+        if let Some(caller) = self.sessions.get_mut(caller).and_then(|session| session.caller.as_mut()) {
+            caller.queued_octets = caller.queued_octets.saturating_sub(queued.octets);
+        }
+    }
+
+    /// A call is over that has been waiting.
+    pub(super) fn give_up_waiting(&mut self, key: CallKey, call: &Call, queued: &Queued) {
+        self.end_wait(call.caller, call.registration, queued);
+        self.deferred.push_back(Deferred::Dequeue { call: key, registration: call.registration });
     }
 }
 

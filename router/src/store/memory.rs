@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crossring_codec::id::{RegistrationId, SessionId};
+use crossring_codec::id::SessionId;
 use crossring_codec::uri::Match;
 
 use super::retained::RetainedEvents;
 use super::{
     EventRecord, EventsAnswer, EventsQuery, Pattern, Reader, RealmStore, SessionRecord, UnknownPublication,
 };
-use crate::address::CallAddress;
 use crate::config::StoreConfig;
 
 /// Keeps everything in memory, within the limits of its configuration.
@@ -23,7 +22,6 @@ pub struct MemoryStore {
     history: BTreeMap<(Match, Box<str>), VecDeque<Arc<EventRecord>>>,
     /// Octets of all histories; an event counts in each.
     history_octets: usize,
-    calls: BTreeMap<RegistrationId, VecDeque<CallAddress>>,
 }
 
 /// The latest sessions.
@@ -45,7 +43,6 @@ impl MemoryStore {
             retained: RetainedEvents::default(),
             history: BTreeMap::new(),
             history_octets: 0,
-            calls: BTreeMap::new(),
         }
     }
 }
@@ -101,37 +98,6 @@ impl RealmStore for MemoryStore {
         let history = self.history.get(&(pattern.match_policy, pattern.uri.into())).unwrap_or(&none);
         EventsAnswer::select(history.iter(), query, reader)
     }
-
-    fn enqueue_call(&mut self, registration: RegistrationId, call: CallAddress, limit: u32) -> bool {
-        if self.calls_queued(registration) >= limit as usize {
-            return false;
-        }
-        self.calls.entry(registration).or_default().push_back(call);
-        true
-    }
-
-    fn dequeue_call(&mut self, registration: RegistrationId) -> Option<CallAddress> {
-        let queue = self.calls.get_mut(&registration)?;
-        let call = queue.pop_front();
-        if queue.is_empty() {
-            self.calls.remove(&registration);
-        }
-        call
-    }
-
-    fn remove_call(&mut self, registration: RegistrationId, call: CallAddress) -> bool {
-        let Some(queue) = self.calls.get_mut(&registration) else { return false };
-        let place = queue.iter().position(|waiting| *waiting == call);
-        place.map(|place| queue.remove(place));
-        if queue.is_empty() {
-            self.calls.remove(&registration);
-        }
-        place.is_some()
-    }
-
-    fn calls_queued(&self, registration: RegistrationId) -> usize {
-        self.calls.get(&registration).map_or(0, VecDeque::len)
-    }
 }
 
 impl Sessions {
@@ -163,7 +129,6 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::address::{CallKey, ShardId};
     use crate::store::Bounds;
     use crate::store::tests::{event, id, publication, reader};
 
@@ -283,21 +248,5 @@ mod tests {
         restricted.publication.extra.get_or_insert_default().exclude_authrole = Some(vec!["user".into()]);
         store.append_event(PATTERN, 10, &Arc::new(restricted));
         assert_eq!(numbers(&store, &EventsQuery::default()), []);
-    }
-
-    #[test]
-    fn calls_wait_in_their_order() {
-        let mut store = store();
-        let registration = RegistrationId::from_random(5);
-        let call = |index| CallAddress { shard: ShardId(0), key: CallKey { index, generation: 0 } };
-        assert!((1..=3).all(|index| store.enqueue_call(registration, call(index), 3)));
-        assert!(!store.enqueue_call(registration, call(4), 3));
-        assert!(store.remove_call(registration, call(2)));
-        assert!(!store.remove_call(registration, call(2)));
-        assert_eq!(store.dequeue_call(registration), Some(call(1)));
-        assert_eq!(store.dequeue_call(registration), Some(call(3)));
-        assert_eq!(store.dequeue_call(registration), None);
-        assert_eq!(store.calls_queued(registration), 0);
-        assert!(store.calls.is_empty());
     }
 }
