@@ -303,8 +303,8 @@ impl Shard {
             Letter::RemoveCallee { realm: _, registration, callee, revoked } => {
                 self.remove_callee(registration, callee, revoked.as_deref(), out);
             }
-            Letter::Subscribed { key, request: _, subscription, nkey } => {
-                self.subscribed(key, subscription, nkey, out);
+            Letter::Subscribed { key, request, subscription, nkey } => {
+                self.subscribed(key, request, subscription, nkey, out);
             }
             Letter::SubscribedWithSnapshot { key, snapshot } => self.take_snapshot(key, &snapshot, out),
             Letter::Retained { key, request, publication } => {

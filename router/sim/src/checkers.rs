@@ -9,6 +9,8 @@ mod isolation;
 mod meta;
 mod notices;
 mod ordering;
+mod queue;
+mod retention;
 mod sessions;
 
 use crate::model::Model;
@@ -29,6 +31,8 @@ pub struct Checkers {
     accounting: accounting::Accounting,
     meta: meta::Meta,
     notices: notices::Notices,
+    queue: queue::Queue,
+    retention: retention::Retention,
 }
 
 impl Checkers {
@@ -42,6 +46,8 @@ impl Checkers {
         self.invocations.check(model, observation).map_err(|text| ("invocations", text))?;
         self.meta.check(model, observation).map_err(|text| ("meta", text))?;
         self.notices.check(model, observation).map_err(|text| ("notices", text))?;
+        self.queue.check(observation).map_err(|text| ("queue", text))?;
+        self.retention.check(model, observation).map_err(|text| ("retention", text))?;
         self.accounting.check(observation).map_err(|text| ("accounting", text))
     }
 
@@ -51,6 +57,7 @@ impl Checkers {
         self.calls.rest(model).map_err(|text| ("calls", text))?;
         self.meta.rest(model).map_err(|text| ("meta", text))?;
         self.notices.rest(model).map_err(|text| ("notices", text))?;
+        self.retention.rest(model).map_err(|text| ("retention", text))?;
         self.sessions.rest(model).map_err(|text| ("sessions", text))
     }
 }

@@ -103,7 +103,12 @@ impl Default for SimClient {
 impl SimClient {
     /// Does what this client does in one tick.
     pub fn turn(&mut self, world: &mut World<'_>) {
-        let Some(link) = self.link else { return workload::join::maybe_join(self, world) };
+        let Some(link) = self.link else {
+            if self.session.state() == ClientState::Suspended {
+                return workload::join::maybe_resume(self, world);
+            }
+            return workload::join::maybe_join(self, world);
+        };
         self.read(link, world);
         if world.hosts[link.shard].is_closed(link.key) {
             self.lose_transport();
@@ -117,6 +122,7 @@ impl SimClient {
     /// Whether nothing is under way for this client.
     pub fn is_settled(&self) -> bool {
         match (self.link, self.session.state()) {
+            (None, ClientState::Suspended) => false,
             (None, _) => true,
             (Some(_), ClientState::Joined) => self.session.pending() == 0 && self.session.invocations() == 0,
             (Some(_), _) => false,
@@ -152,6 +158,17 @@ impl SimClient {
 
     fn lose_transport(&mut self) {
         self.link = None;
+        if self.profile.honest && self.session.is_resumable() {
+            self.session.suspend();
+            self.calls.clear();
+            self.progressive.clear();
+        } else {
+            self.give_up();
+        }
+    }
+
+    /// The session is over.
+    pub fn give_up(&mut self) {
         self.session.transport_lost();
         self.forget_session();
     }
@@ -200,6 +217,9 @@ impl SimClient {
         match event {
             ClientEvent::Welcome { session, details } => {
                 self.router = details.roles;
+                if !details.resumed {
+                    self.forget_session();
+                }
                 world.remember_session(session);
             }
             ClientEvent::Challenged { .. } => workload::join::answer_challenge(self, world),

@@ -9,6 +9,7 @@ mod handled;
 pub mod holding;
 pub mod meta;
 mod publication;
+pub mod resumption;
 mod session;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crossring_codec::message::Message;
 use crossring_codec::uri::{self, Match, Strictness};
 use crossring_router::config::{RealmConfig, RoleConfig, RouterConfig};
 use crossring_router::letter::Letter;
+use crossring_router::outbox::EndCause;
 
 use crate::observation::{Observation, Peer};
 use crate::realm::{Action, Verdict, authorize};
@@ -128,9 +130,11 @@ impl Model {
             Observation::Dropped { peer, message } => self.dropped(*peer, message),
             Observation::Received { peer, message } => self.received(*peer, message),
             Observation::Broken { peer } | Observation::Closed { peer, .. } => {
-                self.end_session(*peer);
+                self.transport_lost(*peer);
                 self.peer_mut(*peer, |record| record.over = true);
             }
+            Observation::Ended { peer, cause: EndCause::Displaced } => self.transport_lost(*peer),
+            Observation::Posted { letter: Letter::Kill { session, .. }, .. } => self.killed(*session),
             Observation::Posted { letter: Letter::Returned { call, .. }, .. } => {
                 let call = Tag::read(&call.parcel.payload()).and_then(|tag| self.call_mut(tag.number));
                 if let Some(call) = call {
@@ -233,6 +237,10 @@ impl Model {
     fn end_session(&mut self, peer: Peer) {
         let record = self.peers.get_mut(peer.index()).and_then(Option::as_mut);
         let Some(index) = record.and_then(|record| record.session.take()) else { return };
+        self.end(index);
+    }
+
+    fn end(&mut self, index: SessionIndex) {
         self.live.retain(|live| *live != index);
         self.registrations_depart(index);
         let session = &mut self.sessions[index];
@@ -244,7 +252,7 @@ impl Model {
             }
         }
         self.let_go(index, None);
-        self.publish_testaments(index);
+        self.publish_testaments(index, None);
     }
 
     /// The registrations of a session, and those it asked for, may be known to some shard for a while.

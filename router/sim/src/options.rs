@@ -5,6 +5,7 @@ use crossring_router::config::{QueueRule, ResumptionConfig, StoreConfig};
 use crossring_router::limits::Limits;
 
 use crate::bug::Bug;
+use crate::model::resumption::EVENTS_MAX;
 use crate::rng::SeededRng;
 
 /// Ticks of the safety phase unless asked otherwise.
@@ -133,7 +134,7 @@ pub struct RealmOptions {
 impl Options {
     /// Draws the options of a run.
     pub fn draw(rng: &mut SeededRng, steps: u64) -> Self {
-        Self {
+        let mut options = Self {
             clients: rng.between(2, 12) as usize,
             activity_per_mille: rng.between(20, 500) as u32,
             weights: weights(rng),
@@ -149,7 +150,15 @@ impl Options {
             rare_per_mille: sometimes(rng, 200),
             kills: rng.chance(400),
             realm: realm(rng),
+        };
+        if options.faults.shutdown_tick.is_some() {
+            options.realm.resumption = None;
         }
+        if options.realm.resumption.is_some() {
+            // What is sent to a transport that the host has broken is lost, and nobody knows how much it was.
+            options.faults.queue_length_max = 4096;
+        }
+        options
     }
 }
 
@@ -168,9 +177,16 @@ fn realm(rng: &mut SeededRng) -> RealmOptions {
         meta_api: rng.chance(800),
         sharding: rng.chance(300),
         trustlevels: rng.chance(500),
-        resumption: None,
+        resumption: rng.chance(0).then(|| resumption(rng)),
         store: store(rng),
     }
+}
+
+/// Short enough to end within a run; now and then with room for few events only.
+fn resumption(rng: &mut SeededRng) -> ResumptionConfig {
+    let events_max = *rng.pick(&[EVENTS_MAX, EVENTS_MAX, EVENTS_MAX, 8]);
+    let timeout_ms = rng.between(5, 60) as u32;
+    ResumptionConfig { timeout_ms, events_max, octets_max: u32::MAX, ..ResumptionConfig::default() }
 }
 
 /// Sometimes calls may wait, a few or many.
@@ -179,6 +195,8 @@ fn store(rng: &mut SeededRng) -> StoreConfig {
     let rule = QueueRule { uri: "com.".into(), match_policy: Match::Prefix, limit };
     StoreConfig {
         call_queue: rng.chance(500).then_some(rule).into_iter().collect(),
+        retained_topics_max: *rng.pick(&[2, 100_000, 100_000]),
+        retained_lifetime_ms: rng.chance(300).then(|| rng.between(5, 60)),
         ..StoreConfig::default()
     }
 }

@@ -187,7 +187,8 @@ impl Simulation {
         let gone = self.phase != Phase::Leave || self.hosts.iter().all(|host| host.open() == 0);
         gone && self.postbox.waiting() == 0
             && self.hosts.iter().all(Host::is_quiet)
-            && self.shards.iter().all(|shard| !shard.has_deferred())
+            && self.shards.iter().all(|shard| !shard.has_deferred() && shard.inspect().sizes().parked == 0)
+            && self.control.registry().inspect().sizes().parked == 0
             && self.clients.iter().all(SimClient::is_settled)
     }
 

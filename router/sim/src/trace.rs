@@ -140,7 +140,8 @@ pub fn shown(message: &Message<'_>) -> String {
             format!("{procedure} {} {}", options.match_policy.as_str(), options.invoke.as_str())
         }
         Message::Event { payload, details, .. } => {
-            format!("{} {}", shown_payload(payload), details.topic.as_deref().unwrap_or_default())
+            let retained = if details.retained { " retained" } else { "" };
+            format!("{} {}{retained}", shown_payload(payload), details.topic.as_deref().unwrap_or_default())
         }
         Message::Call { procedure, options, payload, .. } => {
             format!("{procedure}{} {options:?}", shown_payload(payload))

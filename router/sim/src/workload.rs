@@ -138,6 +138,8 @@ pub struct Profile {
     pub short: bool,
     /// What it announces.
     pub features: Features,
+    /// Its sessions shall survive their transport.
+    pub resumable: bool,
     /// Its share of sharded subscriptions.
     pub nkey: Option<&'static str>,
 }

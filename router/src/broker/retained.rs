@@ -149,10 +149,15 @@ impl Shard {
         session.requests_pending -= 1;
         let (request, subscription) = (snapshot.request, snapshot.subscription);
         let (id, nkey) = (subscription.get(), snapshot.nkey.clone());
+        // Who is subscribed already gets all of what is live, no more and no less.
+        let was_subscribed = session.subscriptions.as_ref().is_some_and(|held| held.contains_key(&id));
         self.broker.attach(&mut self.sessions, key, id, nkey, self.integers);
         let _ = out.send(key, &Message::Subscribed { request, subscription });
         for event in &snapshot.events {
             self.send_retained(key, subscription, &event.publication, true, out);
+        }
+        if was_subscribed {
+            return;
         }
         self.broker.retaining.mark(id, key, &snapshot.known, self.id);
         for publication in recent.iter().filter(|recent| snapshot.lacks(recent)) {

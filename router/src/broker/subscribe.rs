@@ -125,13 +125,18 @@ impl Shard {
     pub(crate) fn subscribed<O: Outbox>(
         &mut self,
         key: SessionKey,
+        request: RequestId,
         id: SubscriptionId,
         nkey: Option<Arc<str>>,
         out: &mut O,
     ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Some(subscription) = self.broker.subscriptions.get(id.get()) else { return };
-        let requests = take_asking(session, &(subscription.match_policy, Arc::clone(&subscription.uri)));
+        let pattern = (subscription.match_policy, Arc::clone(&subscription.uri));
+        if session.subscribing.as_ref().and_then(|asking| asking.get(&pattern)?.first()) != Some(&request) {
+            return; // an UNSUBSCRIBE has overtaken the answer
+        }
+        let requests = take_asking(session, &pattern);
         self.broker.attach(&mut self.sessions, key, id.get(), nkey, self.integers);
         for request in requests {
             let _ = out.send(key, &Message::Subscribed { request, subscription: id });
@@ -205,9 +210,22 @@ impl Shard {
         let is_member = self.broker.detach(&mut self.sessions, key, id.get());
         if is_member {
             self.forgo_snapshots(key, id, out);
+            self.forgo_answers(key, id, out);
             self.post(ShardId::CONTROL, Letter::Detach { realm, key, subscription: id }, out);
         }
         is_member
+    }
+
+    /// A membership has ended: requests for the same subscription are answered now, as that of the registry would attach the
+    /// session anew.
+    fn forgo_answers<O: Outbox>(&mut self, key: SessionKey, id: SubscriptionId, out: &mut O) {
+        let Some(session) = self.sessions.get_mut(key).filter(|session| session.subscribing.is_some()) else {
+            return;
+        };
+        let Some(known) = self.broker.subscriptions.get(id.get()) else { return };
+        for request in take_asking(session, &(known.match_policy, Arc::clone(&known.uri))) {
+            let _ = out.send(key, &Message::Subscribed { request, subscription: id });
+        }
     }
 
     /// The subscriptions of a session that has left. The registry learns it by `Leave`.

@@ -91,9 +91,14 @@ impl Registry {
         let Some(nodes) = self.nodes_mut(id) else { return };
         let Some(node) = nodes.keys.iter_mut().find(|node| node.ticket == Some(ticket)) else { return };
         node.ticket = None;
+        // A session may have asked twice, and is told of once.
+        let mut noted = Vec::new();
         for (address, asked) in std::mem::take(&mut node.waiting) {
             self.answer_subscriber(id, address, asked, out);
-            self.note_subscribed(address, id);
+            if !noted.contains(&address) {
+                noted.push(address);
+                self.note_subscribed(address, id);
+            }
         }
     }
 

@@ -149,18 +149,27 @@ impl Calls {
     fn is_due(&self, model: &Model, number: usize, call: &Call, error: &str) -> bool {
         let is_nowhere = call.invoked().is_none();
         let caller = &model.sessions[call.caller];
+        let is_displaced =
+            call.invoked().is_some_and(|invoked| model.sessions[invoked.callee].resumption.is_wanted);
         match error {
             well_known::NO_SUCH_PROCEDURE => {
                 is_nowhere && (call.returned || staying(model, call).next().is_none())
             }
-            well_known::CANCELED => call.cancelled || call.callee_left,
+            well_known::CANCELED => call.cancelled || call.callee_left || is_displaced,
             well_known::TIMEOUT => {
                 let is_forwarded = call.invoked().is_some_and(|invoked| invoked.forwarded_timeout);
                 !is_forwarded && call.due_tick().is_some_and(|due| due <= model.tick)
             }
             well_known::PAYLOAD_SIZE_EXCEEDED => self.refused.contains_key(&number),
-            well_known::MAX_CONCURRENCY_REACHED => is_nowhere && (call.returned || may_be_busy(model, call)),
-            well_known::NO_AVAILABLE_CALLEE => is_nowhere && (call.was_refused() || call.parts.len() > 1),
+            well_known::MAX_CONCURRENCY_REACHED => {
+                let may_be_full =
+                    call.returned || may_be_busy(model, call) || model.queue_rule(call).is_some();
+                is_nowhere && may_be_full && model.has_no_place(call)
+            }
+            well_known::NO_AVAILABLE_CALLEE => {
+                let was_away = model.is_somebody_away(caller.realm);
+                is_nowhere && (call.was_refused() || call.returned || call.parts.len() > 1 || was_away)
+            }
             well_known::FEATURE_NOT_SUPPORTED => {
                 let has_keys = call.passthru().is_some_and(|keys| keys.ppt_scheme.is_some());
                 let not_by_callee = is_nowhere && (call.parts[0].progress || has_keys);
@@ -192,7 +201,8 @@ fn registered(model: &Model, callee: SessionIndex, request: RequestId) -> Result
     let PendingKind::Register(wanted) = &pending.kind else { return Ok(()) };
     let others = model.live.iter().map(|index| &model.sessions[*index]);
     for other in others.filter(|other| other.realm == session.realm && other.id != session.id) {
-        let same = other.registrations.iter().find(|held| held.key == wanted.key && !held.leaving);
+        let same =
+            other.registrations.iter().find(|held| held.key == wanted.key && !held.leaving && !held.revoking);
         let Some(same) = same else { continue };
         if same.invoke != wanted.invoke || wanted.invoke == InvocationPolicy::Single {
             let (peer, other) = (session.peer.0, other.peer.0);
@@ -208,7 +218,11 @@ pub(super) fn staying<'a>(model: &'a Model, call: &'a Call) -> impl Iterator<Ite
         let session = &model.sessions[*session];
         let held = session.registrations.iter().find(|held| held.instance == *instance);
         held.filter(|held| {
-            session.live && !held.leaving && !held.revoking && !model.may_be_evicted(session.realm, &held.key)
+            session.live
+                && !session.was_away(call.tick)
+                && !held.leaving
+                && !held.revoking
+                && !model.may_be_evicted(session.realm, &held.key)
         })
     })
 }

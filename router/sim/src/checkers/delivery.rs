@@ -1,6 +1,8 @@
 //! Every EVENT that has to arrive does, once: a publication handled after SUBSCRIBED was sent is delivered, whatever the
 //! shards of publisher and subscriber, unless the subscriber gives up first or the host has counted the drop.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crossring_codec::id::SubscriptionId;
 use crossring_codec::message::Message;
 
@@ -12,6 +14,10 @@ use crate::tag::Tag;
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     given: Vec<Vec<(SessionIndex, SubscriptionId)>>,
+    /// How often SUBSCRIBED was sent.
+    acknowledged: BTreeMap<(SessionIndex, SubscriptionId), u32>,
+    /// Given because it was retained.
+    retained: BTreeSet<(usize, SessionIndex, SubscriptionId)>,
 }
 
 impl Delivery {
@@ -20,9 +26,15 @@ impl Delivery {
         else {
             return Ok(());
         };
-        let Message::Event { subscription, payload, .. } = message else { return Ok(()) };
+        if let Message::Subscribed { subscription, .. } = message {
+            let session = model.peer(*peer).and_then(|record| record.session);
+            if let Some(session) = session {
+                *self.acknowledged.entry((session, *subscription)).or_default() += 1;
+            }
+        }
+        let Message::Event { subscription, payload, details, .. } = message else { return Ok(()) };
         match Tag::read(payload) {
-            Some(tag) => self.deliver(model, *peer, tag.number, *subscription),
+            Some(tag) => self.deliver(model, *peer, tag.number, *subscription, details.retained),
             None => Ok(()),
         }
     }
@@ -62,7 +74,9 @@ impl Delivery {
                 let (session, stayed) = holder(model, owed);
                 let given = self.given.get(number).map_or(&[][..], |given| given);
                 let is_server = |(other, subscription): &(SessionIndex, SubscriptionId)| {
-                    *subscription == owed.subscription && model.sessions[*other].nkey == session.nkey
+                    *subscription == owed.subscription
+                        && !self.retained.contains(&(number, *other, *subscription))
+                        && model.sessions[*other].nkey == session.nkey
                 };
                 let served = given.iter().any(is_server);
                 if stayed && served && !given.contains(&(owed.session, owed.subscription)) {
@@ -82,18 +96,33 @@ impl Delivery {
         peer: Peer,
         number: usize,
         subscription: SubscriptionId,
+        is_retained: bool,
     ) -> Result<(), String> {
         let Some(session) = model.peer(peer).and_then(|record| record.session) else { return Ok(()) };
         if self.given.len() <= number {
             self.given.resize_with(number + 1, Vec::new);
         }
         let given = &mut self.given[number];
-        if given.contains(&(session, subscription)) {
+        // What is retained may have been seen before, by those who ask again, and may then come live.
+        let held = model.sessions[session].subscription(subscription);
+        let known = model.publication(number);
+        let is_older = held.zip(known).is_some_and(|(held, known)| known.order < held.instance);
+        let is_new = is_older && self.acknowledged.get(&(session, subscription)) == Some(&1);
+        let before = given.contains(&(session, subscription))
+            && (is_new || !self.retained.contains(&(number, session, subscription)));
+        if before && !is_retained {
             return Err(format!("publication #{number} reached p{} twice under {subscription}", peer.0));
+        }
+        if is_retained {
+            self.retained.insert((number, session, subscription));
+            given.push((session, subscription));
+            return Ok(());
         }
         let nkey = &model.sessions[session].nkey;
         let is_shared = model.publication(number).is_some_and(Publication::is_shared);
+        let was_retained = |other: SessionIndex| self.retained.contains(&(number, other, subscription));
         let others = given.iter().filter(|(_, other)| is_shared && *other == subscription);
+        let others = others.filter(|(other, _)| !was_retained(*other));
         let mut others = others.map(|(other, _)| &model.sessions[*other].nkey);
         if nkey.is_some() && others.any(|other| other.is_some() && other != nkey) {
             return Err(format!("publication #{number} reached several nodes of {subscription}"));
@@ -107,5 +136,6 @@ impl Delivery {
 fn holder<'a>(model: &'a Model, owed: &Owed) -> (&'a Session, bool) {
     let session = &model.sessions[owed.session];
     let held = session.subscription(owed.subscription);
-    (session, session.live && held.is_some_and(|held| held.instance == owed.instance))
+    let lossy = model.may_lose_events(session);
+    (session, !lossy && session.live && held.is_some_and(|held| held.instance == owed.instance))
 }

@@ -59,7 +59,8 @@ impl Invocations {
         };
         let extra = call.extra.as_ref().filter(|extra| extra.runmode.is_some());
         let Some(rkey) = extra.and_then(|extra| extra.rkey.as_ref()) else { return Ok(()) };
-        if call.candidates.is_empty()
+        if call.in_flux
+            || call.candidates.is_empty()
             || model.may_be_rerouted(call)
             || model.is_in_transit(model.sessions[callee].realm)
         {
@@ -128,7 +129,7 @@ fn continued(
     if open.is_none_or(|open| open.call != tag.number || open.registration != invocation.registration) {
         return Err(format!("continues #{}, which is not open under this id", tag.number));
     }
-    let parts = call.invocations.iter().find(|known| known.id == id).map_or(0, |known| known.parts);
+    let parts = call.invocations.last().map_or(0, |known| known.parts);
     if tag.part as usize != parts {
         return Err(format!("part {} of #{} instead of {parts}", tag.part, tag.number));
     }
@@ -235,7 +236,14 @@ fn interrupted(
     let cause = match mode {
         CancelMode::Kill => call.cancelled,
         CancelMode::KillNoWait => {
-            call.cancelled || !caller.live || is_due || call.done || call.not_taken || !caller.honest
+            call.cancelled
+                || call.abandoned
+                || caller.resumption.is_wanted
+                || !caller.live
+                || is_due
+                || call.done
+                || call.not_taken
+                || !caller.honest
         }
         CancelMode::Skip => false,
     };

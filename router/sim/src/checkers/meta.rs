@@ -153,6 +153,7 @@ impl Question<'_> {
         session.realm == self.realm
             && session.live
             && session.since <= self.call.tick
+            && !session.was_away(self.call.tick)
             && !self.model.kills.iter().any(killed)
     }
 

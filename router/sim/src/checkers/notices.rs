@@ -77,7 +77,12 @@ impl Notices {
                 let Some(pending) = session.pending(MessageType::Subscribe, *request) else { return };
                 let PendingKind::Subscribe(key) = &pending.kind else { return };
                 if !is_reserved(&key.uri) {
-                    self.acknowledged.entry((true, subscription.get(), index)).or_insert(pending.tick);
+                    // Of several requests, any may be the one that the registry has been told of.
+                    let asked = session.requests.iter().filter(
+                        |other| matches!(&other.kind, PendingKind::Subscribe(wanted) if wanted == key),
+                    );
+                    let tick = asked.map(|other| other.tick).min().unwrap_or_default();
+                    self.acknowledged.entry((true, subscription.get(), index)).or_insert(tick);
                 } else if session.subscription(*subscription).is_none() {
                     let sees_all = key.uri == "wamp." && key.policy == Match::Prefix;
                     self.watchers.insert((index, *subscription), Watcher::new(model.tick, sees_all));
@@ -102,6 +107,7 @@ impl Notices {
             return self.testament(model, index, payload);
         }
         let Some(watcher) = self.watchers.get_mut(&(index, subscription)) else { return Ok(()) };
+        watcher.sees_all &= !model.may_lose_events(&model.sessions[index]);
         let arguments = payload.arguments().map_err(|error| error.to_string())?;
         let told = watcher.told(model, model.sessions[index].realm, topic, &arguments);
         told.map_err(|text| format!("{topic} {arguments:?} for p{}: {text}", peer.0))
@@ -142,7 +148,10 @@ impl Notices {
         for (entries, is_subscription) in [(&watcher.subscriptions, true), (&watcher.registrations, false)] {
             for (id, session) in &entries.members_ever {
                 let known = model.live.iter().find(|index| model.sessions[**index].id.get() == *session);
-                let Some(index) = known else { continue };
+                // Who loses its transport is not told of what it has got, and does not keep it.
+                let Some(index) = known.filter(|index| !model.sessions[**index].was_away(0)) else {
+                    continue;
+                };
                 if !self.acknowledged.contains_key(&(is_subscription, *id, *index)) {
                     return Some(format!("session {session} was said to hold {id}"));
                 }
@@ -152,7 +161,7 @@ impl Notices {
     }
 
     fn missing(&self, model: &Model, own: &Session, watcher: &Watcher) -> Option<String> {
-        if !watcher.sees_all {
+        if !watcher.sees_all || model.may_lose_events(own) {
             return None;
         }
         let silence = model.may_be_silent();

@@ -1,13 +1,13 @@
 //! Who sees what in which order: events of one publisher, invocations of one caller, acknowledgements before what they
 //! announce and after what they end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crossring_codec::id::{RegistrationId, RequestId, SubscriptionId};
 use crossring_codec::message::{Message, MessageType};
 use crossring_codec::payload::Payload;
 
-use crate::model::{Model, SessionIndex};
+use crate::model::{Model, Session, SessionIndex};
 use crate::observation::{Observation, Peer};
 use crate::tag::Tag;
 
@@ -16,6 +16,8 @@ use crate::tag::Tag;
 pub(super) struct Ordering {
     /// Publisher, whether in its name only, and subscriber → order of the last publication.
     events: BTreeMap<(SessionIndex, bool, SessionIndex), u64>,
+    /// Events of before the subscription: subscriber, subscription, order of the publication.
+    overtaken: BTreeSet<(SessionIndex, SubscriptionId, u64)>,
     /// Caller and callee → order of the last call.
     invocations: BTreeMap<(SessionIndex, SessionIndex), u64>,
     /// What each client knows to hold.
@@ -33,15 +35,40 @@ struct Seen {
     invocation_last: u64,
 }
 
+impl Seen {
+    /// What a session holds when it begins or goes on.
+    fn of(session: &Session) -> Self {
+        Self {
+            subscriptions: session.subscriptions.iter().map(|held| held.id).collect(),
+            registrations: session.registrations.iter().map(|held| held.id).collect(),
+            ..Self::default()
+        }
+    }
+}
+
 impl Ordering {
     pub(super) fn check(&mut self, model: &Model, observation: &Observation<'_>) -> Result<(), String> {
         match observation {
             Observation::Handled { peer, message } => self.handled(*peer, message),
-            Observation::Emitted { peer, message } => return emitted(model, *peer, message),
+            Observation::Emitted { peer, message } => {
+                self.note_overtaken(model, *peer, message);
+                return emitted(model, *peer, message);
+            }
             Observation::Received { peer, message } => return self.received(model, *peer, message),
             _ => {}
         }
         Ok(())
+    }
+
+    fn note_overtaken(&mut self, model: &Model, peer: Peer, message: &Message<'_>) {
+        let Message::Event { subscription, payload, .. } = message else { return };
+        let publication = Tag::read(payload).and_then(|tag| model.publication(tag.number));
+        let subscriber = model.peer(peer).and_then(|record| record.session);
+        let (Some(publication), Some(subscriber)) = (publication, subscriber) else { return };
+        let held = model.sessions[subscriber].subscription(*subscription);
+        if held.is_some_and(|held| publication.order < held.instance) {
+            self.overtaken.insert((subscriber, *subscription, publication.order));
+        }
     }
 
     fn handled(&mut self, peer: Peer, message: &Message<'_>) {
@@ -60,7 +87,10 @@ impl Ordering {
     fn received(&mut self, model: &Model, peer: Peer, message: &Message<'_>) -> Result<(), String> {
         let seen = self.seen.entry(peer).or_default();
         match message {
-            Message::Welcome { .. } => *seen = Seen::default(),
+            Message::Welcome { session, .. } => {
+                let known = model.sessions.iter().rfind(|known| known.id == *session);
+                *seen = known.map(Seen::of).unwrap_or_default();
+            }
             Message::Subscribed { subscription, .. } => seen.subscriptions.push(*subscription),
             Message::Registered { registration, .. } => seen.registrations.push(*registration),
             Message::Unsubscribed { request: Some(request), .. } => {
@@ -75,14 +105,17 @@ impl Ordering {
                     seen.registrations.retain(|held| *held != ended);
                 }
             }
-            Message::Event { subscription, payload, .. } => {
+            Message::Event { subscription, payload, details, .. } => {
                 if !seen.subscriptions.contains(subscription) {
                     return Err(format!(
                         "p{} read an EVENT of {subscription} outside its subscription",
                         peer.0
                     ));
                 }
-                return self.event(model, peer, payload);
+                if details.retained {
+                    return Ok(()); // as old as may be
+                }
+                return self.event(model, peer, *subscription, payload);
             }
             Message::Invocation { request, registration, payload, .. } => {
                 let is_new = request.get() > seen.invocation_last;
@@ -97,10 +130,19 @@ impl Ordering {
         Ok(())
     }
 
-    fn event(&mut self, model: &Model, peer: Peer, payload: &Payload<'_>) -> Result<(), String> {
+    fn event(
+        &mut self,
+        model: &Model,
+        peer: Peer,
+        subscription: SubscriptionId,
+        payload: &Payload<'_>,
+    ) -> Result<(), String> {
         let publication = Tag::read(payload).and_then(|tag| model.publication(tag.number));
         let subscriber = model.peer(peer).and_then(|record| record.seen);
         let (Some(publication), Some(subscriber)) = (publication, subscriber) else { return Ok(()) };
+        if self.overtaken.contains(&(subscriber, subscription, publication.order)) {
+            return Ok(()); // what came while the subscriber asked for retained events follows them
+        }
         let last =
             self.events.entry((publication.publisher, publication.is_testament, subscriber)).or_default();
         if publication.order < *last {

@@ -65,6 +65,10 @@ impl Sessions {
             Message::Abort { .. } => Ok(()),
             Message::Goodbye { .. } if record.owed_goodbye => Ok(()),
             Message::Challenge { .. } if record.hello.is_some() => Ok(()),
+            Message::Welcome { session, details } if details.resumed => {
+                resumption(model, record, *session, details)
+                    .map_err(|text| format!("WELCOME for p{}: {text}", peer.0))
+            }
             Message::Welcome { session, details } => {
                 if let Some(other) = self.sessions.insert(*session, peer) {
                     return Err(format!("session id of p{} is that of p{}", peer.0, other.0));
@@ -210,6 +214,30 @@ fn one_id_for_all(model: &Model, session: &Session, id: SubscriptionId, key: &Ke
                 session.peer.0, held.id, other.peer.0
             ));
         }
+    }
+    Ok(())
+}
+
+/// Who has the token goes on with the session, as whom it was.
+fn resumption(
+    model: &Model,
+    record: &PeerRecord,
+    id: SessionId,
+    details: &WelcomeDetails<'_>,
+) -> Result<(), String> {
+    let asked = record.hello.as_ref().and_then(|hello| hello.resume.as_ref());
+    let Some((session, token)) = asked else { return Err("resumed without being asked to".into()) };
+    let Some(known) = model.resumable(id).filter(|_| *session == id).map(|index| &model.sessions[index])
+    else {
+        return Err(format!("resumed {id}, which has ended"));
+    };
+    if known.resumption.token.as_ref() != Some(token) {
+        return Err("resumed with a token that is not its own".into());
+    }
+    let realm = details.realm.as_deref().and_then(|name| model.realm_index(name));
+    let role = &*model.role(known).name;
+    if realm != Some(known.realm) || details.authrole.as_deref() != Some(role) {
+        return Err(format!("resumed in {:?} as {:?}", details.realm, details.authrole));
     }
     Ok(())
 }

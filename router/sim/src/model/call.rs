@@ -3,9 +3,12 @@
 use crossring_codec::id::{RegistrationId, RequestId};
 use crossring_codec::message::{CallExtra, CallOptions, Feature, MessageType, Passthru, Text};
 use crossring_codec::payload::Payload;
-use crossring_codec::uri::{Match, well_known};
+use crossring_codec::uri::{self, Match, well_known};
 
+use super::holding::SLACK_TICKS;
 use super::{Key, Model, PendingKind, SessionIndex, put};
+use crossring_router::config::QueueRule;
+
 use crate::clock::ticks;
 use crate::observation::Peer;
 use crate::realm::Action;
@@ -37,12 +40,16 @@ pub struct Call {
     /// Callees that every shard knew when the call was handled: session and instance of the registration. Nobody, if a
     /// better registration was coming or going.
     pub candidates: Vec<(SessionIndex, u64)>,
+    /// Registrations were coming or going when the call was handled.
+    pub in_flux: bool,
     /// Who got an INVOCATION; several only if all but the last refused it.
     pub invocations: Vec<Invoked>,
     /// CANCEL has been handled.
     pub cancelled: bool,
     /// A callee's shard has sent it back.
     pub returned: bool,
+    /// The caller has lost its transport.
+    pub abandoned: bool,
     /// The callee has given its final answer.
     pub answered: bool,
     /// The callee left without an answer.
@@ -154,9 +161,29 @@ impl Model {
             });
             caller.realm == realm
                 && other.order != call.order
-                && invoked.unwrap_or(caller.live && !other.done)
+                && invoked.unwrap_or(caller.live && !other.done && !other.abandoned)
         };
         self.in_transit(realm).next().is_some() || self.calls.iter().flatten().any(is_open)
+    }
+
+    /// The rule that lets a call wait for a free slot.
+    pub fn queue_rule(&self, call: &Call) -> Option<&QueueRule> {
+        let rules = &self.config.realms[self.sessions[call.caller].realm].store.call_queue;
+        let rule = rules.iter().find(|rule| uri::matches(&rule.uri, rule.match_policy, &call.procedure));
+        rule.filter(|_| !call.parts[0].progress && !call.was_refused())
+    }
+
+    /// Whether the call may not wait for a free slot, or as many wait as may.
+    pub fn has_no_place(&self, call: &Call) -> bool {
+        let realm = self.sessions[call.caller].realm;
+        let Some(rule) = self.queue_rule(call) else { return true };
+        let waiting = self.calls.iter().flatten().filter(|other| {
+            let caller = &self.sessions[other.caller];
+            let is_meant = caller.realm == realm && other.order != call.order;
+            let is_late = !other.done && caller.live || other.tick + 2 * SLACK_TICKS >= call.tick;
+            is_meant && is_late && uri::matches(&rule.uri, rule.match_policy, &other.procedure)
+        });
+        waiting.count() >= rule.limit as usize
     }
 
     /// Whether somebody who may get the call set a limit of calls at once.
@@ -198,9 +225,11 @@ impl Model {
             clock_tick: self.tick,
             extra: options.extra.clone(),
             parts: vec![part],
+            in_flux: self.is_in_transit(self.sessions[index].realm),
             invocations: Vec::new(),
             cancelled: false,
             returned: false,
+            abandoned: false,
             answered: false,
             callee_left: false,
             not_taken: false,
@@ -236,7 +265,7 @@ impl Model {
         let mut candidates = Vec::new();
         for (index, session) in self.live.iter().map(|index| (*index, &self.sessions[*index])) {
             for held in session.registrations.iter().filter(|held| !held.leaving && !held.revoking) {
-                if session.realm != realm || !held.key.matches(procedure) {
+                if session.realm != realm || session.was_away(self.tick) || !held.key.matches(procedure) {
                     continue;
                 }
                 let precedence = Some(held.key.precedence());

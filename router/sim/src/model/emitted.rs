@@ -4,6 +4,7 @@ use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, S
 use crossring_codec::message::{CancelMode, Message, MessageType, WelcomeDetails};
 use crossring_codec::uri::well_known;
 
+use super::resumption::Resumption;
 use super::{Kill, Kind, Model, PendingKind, Session, Subscription, Victims};
 use crate::observation::Peer;
 use crate::tag::Tag;
@@ -70,9 +71,14 @@ impl Model {
         let role = details.authrole.as_deref().and_then(|name| self.role_index(name));
         let index = self.sessions.len();
         let Some(record) = self.peers.get_mut(peer.index()).and_then(Option::as_mut) else { return };
-        record.session = Some(index);
         let hello = record.hello.take();
         record.ticket = None;
+        let resumed = self.resumed(peer, id, details, hello.as_ref());
+        let Some(record) = self.peers.get_mut(peer.index()).and_then(Option::as_mut) else { return };
+        record.session = Some(resumed.unwrap_or(index));
+        if resumed.is_some() {
+            return;
+        }
         self.sessions.push(Session {
             peer,
             shard: record.shard,
@@ -90,6 +96,10 @@ impl Model {
             invocations: Vec::new(),
             invocations_count: 0,
             call_last: 0,
+            resumption: Resumption {
+                token: details.resume_token.as_ref().filter(|_| details.resumable).map(ToString::to_string),
+                ..Resumption::default()
+            },
             nkey: None,
             since: self.tick,
             until: None,

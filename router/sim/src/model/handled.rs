@@ -15,9 +15,12 @@ impl Model {
             Message::Hello { realm, details } => {
                 let realm = realm.as_ref().map(ToString::to_string);
                 let authid = details.authid.as_ref().map(ToString::to_string);
+                details.resume_session.into_iter().for_each(|id| self.wanted(id));
+                let token = details.resume_token.as_ref().map(ToString::to_string);
+                let resume = details.resume_session.zip(token);
                 self.peer_mut(peer, |record| {
                     if record.session.is_none() {
-                        record.hello = Some(Hello { realm, authid, roles: details.roles });
+                        record.hello = Some(Hello { realm, authid, roles: details.roles, resume });
                     }
                 });
             }
@@ -47,6 +50,9 @@ impl Model {
                     self.sessions[index].nkey = Some(nkey.to_string());
                 }
                 self.wait(index, *request, PendingKind::Subscribe(key), expected);
+                if let Some(pending) = self.sessions[index].requests.last_mut() {
+                    pending.get_retained = options.get_retained;
+                }
             }
             Message::Unsubscribe { request, subscription } => {
                 self.unsubscribe(index, *request, *subscription)
@@ -81,7 +87,13 @@ impl Model {
         kind: PendingKind,
         expected: Expected,
     ) {
-        self.sessions[index].requests.push(Pending { request, kind, expected, tick: self.tick });
+        self.sessions[index].requests.push(Pending {
+            request,
+            kind,
+            expected,
+            tick: self.tick,
+            get_retained: false,
+        });
     }
 
     fn unsubscribe(&mut self, index: SessionIndex, request: RequestId, id: SubscriptionId) {
@@ -126,6 +138,9 @@ impl Model {
         let limited = (self.sessions[index].realm, key.clone());
         if options.concurrency.is_some() && !self.limited.contains(&limited) {
             self.limited.push(limited);
+        }
+        if options.force_reregister {
+            self.evict_absent(self.sessions[index].realm, &key);
         }
         let registration = Registration {
             id: RegistrationId::from_random(0),

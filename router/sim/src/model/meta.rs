@@ -249,9 +249,12 @@ impl Model {
         self.shut_down || self.kills.iter().any(|kill| kill.victims == Victims::All)
     }
 
-    /// The session is gone: its testaments become publications, those of a lost transport first.
-    pub(super) fn publish_testaments(&mut self, index: SessionIndex) {
-        let testaments = std::mem::take(&mut self.sessions[index].testaments);
+    /// The session is gone, or only its transport (`scope`: `detached`): its testaments become publications, those of a lost transport first.
+    pub(super) fn publish_testaments(&mut self, index: SessionIndex, scope: Option<bool>) {
+        let all = std::mem::take(&mut self.sessions[index].testaments);
+        let is_due = |testament: &Testament| scope.is_none_or(|detached| testament.detached == detached);
+        let (testaments, kept) = all.into_iter().partition::<Vec<_>, _>(is_due);
+        self.sessions[index].testaments = kept;
         if self.sessions[index].silenced {
             return;
         }
@@ -281,8 +284,10 @@ impl Model {
             order: self.next_order(),
             topic: key.uri,
             expected,
-            exclude_me: true,
+            exclude_me: false,
             disclosed,
+            is_retained: false,
+            tick: self.tick,
             is_testament: true,
             extra: None,
             owed: Vec::new(),

@@ -24,6 +24,10 @@ pub struct Publication {
     pub exclude_me: bool,
     /// The publisher is to be disclosed.
     pub disclosed: bool,
+    /// It is to be retained.
+    pub is_retained: bool,
+    /// When it was handled.
+    pub tick: u64,
     /// Published by the router because the publisher is gone.
     pub is_testament: bool,
     /// Receiver lists.
@@ -77,6 +81,8 @@ impl Model {
             expected,
             exclude_me: options.exclude_me,
             disclosed,
+            is_retained: options.retain,
+            tick: self.tick,
             is_testament: false,
             extra: options.extra.as_ref().map(|extra| Box::new(PublishExtra::clone(extra))),
             owed: Vec::new(),

@@ -7,6 +7,7 @@ use crossring_router::address::{ShardId, TransportId};
 
 use super::SessionIndex;
 use super::meta::Testament;
+use super::resumption::Resumption;
 use crate::observation::Peer;
 
 /// A transport.
@@ -41,6 +42,8 @@ pub struct Hello {
     pub authid: Option<String>,
     /// What the client announced.
     pub roles: ClientRoles,
+    /// The session to be resumed, and the token.
+    pub resume: Option<(SessionId, String)>,
 }
 
 /// A session.
@@ -74,6 +77,8 @@ pub struct Session {
     pub requests: Vec<Pending>,
     /// Invocations that wait for an answer.
     pub invocations: Vec<OpenInvocation>,
+    /// What it can be resumed with.
+    pub resumption: Resumption,
     /// Its share of sharded subscriptions.
     pub nkey: Option<String>,
     /// When WELCOME was sent.
@@ -165,6 +170,8 @@ pub struct Pending {
     pub expected: Expected,
     /// When it was handled.
     pub tick: u64,
+    /// SUBSCRIBE that asks for retained events.
+    pub get_retained: bool,
 }
 
 /// What a request asks for.

@@ -48,6 +48,13 @@ pub fn maybe_join(client: &mut SimClient, world: &mut World<'_>) {
         return;
     }
     client.profile = draw_profile(world);
+    open_transport(client, world);
+    if !world.rng.chance(20) {
+        say_hello(client, world);
+    }
+}
+
+fn open_transport(client: &mut SimClient, world: &mut World<'_>) {
     let shard = world.rng.below(world.hosts.len());
     let peer = world.take_peer();
     let size_max = if client.profile.short { SHORT_MESSAGE } else { usize::MAX };
@@ -56,8 +63,21 @@ pub fn maybe_join(client: &mut SimClient, world: &mut World<'_>) {
     let key = world.hosts[shard].dial(dial);
     client.link = Some(Link { peer, shard, key });
     client.stuck_until = 0;
-    if !world.rng.chance(20) {
-        say_hello(client, world);
+}
+
+/// A client whose session can be resumed does so, sooner or later or never.
+pub fn maybe_resume(client: &mut SimClient, world: &mut World<'_>) {
+    if world.phase != Phase::Safety || world.rng.chance(3) {
+        return client.give_up();
+    }
+    if !world.rng.chance(60) {
+        return;
+    }
+    open_transport(client, world);
+    let details =
+        HelloDetails { roles: ClientRoles::all(client.profile.features), ..HelloDetails::default() };
+    if let Ok(hello) = client.session.resume(details) {
+        client.send(world, hello);
     }
 }
 
@@ -70,6 +90,7 @@ pub fn say_hello(client: &mut SimClient, world: &mut World<'_>) {
         roles: ClientRoles::all(client.profile.features),
         authmethods: vec![Cow::Borrowed(method)],
         authid: principal.map(|principal| Cow::Borrowed(principal.authid)),
+        resumable: client.profile.honest && client.profile.resumable,
         ..HelloDetails::default()
     };
     if let Ok(hello) = client.session.hello(Some(Cow::Borrowed(realm)), details) {
@@ -111,6 +132,7 @@ fn draw_profile(world: &mut World<'_>) -> Profile {
         silent: world.rng.chance(faults.silent_callee_per_mille),
         short: world.rng.chance(faults.short_message_per_mille),
         features: draw_features(world),
+        resumable: world.rng.chance(600),
         nkey: (honest && world.rng.chance(500)).then(|| *world.rng.pick(&NODES)),
     }
 }

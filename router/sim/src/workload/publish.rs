@@ -29,6 +29,7 @@ pub fn publish(client: &mut SimClient, world: &mut World<'_>) {
     if let Some(hash) = transaction_hash_of(&payload) {
         options.extra_mut().transaction_hash = Some(hash);
     }
+    options.retain = client.publishes_with(Feature::EventRetention) && world.rng.chance(100);
     if marks.acknowledged {
         options.extra_mut().x_acknowledged_delivery = true;
     }

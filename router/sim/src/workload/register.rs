@@ -17,13 +17,14 @@ const POLICIES: [InvocationPolicy; 6] = [
 /// Registers, alone or sharing with others.
 pub fn register(client: &mut SimClient, world: &mut World<'_>) {
     let (procedure, match_policy) = names::pattern(world);
+    let has_queue = !world.options.realm.store.call_queue.is_empty();
     let options = RegisterOptions {
         match_policy,
         invoke: *world.rng.pick(&POLICIES),
         disclose_caller: world.rng.chance(100),
         force_reregister: world.rng.chance(30),
         forward_timeout: client.calls_with(Feature::CallTimeout) && world.rng.chance(200),
-        concurrency: world.rng.chance(300).then(|| world.rng.between(1, 2)),
+        concurrency: world.rng.chance(if has_queue { 500 } else { 100 }).then(|| world.rng.between(1, 2)),
         ..RegisterOptions::default()
     };
     if let Ok(request) = client.session.register(procedure, options) {

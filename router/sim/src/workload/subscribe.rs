@@ -12,7 +12,8 @@ pub fn subscribe(client: &mut SimClient, world: &mut World<'_>) {
     let (topic, match_policy) = names::pattern(world);
     let has_share = client.publishes_with(Feature::ShardedSubscription);
     let nkey = client.profile.nkey.filter(|_| has_share).map(Cow::Borrowed);
-    let options = SubscribeOptions { match_policy, nkey, ..SubscribeOptions::default() };
+    let get_retained = client.publishes_with(Feature::EventRetention) && world.rng.chance(300);
+    let options = SubscribeOptions { match_policy, nkey, get_retained, ..SubscribeOptions::default() };
     if let Ok(request) = client.session.subscribe(topic, options) {
         client.send(world, request.message);
     }
