@@ -5,6 +5,7 @@
 //! session. When both are the same shard no letter is involved.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crossring_codec::id::{RegistrationId, RequestId};
@@ -105,7 +106,7 @@ pub(crate) struct Call {
     /// The id at a local callee.
     invocation: Option<RequestId>,
     /// Counts against the concurrency of a callee on another shard, added under this ticket.
-    slot: Option<u64>,
+    slot: Option<NonZeroU64>,
     /// CANCEL `kill` has been received.
     is_killed: bool,
     /// What only some calls have.
@@ -169,7 +170,7 @@ pub(crate) struct Invocation {
     registration: RegistrationId,
     receive_progress: bool,
     /// Counts against the callee's concurrency, as it was added under this ticket.
-    slot: Option<u64>,
+    slot: Option<NonZeroU64>,
 }
 
 impl Held {

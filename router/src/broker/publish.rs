@@ -193,10 +193,11 @@ impl Shard {
             }
             self.broker.post_to_shards(route, letter, rkey, &mut self.counters, out);
         }
+        if let Some(rkey) = rkey {
+            return self.broker.deliver_shares(route, &event, rkey, &self.sessions, &self.config, out);
+        }
         for &subscription in &route.subscriptions {
-            let server = rkey.map(|rkey| self.broker.server(subscription, rkey));
-            let share = Share::of(server.as_ref());
-            self.broker.deliver(subscription, &event, share, &self.sessions, &self.config, out);
+            self.broker.deliver(subscription, &event, Share::All, &self.sessions, &self.config, out);
         }
     }
 
@@ -332,6 +333,23 @@ impl Broker {
     fn servers(&self, subscriptions: &[u64], rkey: Option<ResourceKey>) -> Vec<Option<Arc<str>>> {
         let Some(rkey) = rkey else { return Vec::new() };
         subscriptions.iter().map(|id| self.server(*id, rkey)).collect()
+    }
+
+    /// The same as for all publications, for one with a resource key.
+    #[cold]
+    fn deliver_shares<O: Outbox>(
+        &mut self,
+        route: &PublishRoute,
+        event: &Event<'_>,
+        rkey: ResourceKey,
+        sessions: &Sessions,
+        config: &RouterConfig,
+        out: &mut O,
+    ) {
+        for &subscription in &route.subscriptions {
+            let server = Some(self.server(subscription, rkey));
+            self.deliver(subscription, event, Share::of(server.as_ref()), sessions, config, out);
+        }
     }
 
     /// One EVENT for the members of one subscription on this shard who share it; `false`: there are none.

@@ -1,5 +1,7 @@
 //! YIELD and ERROR of callees, and answers from other shards.
 
+use std::num::NonZeroU64;
+
 use crossring_codec::id::{RegistrationId, RequestId};
 use crossring_codec::message::{
     ErrorDetails, Feature, Message, MessageType, Passthru, ResultDetails, YieldOptions,
@@ -212,7 +214,7 @@ impl Shard {
             }
         }
         if let (Some(callee), Some(ticket)) = (call.callee, call.slot) {
-            self.dealer.release(call.registration, callee, ticket);
+            self.dealer.release(call.registration, callee, ticket.get());
         }
         if let Some(queued) = call.rare.as_ref().and_then(|rare| rare.queued.as_ref()) {
             self.give_up_waiting(key, &call, queued);
@@ -229,9 +231,14 @@ impl Shard {
     }
 
     /// A local callee, added under the ticket `slot`, has one invocation less.
-    pub(super) fn release(&mut self, slot: Option<u64>, registration: RegistrationId, callee: SessionKey) {
+    pub(super) fn release(
+        &mut self,
+        slot: Option<NonZeroU64>,
+        registration: RegistrationId,
+        callee: SessionKey,
+    ) {
         if let Some(ticket) = slot {
-            self.dealer.release(registration, SessionAddress { shard: self.id, key: callee }, ticket);
+            self.dealer.release(registration, SessionAddress { shard: self.id, key: callee }, ticket.get());
             self.defer_offer(registration, callee);
         }
     }

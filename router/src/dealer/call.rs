@@ -1,6 +1,7 @@
 //! CALL: matching, the choice of a callee, INVOCATION; and calls from other shards.
 
 use std::borrow::Cow;
+use std::num::NonZeroU64;
 
 use crossring_codec::id::{RegistrationId, RequestId};
 use crossring_codec::message::{
@@ -80,8 +81,9 @@ struct Pick {
     ticket: u64,
     disclose_caller: bool,
     /// Counted against its concurrency: under which ticket it was added.
-    slot: Option<u64>,
-    turn: Turn,
+    slot: Option<NonZeroU64>,
+    /// The callee has refused calls of this shard, which have been seen to.
+    is_resumption: bool,
 }
 
 /// A local callee about to be invoked.
@@ -91,7 +93,7 @@ struct Asked {
     registration: RegistrationId,
     origin: CallAddress,
     /// Counted against its concurrency: under which ticket it was added.
-    slot: Option<u64>,
+    slot: Option<NonZeroU64>,
 }
 
 /// An INVOCATION has been sent.
@@ -337,7 +339,7 @@ impl Shard {
             return Err(well_known::MAX_CONCURRENCY_REACHED);
         }
         let forward_timeout = candidate.callee.forward_timeout;
-        let slot = candidate.callee.concurrency.map(|_| candidate.ticket);
+        let slot = candidate.callee.concurrency.and_then(|_| NonZeroU64::new(candidate.ticket));
         candidate.outstanding += u64::from(slot.is_some());
         let pick = Pick {
             registration: id,
@@ -345,7 +347,7 @@ impl Shard {
             ticket: candidate.ticket,
             disclose_caller: candidate.callee.disclose_caller,
             slot,
-            turn: candidate.next_turn(question.arrival),
+            is_resumption: candidate.take_refusal(),
         };
         if let Some(call) = self.dealer.calls.get_mut(key.index, key.generation) {
             call.callee = Some(pick.address);
@@ -587,7 +589,7 @@ impl Shard {
         let (registration, is_killed) = (record.registration, record.is_killed);
         let is_continued = record.is_continued();
         if let (Some(tried), Some(ticket)) = (tried, slot) {
-            self.dealer.release(registration, tried, ticket);
+            self.dealer.release(registration, tried, ticket.get());
         }
         match (tried, why) {
             (Some(tried), Declined::Gone) => self.dealer.forget_callee(registration, tried, call.ticket),
@@ -662,7 +664,7 @@ impl Question<'_> {
         letter.callee = pick.address.key;
         letter.ticket = pick.ticket;
         letter.disclosure = disclosure;
-        letter.turn = pick.turn;
+        letter.turn.is_resumption = pick.is_resumption;
         letter
     }
 

@@ -3,6 +3,7 @@
 //! On the caller's shard the call itself waits, among the calls. While one of this shard waits, all others that would go
 //! the same way go behind it. On the callee's shard, who has been told that calls wait reserves its free slots for them.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crossring_codec::id::RegistrationId;
@@ -87,10 +88,9 @@ impl Candidate {
         }
     }
 
-    /// The standing of the next call that goes to this callee directly.
-    pub(super) fn next_turn(&mut self, arrival: Option<u64>) -> Turn {
-        let is_resumption = std::mem::take(&mut self.slots.has_refused);
-        Turn { arrival, is_reserved: false, is_resumption }
+    /// Whether it has refused calls of this shard since this was asked last.
+    pub(super) fn take_refusal(&mut self) -> bool {
+        std::mem::take(&mut self.slots.has_refused)
     }
 }
 
@@ -284,7 +284,7 @@ impl Shard {
         if let Some(record) = self.dealer.calls.get_mut(key.index, key.generation) {
             record.registration = registration;
             record.callee = Some(callee);
-            record.slot = is_counted.then_some(ticket);
+            record.slot = NonZeroU64::new(ticket).filter(|_| is_counted);
         }
         if call.disclose || disclose_caller {
             call.disclosure = self.disclosure(key, &call.options);
@@ -336,7 +336,7 @@ impl Shard {
         &mut self,
         call: &letter::Call,
         callee: SessionAddress,
-    ) -> Result<Option<u64>, Declined> {
+    ) -> Result<Option<NonZeroU64>, Declined> {
         let from = call.origin.shard;
         let is_foreign = from != self.id;
         let candidate = self.dealer.local_candidate(call.registration, callee, None);
@@ -348,12 +348,12 @@ impl Shard {
         if call.turn.is_reserved && ticket == call.ticket && candidate.slots.reserved > 0 {
             candidate.end_reservation(true);
             self.defer_offer(call.registration, callee.key);
-            return Ok(Some(ticket));
+            return Ok(NonZeroU64::new(ticket));
         }
         let must_stand_back = is_foreign && candidate.slots.refused.contains(from);
         if !candidate.is_full() && !must_stand_back {
             candidate.outstanding += 1;
-            return Ok(Some(ticket));
+            return Ok(NonZeroU64::new(ticket));
         }
         if is_foreign {
             self.note_refused(call, callee);
