@@ -61,11 +61,23 @@ pub enum Bug {
     LoseKill,
     /// A testament is not published.
     LoseTestament,
+    /// While a session moves to another transport, a shard promises too early that no more events follow.
+    HastyFence,
+    /// Calls that begin to wait overtake each other.
+    PassQueue,
+    /// Events are not retained.
+    ForgottenRetention,
+    /// Events go to all who share them.
+    ForgottenShare,
+    /// Nobody is asked to acknowledge events.
+    ForgottenReceipt,
+    /// A shard does not learn that a subscription is revoked.
+    LoseRevocation,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 24] = [
+    pub const ALL: [Bug; 30] = [
         Bug::ReorderLane,
         Bug::EarlySubscribed,
         Bug::EarlyRegistered,
@@ -90,6 +102,12 @@ impl Bug {
         Bug::WrongCount,
         Bug::LoseKill,
         Bug::LoseTestament,
+        Bug::HastyFence,
+        Bug::PassQueue,
+        Bug::ForgottenRetention,
+        Bug::ForgottenShare,
+        Bug::ForgottenReceipt,
+        Bug::LoseRevocation,
     ];
 
     /// The name on the command line.
@@ -119,6 +137,12 @@ impl Bug {
             Bug::WrongCount => "wrong-count",
             Bug::LoseKill => "lose-kill",
             Bug::LoseTestament => "lose-testament",
+            Bug::HastyFence => "hasty-fence",
+            Bug::PassQueue => "pass-queue",
+            Bug::ForgottenRetention => "forgotten-retention",
+            Bug::ForgottenShare => "forgotten-share",
+            Bug::ForgottenReceipt => "forgotten-receipt",
+            Bug::LoseRevocation => "lose-revocation",
         }
     }
 
@@ -198,6 +222,10 @@ impl Saboteur {
             | (Bug::StaleCallee, Letter::RemoveCallee { .. })
             | (Bug::ForgetLeave, Letter::Leave { .. }) => self.lose_some(letter),
             (Bug::LoseKill, Letter::Kill { .. }) => Fate::Lost,
+            (Bug::LoseRevocation, Letter::RevokeSubscription { .. }) => Fate::Lost,
+            (Bug::HastyFence, Letter::Fence { .. }) | (Bug::PassQueue, Letter::Enqueue { .. }) => {
+                Fate::Swapped(letter)
+            }
             (Bug::LosePart, Letter::Continue(_)) => self.lose_some(letter),
             (Bug::LoseMetaEvent, Letter::Publication(publication)) if is_reserved(&publication.topic) => {
                 self.lose_some(letter)
@@ -233,6 +261,13 @@ impl Saboteur {
         match (self.bug, &mut message) {
             (Some(Bug::HastyTimeout), Message::Call { options, .. }) => options.timeout_ms /= 2,
             (Some(Bug::ForgottenLimit), Message::Register { options, .. }) => options.concurrency = None,
+            (Some(Bug::ForgottenRetention), Message::Publish { options, .. }) => options.retain = false,
+            (Some(Bug::ForgottenShare | Bug::ForgottenReceipt), Message::Publish { options, .. }) => {
+                if let Some(extra) = &mut options.extra {
+                    extra.rkey = extra.rkey.take().filter(|_| self.bug != Some(Bug::ForgottenShare));
+                    extra.x_acknowledged_delivery &= self.bug != Some(Bug::ForgottenReceipt);
+                }
+            }
             _ => {}
         }
         message
@@ -267,7 +302,13 @@ fn miscounted(letter: Letter) -> Letter {
     Letter::Result { call, details, parcel }
 }
 
-/// Whether two neighbours on a lane may be swapped so that a rule is broken: same lane, same kind.
+/// Whether two neighbours on a lane may be swapped so that a rule is broken: same lane, same kind; or a publication and the
+/// fence behind it.
 pub fn may_swap(first: &Letter, second: &Letter) -> bool {
-    first.lane() == Lane::Data && std::mem::discriminant(first) == std::mem::discriminant(second)
+    if matches!((first, second), (Letter::Publication(_), Letter::Fence { .. })) {
+        return true;
+    }
+    let is_queue = matches!(first, Letter::Enqueue { .. });
+    (first.lane() == Lane::Data || is_queue)
+        && std::mem::discriminant(first) == std::mem::discriminant(second)
 }

@@ -148,7 +148,7 @@ impl Options {
             plain_per_mille: sometimes(rng, 500),
             timeout_per_mille: sometimes(rng, 400),
             rare_per_mille: sometimes(rng, 200),
-            kills: rng.chance(400),
+            kills: rng.chance(500),
             realm: realm(rng),
         };
         if options.faults.shutdown_tick.is_some() {
@@ -177,7 +177,7 @@ fn realm(rng: &mut SeededRng) -> RealmOptions {
         meta_api: rng.chance(800),
         sharding: rng.chance(300),
         trustlevels: rng.chance(500),
-        resumption: rng.chance(0).then(|| resumption(rng)),
+        resumption: rng.chance(400).then(|| resumption(rng)),
         store: store(rng),
     }
 }
@@ -214,7 +214,7 @@ fn weights(rng: &mut SeededRng) -> Weights {
         unregister: weight(4),
         goodbye: weight(1),
         disconnect: weight(1),
-        meta: weight(10),
+        meta: weight(14),
     }
 }
 

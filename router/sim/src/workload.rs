@@ -89,30 +89,30 @@ impl World<'_> {
 
     /// A session that others may name from now on.
     pub fn remember_session(&mut self, session: SessionId) {
-        remember(&mut self.common.sessions, session, self.rng);
+        remember(&mut self.common.sessions, session);
     }
 
     /// A subscription that others may name from now on.
     pub fn remember_subscription(&mut self, id: u64, session: Option<SessionId>) {
         if let Some(session) = session {
-            remember(&mut self.common.subscriptions, (id, session.get()), self.rng);
+            remember(&mut self.common.subscriptions, (id, session.get()));
         }
     }
 
     /// A registration that others may name from now on.
     pub fn remember_registration(&mut self, id: u64, session: Option<SessionId>) {
         if let Some(session) = session {
-            remember(&mut self.common.registrations, (id, session.get()), self.rng);
+            remember(&mut self.common.registrations, (id, session.get()));
         }
     }
 }
 
-fn remember<T>(known: &mut Vec<T>, new: T, rng: &mut SeededRng) {
-    if known.len() < KNOWN_MAX {
-        known.push(new);
-    } else {
-        known[rng.below(KNOWN_MAX)] = new;
+/// The oldest gives way.
+fn remember<T>(known: &mut Vec<T>, new: T) {
+    if known.len() >= KNOWN_MAX {
+        known.remove(0);
     }
+    known.push(new);
 }
 
 /// The habits of a client.

@@ -143,3 +143,33 @@ fn a_lost_kill_is_found() {
 fn a_lost_testament_is_found() {
     check(Bug::LoseTestament, &["delivery"]);
 }
+
+#[test]
+fn a_hasty_fence_is_found() {
+    check(Bug::HastyFence, &["delivery", "ordering", "notices"]);
+}
+
+#[test]
+fn a_passed_queue_is_found() {
+    check(Bug::PassQueue, &["queue"]);
+}
+
+#[test]
+fn forgotten_retention_is_found() {
+    check(Bug::ForgottenRetention, &["retention"]);
+}
+
+#[test]
+fn a_forgotten_share_is_found() {
+    check(Bug::ForgottenShare, &["delivery"]);
+}
+
+#[test]
+fn a_forgotten_receipt_is_found() {
+    check(Bug::ForgottenReceipt, &["isolation"]);
+}
+
+#[test]
+fn a_lost_revocation_is_found() {
+    check(Bug::LoseRevocation, &["meta"]);
+}

@@ -114,6 +114,7 @@ impl Shard {
         let Some(Parked { mut session, mut queue, phase }) = self.broker.unpark(key) else { return };
         let Phase::Arriving { admission, handover: Some(handover), .. } = phase else { return };
         let revoked = revoked_in(&handover.kept);
+        queue.forget(&revoked);
         queue.prepend(handover.kept, handover.events_lost);
         session.go_on_after(handover.invocation_last, self.integers);
         session.roles = handover.roles;

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crossring_codec::id::SubscriptionId;
+
 use crate::config::ResumptionConfig;
 use crate::letter::Kept;
 
@@ -56,6 +58,20 @@ impl Queue {
         }
     }
 
+    /// Forgets the events of subscriptions that are revoked.
+    pub(crate) fn forget(&mut self, revoked: &[SubscriptionId]) {
+        if revoked.is_empty() {
+            return;
+        }
+        let (kept, lost) = self.take();
+        self.lost = lost;
+        for kept in kept {
+            if !matches!(&kept, Kept::Event(event) if revoked.contains(&event.subscription)) {
+                self.push(kept);
+            }
+        }
+    }
+
     /// Takes everything out: what was kept, in order, and the number of events that were lost.
     pub(crate) fn take(&mut self) -> (Vec<Kept>, u64) {
         (self.events, self.octets) = (0, 0);
@@ -77,7 +93,7 @@ impl Queue {
 mod tests {
     use std::sync::Arc;
 
-    use crossring_codec::id::{PublicationId, SubscriptionId};
+    use crossring_codec::id::PublicationId;
     use crossring_codec::message::{EventDetails, Message};
     use crossring_codec::payload::Payload;
     use crossring_codec::serializer::SerializerId;

@@ -49,8 +49,26 @@ impl Meta {
                 return Err(context(model, kill.call, &text));
             }
         }
+        for (number, call) in model.meta_calls.iter().enumerate() {
+            let is_removal = call.procedure.contains(".remove_") && call.outcome == Outcome::Done;
+            if is_removal && is_still_held(model, call) {
+                return Err(context(model, number, "it is still held"));
+            }
+        }
         Ok(())
     }
+}
+
+/// Whether what was to be taken away is there still, and not again.
+fn is_still_held(model: &Model, call: &MetaCall) -> bool {
+    let live = model.live.iter().map(|index| &model.sessions[*index]);
+    let realm = model.sessions[call.caller].realm;
+    let mut victims = live.filter(|known| known.realm == realm && known.id.get() == call.number(1));
+    victims.any(|known| {
+        let id = call.number(0);
+        known.subscriptions.iter().any(|held| held.id.get() == id && held.revoking)
+            || known.registrations.iter().any(|held| held.id.get() == id && held.revoking)
+    })
 }
 
 fn pending(model: &Model, peer: Peer, request: RequestId) -> Option<usize> {

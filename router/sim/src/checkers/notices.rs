@@ -10,6 +10,7 @@ use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_reserved};
 use crossring_codec::value::Value;
 
+use crate::clock::ticks;
 use crate::model::{Kind, Model, PendingKind, Session, SessionIndex};
 use crate::observation::{Observation, Peer};
 use crate::tag::Tag;
@@ -40,6 +41,8 @@ struct Watcher {
 #[derive(Debug, Default)]
 struct Entries {
     created: BTreeSet<u64>,
+    /// Of those, what was created after the watcher came: of older ones it may have been told late and not of all.
+    complete: BTreeSet<u64>,
     deleted: BTreeSet<u64>,
     /// Id and session.
     members: BTreeSet<(u64, u64)>,
@@ -230,7 +233,7 @@ impl Watcher {
                     "registration" => (Kind::Registration, &mut self.registrations),
                     _ => (Kind::Subscription, &mut self.subscriptions),
                 };
-                entries.told(model, self.sees_all, kind, rest, session, arguments)
+                entries.told(model, self.sees_all.then_some(self.since), kind, rest, session, arguments)
             }
         }
     }
@@ -261,12 +264,12 @@ impl Watcher {
                 let registration = session.registrations.iter().any(|held| held.id.get() == id);
                 session.realm == realm && if is_subscription { subscription } else { registration }
             };
-            for (id, member) in &entries.members {
+            for (id, member) in entries.members.iter().filter(|(id, _)| entries.complete.contains(id)) {
                 if !live().any(|session| session.id.get() == *member && holds(session, *id)) {
                     return Some(format!("not told that session {member} holds {id} no more"));
                 }
             }
-            for id in entries.created.difference(&entries.deleted) {
+            for id in entries.complete.difference(&entries.deleted) {
                 if !live().any(|session| holds(session, *id)) {
                     return Some(format!("not told that {id} is deleted"));
                 }
@@ -280,7 +283,7 @@ impl Entries {
     fn told(
         &mut self,
         model: &Model,
-        sees_all: bool,
+        sees_all_since: Option<u64>,
         kind: Kind,
         event: &str,
         session: u64,
@@ -291,14 +294,17 @@ impl Entries {
         if self.deleted.contains(&id) {
             return Err("after it was deleted".into());
         }
-        let knows_all = sees_all && self.created.contains(&id);
+        if event == "on_create" && sees_all_since.is_some_and(|since| created_tick(second) > since) {
+            self.complete.insert(id);
+        }
+        let knows_all = sees_all_since.is_some() && self.complete.contains(&id);
         match event {
             "on_create" if !self.created.insert(id) => Err("a second time".into()),
             "on_create" => described(model, kind, id, second),
             "on_subscribe" | "on_register" => {
                 self.members_ever.insert((id, session));
                 let is_new = self.members.insert((id, session));
-                if is_new || !sees_all { Ok(()) } else { Err("a second time".into()) }
+                if is_new || !knows_all { Ok(()) } else { Err("a second time".into()) }
             }
             "on_unsubscribe" | "on_unregister" => {
                 let was_member = self.members.remove(&(id, session));
@@ -313,6 +319,16 @@ impl Entries {
         }
     }
 }
+
+/// When something was created, as its details tell.
+fn created_tick(details: &Value) -> u64 {
+    let seconds = text(details, "created").trim_end_matches('Z').rsplit(':').next().unwrap_or_default();
+    let milliseconds: u64 = seconds.replace('.', "").parse().unwrap_or_default();
+    ticks(milliseconds.saturating_sub(START_SECOND_MS))
+}
+
+/// The clock of a run starts at this second of a minute.
+const START_SECOND_MS: u64 = 40_000;
 
 /// What is told of an id is what its holders know.
 fn described(model: &Model, kind: Kind, id: u64, details: &Value) -> Result<(), String> {

@@ -20,6 +20,8 @@ pub(super) struct Ordering {
     overtaken: BTreeSet<(SessionIndex, SubscriptionId, u64)>,
     /// Caller and callee → order of the last call.
     invocations: BTreeMap<(SessionIndex, SessionIndex), u64>,
+    /// What sessions go on with.
+    held: BTreeMap<Peer, Seen>,
     /// What each client knows to hold.
     seen: BTreeMap<Peer, Seen>,
 }
@@ -51,6 +53,11 @@ impl Ordering {
         match observation {
             Observation::Handled { peer, message } => self.handled(*peer, message),
             Observation::Emitted { peer, message } => {
+                if let Message::Welcome { session, .. } = message
+                    && let Some(index) = model.resumable(*session)
+                {
+                    self.held.insert(*peer, Seen::of(&model.sessions[index]));
+                }
                 self.note_overtaken(model, *peer, message);
                 return emitted(model, *peer, message);
             }
@@ -87,10 +94,7 @@ impl Ordering {
     fn received(&mut self, model: &Model, peer: Peer, message: &Message<'_>) -> Result<(), String> {
         let seen = self.seen.entry(peer).or_default();
         match message {
-            Message::Welcome { session, .. } => {
-                let known = model.sessions.iter().rfind(|known| known.id == *session);
-                *seen = known.map(Seen::of).unwrap_or_default();
-            }
+            Message::Welcome { .. } => *seen = self.held.remove(&peer).unwrap_or_default(),
             Message::Subscribed { subscription, .. } => seen.subscriptions.push(*subscription),
             Message::Registered { registration, .. } => seen.registrations.push(*registration),
             Message::Unsubscribed { request: Some(request), .. } => {

@@ -207,7 +207,8 @@ fn agree<Id: Copy + Ord + std::fmt::Display>(
 fn one_id_for_all(model: &Model, session: &Session, id: SubscriptionId, key: &Key) -> Result<(), String> {
     let others = model.live.iter().map(|index| &model.sessions[*index]);
     for other in others.filter(|other| other.realm == session.realm) {
-        let held = other.subscriptions.iter().find(|held| held.key == *key && !held.leaving);
+        let held =
+            other.subscriptions.iter().find(|held| held.key == *key && !held.leaving && !held.revoking);
         if let Some(held) = held.filter(|held| held.id != id) {
             return Err(format!(
                 "{key:?} is {id} for p{} and {} for p{}",

@@ -169,14 +169,16 @@ impl Model {
     /// The rule that lets a call wait for a free slot.
     pub fn queue_rule(&self, call: &Call) -> Option<&QueueRule> {
         let rules = &self.config.realms[self.sessions[call.caller].realm].store.call_queue;
-        let rule = rules.iter().find(|rule| uri::matches(&rule.uri, rule.match_policy, &call.procedure));
-        rule.filter(|_| !call.parts[0].progress && !call.was_refused())
+        rules.iter().find(|rule| uri::matches(&rule.uri, rule.match_policy, &call.procedure))
     }
 
     /// Whether the call may not wait for a free slot, or as many wait as may.
     pub fn has_no_place(&self, call: &Call) -> bool {
         let realm = self.sessions[call.caller].realm;
-        let Some(rule) = self.queue_rule(call) else { return true };
+        // Who has found a callee that is there and takes no calls does not wait for others.
+        let may_wait = !call.was_refused() && !self.is_somebody_away(realm);
+        let rule = self.queue_rule(call).filter(|_| may_wait);
+        let Some(rule) = rule else { return true };
         let waiting = self.calls.iter().flatten().filter(|other| {
             let caller = &self.sessions[other.caller];
             let is_meant = caller.realm == realm && other.order != call.order;

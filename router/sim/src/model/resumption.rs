@@ -38,6 +38,9 @@ impl Model {
         let Some(index) = index else { return };
         let resumption = &self.sessions[index].resumption;
         if resumption.token.is_none() || resumption.is_doomed || self.shut_down {
+            if resumption.token.is_some() {
+                self.sessions[index].resumption.away_since = Some(self.tick); // the order to end it finds it so
+            }
             return self.end_session(peer);
         }
         self.peer_mut(peer, |record| record.session = None);
@@ -146,8 +149,10 @@ impl Model {
     /// Whether a callee of the realm is, or was not long ago, without transport: calls do not find it then.
     pub fn is_somebody_away(&self, realm: usize) -> bool {
         let since = self.tick.saturating_sub(SLACK_TICKS);
-        let mut live = self.live.iter().map(|index| &self.sessions[*index]);
-        live.any(|session| session.realm == realm && session.was_away(since))
+        self.sessions.iter().any(|session| {
+            let was_there = session.until.is_none_or(|until| until >= since);
+            session.realm == realm && was_there && session.was_away(since)
+        })
     }
 
     /// Whether events for the session may have given way to later ones while it had no transport.

@@ -32,8 +32,8 @@ const REASON_OF_ALL: &str = "com.killed.all";
 pub fn meta(client: &mut SimClient, world: &mut World<'_>) {
     let has = |feature| client.calls_with(feature);
     let (sessions, testaments) = (has(Feature::SessionMetaApi), has(Feature::TestamentMetaApi));
-    let (registrations, subscriptions) =
-        (has(Feature::RegistrationMetaApi), has(Feature::SubscriptionMetaApi));
+    let registrations = has(Feature::RegistrationMetaApi);
+    let subscriptions = client.publishes_with(Feature::SubscriptionMetaApi);
     match world.rng.below(100) {
         0..20 if sessions => watch(client, world),
         20..35 if sessions => about_sessions(client, world),
@@ -109,7 +109,7 @@ fn about_testaments(client: &mut SimClient, world: &mut World<'_>) {
 
 fn about_registrations(client: &mut SimClient, world: &mut World<'_>) {
     let (uri, policy) = names::pattern(world);
-    let procedure = match world.rng.below(7) {
+    let procedure = match world.rng.below(9) {
         0 => return ask(client, world, "wamp.registration.list", Vec::new(), Dict::new()),
         1 => {
             return ask(client, world, "wamp.registration.lookup", lookup(uri, policy), Dict::new());
@@ -122,7 +122,7 @@ fn about_registrations(client: &mut SimClient, world: &mut World<'_>) {
     };
     let Some((id, session)) = known(world, false) else { return };
     let is_removal = procedure.ends_with("remove_callee");
-    if is_removal && !(world.options.kills && world.rng.chance(300)) {
+    if is_removal && !(world.options.kills && world.rng.chance(700)) {
         return;
     }
     let arguments = if is_removal { vec![id, session] } else { vec![id] };
@@ -131,7 +131,7 @@ fn about_registrations(client: &mut SimClient, world: &mut World<'_>) {
 
 fn about_subscriptions(client: &mut SimClient, world: &mut World<'_>) {
     let (uri, policy) = names::pattern(world);
-    let procedure = match world.rng.below(7) {
+    let procedure = match world.rng.below(9) {
         0 => return ask(client, world, "wamp.subscription.list", Vec::new(), Dict::new()),
         1 => {
             return ask(client, world, "wamp.subscription.lookup", lookup(uri, policy), Dict::new());
@@ -145,7 +145,7 @@ fn about_subscriptions(client: &mut SimClient, world: &mut World<'_>) {
     let Some((id, session)) = known(world, true) else { return };
     let is_removal = procedure.ends_with("remove_subscriber");
     let may_remove = client.publishes_with(Feature::SubscriptionRevocation) && world.options.kills;
-    if is_removal && !(may_remove && world.rng.chance(300)) {
+    if is_removal && !(may_remove && world.rng.chance(700)) {
         return;
     }
     let arguments = if is_removal { vec![id, session] } else { vec![id] };
@@ -187,6 +187,8 @@ fn known(world: &mut World<'_>, is_subscription: bool) -> Option<(Value, Value)>
     if known.is_empty() {
         return None;
     }
-    let (id, session) = *world.rng.pick(known);
+    // The latest are the most likely to be there still.
+    let index = known.len() - 1 - world.rng.below(known.len().min(8));
+    let (id, session) = known[index];
     Some((id.into(), session.into()))
 }
