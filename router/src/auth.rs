@@ -4,17 +4,22 @@
 //! second chance with the next one. An unknown identity takes the same steps and gets the same answer as a wrong secret.
 //! What the proofs are is in [`crate::credentials`].
 
+use std::borrow::Cow;
+
 use crossring_codec::id::SessionId;
 use crossring_codec::message::HelloDetails;
 use crossring_codec::uri::{Match, Strictness, is_valid, well_known};
 use crossring_codec::value::{Dict, Value};
 
 use crate::address::{Now, RealmId, RoleId, TransportId};
-use crate::config::{AnonymousConfig, Principal, RouterConfig, TRUSTED, TransportAuthentication};
+use crate::config::{AnonymousConfig, Principal, RouterConfig, Source, TRUSTED, TransportAuthentication};
+use crate::details::TransportDetails;
+use crate::inquiry::{Answer, Question};
 use crate::rng::SecretGenerator;
 
 mod cra;
 mod cryptosign;
+mod dynamic;
 mod scram;
 mod ticket;
 
@@ -25,6 +30,8 @@ pub(crate) use ticket::is_same_secret;
 pub(crate) enum Step {
     /// The peer has to answer a challenge.
     Challenge(Box<Pending>, Dict),
+    /// A procedure has to be asked.
+    Ask(Box<Pending>, Question),
     /// The peer is who it says.
     Accept(Identity),
     /// ABORT.
@@ -35,7 +42,7 @@ pub(crate) enum Step {
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct Denial {
     /// `ABORT.Reason`
-    pub(crate) reason: &'static str,
+    pub(crate) reason: Cow<'static, str>,
     /// `ABORT.Details.message`
     pub(crate) message: String,
 }
@@ -43,7 +50,7 @@ pub(crate) struct Denial {
 impl Denial {
     /// The proof is wrong, or there is nobody of that name: nobody outside shall tell which.
     fn not_authorized(message: impl Into<String>) -> Self {
-        Self { reason: well_known::NOT_AUTHORIZED, message: message.into() }
+        Self { reason: well_known::NOT_AUTHORIZED.into(), message: message.into() }
     }
 }
 
@@ -105,6 +112,9 @@ impl Method {
 pub(crate) struct Attempt<'a> {
     pub(crate) config: &'a RouterConfig,
     pub(crate) transport: TransportId,
+    /// What is known of the transport.
+    #[expect(dead_code, reason = "no method looks at it yet")]
+    pub(crate) channel: &'a TransportDetails,
     /// The realm asked for.
     pub(crate) realm: Option<&'a str>,
     pub(crate) details: &'a HelloDetails<'a>,
@@ -172,6 +182,8 @@ enum Proof {
     Cra(cra::Proof),
     Scram(scram::Proof),
     Cryptosign(cryptosign::Proof),
+    /// A procedure decides about the ticket.
+    DynamicTicket(dynamic::Asking),
 }
 
 impl Pending {
@@ -218,7 +230,10 @@ fn try_method(
         Method::Anonymous => {
             return methods.anonymous.as_ref().map(|anonymous| accept_anonymous(anonymous, realm, attempt));
         }
-        Method::Ticket if !methods.ticket.is_empty() => Ok(ticket::begin(&methods.ticket, realm, attempt)),
+        Method::Ticket => match methods.ticket.as_ref()? {
+            Source::Static(principals) => Ok(ticket::begin(principals, realm, attempt)),
+            Source::Dynamic(authenticator) => dynamic::begin(authenticator, method, realm, attempt),
+        },
         Method::Cra if !methods.cra.is_empty() => cra::begin(&methods.cra, realm, attempt),
         Method::Scram | Method::AutobahnScram if !methods.scram.is_empty() => {
             scram::begin(method, &methods.scram, realm, attempt)
@@ -245,37 +260,58 @@ struct Challenged {
 }
 
 /// AUTHENTICATE.
-pub(crate) fn proceed(config: &RouterConfig, pending: Pending, signature: &str, extra: &Dict) -> Step {
-    let proved = match &pending.proof {
+pub(crate) fn proceed(
+    config: &RouterConfig,
+    channel: &TransportDetails,
+    mut pending: Pending,
+    signature: &str,
+    extra: &Dict,
+) -> Step {
+    let proved = match &mut pending.proof {
         Proof::Ticket(proof) => proof.check(signature),
         Proof::Cra(proof) => proof.check(signature),
         Proof::Scram(proof) => proof.check(signature, extra),
         Proof::Cryptosign(proof) => proof.check(signature),
+        Proof::DynamicTicket(asking) => {
+            let question = asking.ask(config, channel, pending.session, vec![entry("ticket", signature)]);
+            return match question {
+                Ok(question) => Step::Ask(Box::new(pending), question),
+                Err(denial) => Step::Deny(denial),
+            };
+        }
     };
     let (authextra, grant) = match (proved, pending.grant) {
         (Ok(authextra), Some(grant)) => (authextra, grant),
         (Ok(_), None) => return Step::Deny(Denial::not_authorized(pending.proof.failure())),
         (Err(denial), _) => return Step::Deny(denial),
     };
+    accept_granted(config, pending.method, grant, authextra)
+}
+
+/// The procedure asked by [`Step::Ask`] has answered.
+pub(crate) fn answered(config: &RouterConfig, pending: Pending, answer: Answer) -> Step {
+    let Proof::DynamicTicket(asking) = &pending.proof else { return no_method() };
+    match asking.read(config, answer) {
+        Ok((grant, authextra)) => accept_granted(config, pending.method, grant, authextra),
+        Err(denial) => Step::Deny(denial),
+    }
+}
+
+fn accept_granted(config: &RouterConfig, method: Method, grant: Grant, authextra: Dict) -> Step {
     let only = match grant.only.as_deref().map(|name| find_realm(config, name)).transpose() {
         Ok(only) => only,
         Err(denial) => return Step::Deny(denial),
     };
     // The principal's own realm wins over the one asked for, as it does in Crossbar.io.
     let realm = only.or(grant.requested);
-    accept(
-        config,
-        realm,
-        Claim { role: &grant.role, authid: grant.authid, method: pending.method },
-        authextra,
-    )
+    accept(config, realm, Claim { role: &grant.role, authid: grant.authid, method }, authextra)
 }
 
 impl Proof {
     /// What the peer is told when its proof is wrong, in Crossbar.io's words.
     fn failure(&self) -> &'static str {
         match self {
-            Proof::Ticket(_) => ticket::FAILURE,
+            Proof::Ticket(_) | Proof::DynamicTicket(_) => ticket::FAILURE,
             Proof::Cra(_) => cra::FAILURE,
             Proof::Scram(_) => scram::FAILURE,
             Proof::Cryptosign(_) => cryptosign::FAILURE,
@@ -319,12 +355,15 @@ fn accept(config: &RouterConfig, realm: Option<RealmId>, claim: Claim<'_>, authe
 
 fn find_realm(config: &RouterConfig, name: &str) -> Result<RealmId, Denial> {
     if !is_valid(name, Match::Exact, Strictness::Loose) {
-        return Err(Denial { reason: well_known::INVALID_URI, message: "invalid realm URI".to_owned() });
+        return Err(Denial {
+            reason: well_known::INVALID_URI.into(),
+            message: "invalid realm URI".to_owned(),
+        });
     }
     match config.realms.iter().position(|realm| &*realm.name == name) {
         Some(index) => Ok(RealmId(index as u16)),
         None => Err(Denial {
-            reason: well_known::NO_SUCH_REALM,
+            reason: well_known::NO_SUCH_REALM.into(),
             message: format!("no realm \"{name}\" exists on this router"),
         }),
     }
@@ -338,7 +377,7 @@ fn no_method() -> Step {
 }
 
 fn deny(reason: &'static str, message: String) -> Step {
-    Step::Deny(Denial { reason, message })
+    Step::Deny(Denial { reason: reason.into(), message })
 }
 
 /// An entry of a dict.

@@ -190,8 +190,8 @@ impl Allow {
 pub struct TransportAuthentication {
     /// `anonymous`: the role given to everybody who asks for nothing else.
     pub anonymous: Option<AnonymousConfig>,
-    /// `ticket`: static principals.
-    pub ticket: Principals<TicketPrincipal>,
+    /// `ticket`
+    pub ticket: Option<Source<TicketPrincipal>>,
     /// `wampcra`: static users.
     pub cra: Principals<CraPrincipal>,
     /// `wamp-scram` and Autobahn's `scram`: static principals.
@@ -251,6 +251,26 @@ impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PrivateKey(…)")
     }
+}
+
+/// Who knows the identities of a method.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source<P> {
+    /// The configuration.
+    Static(Principals<P>),
+    /// A procedure.
+    Dynamic(Authenticator),
+}
+
+/// A procedure that decides who may join.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Authenticator {
+    /// Its URI.
+    pub procedure: Box<str>,
+    /// The realm it is called on; absent: the one asked for.
+    pub realm: Option<Box<str>>,
+    /// The role of those to whom it gives none.
+    pub default_role: Option<Box<str>>,
 }
 
 /// Identities of one method, found by `authid`.

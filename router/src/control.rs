@@ -28,6 +28,7 @@ use crate::broker::Publisher;
 use crate::config::{RealmConfig, RouterConfig};
 use crate::details::TransportDetails;
 use crate::input::Input;
+use crate::inquiry::{Answer as Finding, Asker};
 use crate::letter::{Lane, Letter};
 use crate::limits::Limits;
 use crate::outbox::{EndCause, Outbox, Post, Refused};
@@ -36,6 +37,7 @@ use crate::shard::Shard;
 use crate::store::{MemoryStore, RealmStore, SessionRecord};
 use crate::table::{IntegerMap, IntegerState};
 
+mod inquiries;
 mod records;
 
 /// The registry and the service shard of a node.
@@ -71,6 +73,8 @@ struct Service {
     history_requests: Vec<RequestId>,
     /// What peers have declared.
     schemas: Schemas,
+    /// Who waits for the answer of a CALL, by its request.
+    inquiries: IntegerMap<u64, Asker>,
 }
 
 /// What has been posted or sent on this thread and not been seen to.
@@ -126,6 +130,7 @@ impl Control {
             histories: IntegerState::new(seed).map(),
             history_requests: Vec::new(),
             schemas: Schemas::default(),
+            inquiries: IntegerState::new(seed).map(),
         };
         let store = |realm: &RealmConfig| -> Box<dyn RealmStore> { Box::new(MemoryStore::new(&realm.store)) };
         Self {
@@ -227,6 +232,9 @@ impl Control {
             for notice in self.registry.take_notices() {
                 self.publish(now, notice, out);
             }
+            for inquiry in self.registry.take_inquiries() {
+                self.inquire(now, inquiry, out);
+            }
             if let Some((to, letter)) = self.exchange.letters.pop_front() {
                 if to == ShardId::CONTROL {
                     self.registry_letter(now, self.shard.id(), letter, out);
@@ -266,6 +274,14 @@ impl Control {
                 let answer = self.answer(now, offer, &details, &payload, out);
                 let message = answer_message(request, answer, &payload);
                 self.input(now, Input::Message { key, message }, out);
+            }
+            Message::Result { request, payload, .. } => {
+                self.inquiry_result(now, key, request, &payload, out);
+            }
+            Message::Error { request_type: MessageType::Call, request, error, payload, .. } => {
+                let arguments = payload.arguments().unwrap_or_default();
+                let answer = Finding::Error((*error).into(), arguments);
+                self.inquiry_answered(now, key, request, answer, out);
             }
             Message::Error { request_type, error, .. } => {
                 debug_assert!(false, "a service session was refused {request_type:?}: {error}");

@@ -20,6 +20,7 @@ mod dense;
 pub mod details;
 mod forwarding;
 pub mod input;
+mod inquiry;
 pub mod inspect;
 pub mod letter;
 mod lifecycle;

@@ -15,12 +15,14 @@ use crossring_codec::uri::{Match, well_known};
 use crossring_codec::value::Dict;
 
 use crate::address::{CallAddress, Now, RealmId, SessionAddress, SessionKey, ShardId, ShardSet, TransportId};
-use crate::auth::{self, Attempt, Denial, Identity, Method, Step};
+use crate::auth::{self, Attempt, Denial, Identity, Method, Pending, Step};
 use crate::config::{RealmConfig, RouterConfig};
 use crate::dense::Assigner;
 use crate::details::{self, TransportDetails};
+use crate::inquiry::{Answer, Asker, Inquiry};
 use crate::inspect::RegistryView;
 use crate::letter::{self, Admission, Letter};
+use crate::lifecycle::NS_PER_MS;
 use crate::limits::Limits;
 use crate::outbox::Post;
 use crate::pattern::PatternTable;
@@ -74,6 +76,8 @@ pub struct Registry {
     arrival_last: u64,
     /// What has to be published.
     notices: Vec<Notice>,
+    /// What has to be asked before somebody may join.
+    inquiries: Vec<Inquiry>,
     snapshots: Snapshots,
     is_shutting_down: bool,
 }
@@ -192,6 +196,14 @@ enum Subject {
     Move(SessionAddress),
 }
 
+/// An attempt to join between two steps.
+struct Attempted {
+    address: SessionAddress,
+    session: SessionId,
+    deadline_ns: u64,
+    channel: Box<Channel>,
+}
+
 impl Registry {
     /// The registry of a node with `shards` data shards. `seed` decides every random choice it makes.
     pub fn new(shards: usize, config: Arc<RouterConfig>, limits: Limits, seed: u64) -> Self {
@@ -221,6 +233,7 @@ impl Registry {
             ticket_last: 0,
             arrival_last: 0,
             notices: Vec::new(),
+            inquiries: Vec::new(),
             snapshots: Snapshots::default(),
             is_shutting_down: false,
         }
@@ -236,7 +249,7 @@ impl Registry {
                 self.hello(now, at(key), channel, realm.as_deref(), &details, out);
             }
             Letter::Authenticate { key, signature, extra } => {
-                self.authenticate(at(key), &signature, &extra, out);
+                self.authenticate(now, at(key), &signature, &extra, out);
             }
             Letter::Statistics { key, report } => self.note_statistics(now, at(key), &report),
             Letter::Leave { key } => self.leave(at(key), out),
@@ -289,7 +302,7 @@ impl Registry {
             self.deadlines.front().copied().filter(|entry| entry.0 <= now.monotonic_ns)
         {
             let message = "authentication timeout".to_owned();
-            let denial = Denial { reason: well_known::AUTHENTICATION_FAILED, message };
+            let denial = Denial { reason: well_known::AUTHENTICATION_FAILED.into(), message };
             self.refuse(address, &denial, out);
         }
         self.expire_frozen(now, out);
@@ -315,52 +328,103 @@ impl Registry {
         let session = self.new_session_id();
         let step = if self.is_shutting_down {
             let message = "the router shuts down".to_owned();
-            Step::Deny(Denial { reason: well_known::SYSTEM_SHUTDOWN, message })
+            Step::Deny(Denial { reason: well_known::SYSTEM_SHUTDOWN.into(), message })
         } else {
             let (config, random, transport) = (&self.config, &mut self.random, channel.transport);
-            auth::begin(Attempt { config, transport, realm, details, session, now, random })
+            let channel = &channel.details;
+            auth::begin(Attempt { config, transport, channel, realm, details, session, now, random })
         };
-        let deadline_ns = now.monotonic_ns + u64::from(self.limits.join_timeout_ms) * 1_000_000;
-        self.take_step(address, session, deadline_ns, channel, step, out);
+        let deadline_ns = now.monotonic_ns + u64::from(self.limits.join_timeout_ms) * NS_PER_MS;
+        if matches!(step, Step::Challenge(..) | Step::Ask(..)) {
+            self.deadlines.push_back((deadline_ns, address));
+        }
+        self.take_step(
+            now,
+            Attempted { address, session, deadline_ns, channel: Box::new(channel) },
+            step,
+            out,
+        );
     }
 
-    fn authenticate<P: Post>(&mut self, address: SessionAddress, signature: &str, extra: &Dict, out: &mut P) {
-        let member = std::mem::take(self.places.make(address));
-        let Member::Pending { deadline_ns, attempt, channel } = member else {
-            *self.places.make(address) = member;
-            return;
-        };
-        let session = attempt.session;
-        let step = auth::proceed(&self.config, *attempt, signature, extra);
-        self.take_step(address, session, deadline_ns, *channel, step, out);
-    }
-
-    fn take_step<P: Post>(
+    fn authenticate<P: Post>(
         &mut self,
+        now: Now,
         address: SessionAddress,
-        session: SessionId,
-        deadline_ns: u64,
-        channel: Channel,
-        step: Step,
+        signature: &str,
+        extra: &Dict,
         out: &mut P,
     ) {
+        self.go_on(
+            now,
+            address,
+            None,
+            |config, channel, attempt| auth::proceed(config, channel, attempt, signature, extra),
+            out,
+        );
+    }
+
+    /// A procedure that had to be asked about an attempt to join has answered.
+    pub(crate) fn attempt_answered<P: Post>(
+        &mut self,
+        now: Now,
+        address: SessionAddress,
+        session: SessionId,
+        answer: Answer,
+        out: &mut P,
+    ) {
+        let step = |config: &_, _: &_, attempt| auth::answered(config, attempt, answer);
+        self.go_on(now, address, Some(session), step, out);
+    }
+
+    /// The next step of an attempt, if it is still the one of `session`.
+    fn go_on<P: Post>(
+        &mut self,
+        now: Now,
+        address: SessionAddress,
+        session: Option<SessionId>,
+        step: impl FnOnce(&RouterConfig, &TransportDetails, Pending) -> Step,
+        out: &mut P,
+    ) {
+        let is_same = matches!(self.places.member(address), Member::Pending { attempt, .. }
+            if session.is_none_or(|session| session == attempt.session));
+        if !is_same {
+            return;
+        }
+        let Member::Pending { deadline_ns, attempt, channel } = self.places.take(address) else { return };
+        let session = attempt.session;
+        let step = step(&self.config, &channel.details, *attempt);
+        self.take_step(now, Attempted { address, session, deadline_ns, channel }, step, out);
+    }
+
+    fn take_step<P: Post>(&mut self, now: Now, attempted: Attempted, step: Step, out: &mut P) {
+        let Attempted { address, session, deadline_ns, channel } = attempted;
         match step {
-            Step::Accept(identity) => self.admit(address, session, identity, channel, out),
+            Step::Accept(identity) => self.admit(address, session, identity, *channel, out),
             Step::Deny(denial) => self.refuse(address, &denial, out),
             Step::Challenge(attempt, extra) => {
                 let method = attempt.method().as_str().into();
-                let channel = Box::new(channel);
                 *self.places.make(address) = Member::Pending { deadline_ns, attempt, channel };
-                self.deadlines.push_back((deadline_ns, address));
                 out.post(address.shard, Letter::Challenge { key: address.key, method, extra });
             }
+            Step::Ask(attempt, question) => {
+                *self.places.make(address) = Member::Pending { deadline_ns, attempt, channel };
+                let left_ms = deadline_ns.saturating_sub(now.monotonic_ns) / NS_PER_MS;
+                let timeout_ms = (left_ms as u32).max(1);
+                let asker = Asker::Attempt { address, session };
+                self.inquiries.push(Inquiry { asker, question, timeout_ms });
+            }
         }
+    }
+
+    /// What has to be asked since the last time.
+    pub(crate) fn take_inquiries(&mut self) -> Vec<Inquiry> {
+        std::mem::take(&mut self.inquiries)
     }
 
     fn refuse<P: Post>(&mut self, address: SessionAddress, denial: &Denial, out: &mut P) {
         *self.places.make(address) = Member::Nobody;
         self.prune_deadlines();
-        let (reason, message) = (denial.reason.into(), denial.message.as_str().into());
+        let (reason, message) = ((*denial.reason).into(), denial.message.as_str().into());
         out.post(address.shard, Letter::Refuse { key: address.key, reason, message });
     }
 

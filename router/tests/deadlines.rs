@@ -12,7 +12,7 @@ use crossring_codec::payload::Payload;
 use crossring_codec::uri::Match;
 use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
 use crossring_router::config::{
-    Allow, AnonymousConfig, Permission, Principals, RealmConfig, RoleConfig, RouterConfig, Secret,
+    Allow, AnonymousConfig, Permission, Principals, RealmConfig, RoleConfig, RouterConfig, Secret, Source,
     TicketPrincipal, TransportAuthentication,
 };
 use crossring_router::input::Input;
@@ -82,7 +82,7 @@ impl Pair {
             realms: vec![RealmConfig { name: "realm1".into(), roles: vec![role], ..RealmConfig::default() }],
             transports: vec![TransportAuthentication {
                 anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
-                ticket: Principals::new(vec![principal]),
+                ticket: Some(Source::Static(Principals::new(vec![principal]))),
                 ..TransportAuthentication::default()
             }],
             agent: "".into(),

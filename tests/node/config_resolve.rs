@@ -117,8 +117,8 @@ fn principals_get_tickets_and_roles() {
     let auth = checked.node.transports[0].auth.as_ref().expect("authentication");
     let anonymous = auth.anonymous.as_ref().expect("anonymous");
     assert_eq!((&*anonymous.role, &anonymous.authid), ("nobody", &None));
-    let found: Vec<_> = auth
-        .ticket
+    let Some(crossring_router::config::Source::Static(tickets)) = &auth.ticket else { panic!("tickets") };
+    let found: Vec<_> = tickets
         .iter()
         .map(|principal| {
             let secret = principal.ticket.as_ref().map(|ticket| ticket.expose());

@@ -33,7 +33,7 @@ fn config() -> RouterConfig {
     let derived = derivation.derive("password").expect("in bounds");
     let transport = TransportAuthentication {
         anonymous: None,
-        ticket: Principals::new(vec![ticket]),
+        ticket: Some(Source::Static(Principals::new(vec![ticket]))),
         cra: Principals::new(vec![cra("joe", &derived, Some(derivation)), cra("plain", "secret", None)]),
         scram: Principals::new(vec![ScramPrincipal {
             authid: "joe".into(),
@@ -77,6 +77,7 @@ fn hello(config: &RouterConfig, method: &str, authid: Option<&str>, authextra: D
     begin(Attempt {
         config,
         transport: TransportId(0),
+        channel: &TransportDetails::default(),
         realm: Some("realm1"),
         details: &details,
         session: SessionId::from_random(1 << 20),
@@ -128,7 +129,7 @@ fn a_ticket_puts_its_owner_on_the_realm_of_the_principal() {
     let config = config();
     let (pending, extra) = challenged(hello(&config, "ticket", Some("joe"), Dict::new(), 1));
     assert_eq!(extra, Dict::new());
-    let identity = accepted(proceed(&config, pending, "secret", &Dict::new()));
+    let identity = accepted(proceed(&config, &TransportDetails::default(), pending, "secret", &Dict::new()));
     assert_eq!((&*identity.authid, identity.realm, identity.method), ("joe", RealmId(1), Method::Ticket));
 }
 
@@ -151,9 +152,13 @@ fn unknown_identities_look_like_wrong_secrets() {
             let told = names(&extra).join(" ");
             let lengths: Vec<usize> =
                 names(&extra).iter().map(|name| told_length(&extra, name, authid)).collect();
-            (told, lengths, denied(proceed(&config, pending, &proof, &Dict::new())))
+            (
+                told,
+                lengths,
+                denied(proceed(&config, &TransportDetails::default(), pending, &proof, &Dict::new())),
+            )
         });
-        assert_eq!(answers[1].2.reason, well_known::NOT_AUTHORIZED, "{method}");
+        assert_eq!(&*answers[1].2.reason, well_known::NOT_AUTHORIZED, "{method}");
         answers[0].1.sort_unstable();
         answers[1].1.sort_unstable();
         assert_eq!(answers[0], answers[1], "{method}");
@@ -197,7 +202,13 @@ fn wampcra_signs_a_text_that_names_the_session() {
         } else {
             key
         };
-        let identity = accepted(proceed(&config, pending, &cra::sign(&key, &challenge), &Dict::new()));
+        let identity = accepted(proceed(
+            &config,
+            &TransportDetails::default(),
+            pending,
+            &cra::sign(&key, &challenge),
+            &Dict::new(),
+        ));
         assert_eq!((&*identity.authid, identity.realm), (authid, RealmId(0)));
     }
 }
@@ -239,7 +250,13 @@ fn scram_proves_both_sides() {
             Dialect::Specification => vec![entry("nonce", nonce)],
             Dialect::Autobahn => Dict::new(),
         };
-        let identity = accepted(proceed(&config, pending, &salted.proof(&message), &answer));
+        let identity = accepted(proceed(
+            &config,
+            &TransportDetails::default(),
+            pending,
+            &salted.proof(&message),
+            &answer,
+        ));
         let authextra = identity.authextra.expect("the router's proof");
         assert_eq!(told(&authextra, verifier), salted.keys().server_signature(&message));
     }
@@ -257,7 +274,7 @@ fn scram_wants_a_nonce() {
         ),
     ] {
         let denial = denied(hello(&config, "wamp-scram", Some("joe"), authextra, 1));
-        assert_eq!((denial.reason, &*denial.message), (well_known::NOT_AUTHORIZED, text));
+        assert_eq!((&*denial.reason, &*denial.message), (well_known::NOT_AUTHORIZED, text));
     }
 }
 
@@ -275,7 +292,13 @@ fn cryptosign_finds_the_identity_by_its_key_and_signs_back() {
         let router_key = octets(told(&extra, "pubkey")).expect("32 octets");
         assert_eq!(verify(&router_key, &own_challenge, told(&extra, "signature")), Ok(()));
         let challenge = octets(told(&extra, "challenge")).expect("32 octets");
-        let identity = accepted(proceed(&config, pending, &sign(&[1; 32], &challenge), &Dict::new()));
+        let identity = accepted(proceed(
+            &config,
+            &TransportDetails::default(),
+            pending,
+            &sign(&[1; 32], &challenge),
+            &Dict::new(),
+        ));
         assert_eq!(&*identity.authid, "joe");
     }
 }
@@ -287,7 +310,10 @@ fn cryptosign_takes_no_replay() {
     let (_, extra) = challenged(hello(&config, "cryptosign", Some("joe"), authextra.clone(), 1));
     let old = sign(&[1; 32], &octets(told(&extra, "challenge")).expect("32 octets"));
     let (pending, _) = challenged(hello(&config, "cryptosign", Some("joe"), authextra, 2));
-    assert_eq!(denied(proceed(&config, pending, &old, &Dict::new())).message, "message signed is bogus");
+    assert_eq!(
+        denied(proceed(&config, &TransportDetails::default(), pending, &old, &Dict::new())).message,
+        "message signed is bogus"
+    );
 }
 
 #[test]
@@ -311,7 +337,7 @@ fn cryptosign_says_what_is_wrong_with_hello() {
         ),
     ] {
         let denial = denied(hello(&config, "cryptosign", None, authextra, 1));
-        assert_eq!((denial.reason, &*denial.message), (well_known::NOT_AUTHORIZED, text));
+        assert_eq!((&*denial.reason, &*denial.message), (well_known::NOT_AUTHORIZED, text));
     }
 }
 

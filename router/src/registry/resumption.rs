@@ -112,7 +112,7 @@ impl Registry {
     }
 
     fn deny<P: Post>(&mut self, address: SessionAddress, message: &str, out: &mut P) {
-        let denial = Denial { reason: well_known::AUTHENTICATION_DENIED, message: message.to_owned() };
+        let denial = Denial { reason: well_known::AUTHENTICATION_DENIED.into(), message: message.to_owned() };
         self.refuse(address, &denial, out);
     }
 

@@ -3,7 +3,7 @@
 use crossring_codec::uri::{Match, Strictness};
 use crossring_router::config::{
     Allow, AnonymousConfig, HistoryRule, Permission, Principals, QueueRule, RealmConfig, ResumptionConfig,
-    RoleConfig, RouterConfig, Secret, StatisticsConfig, StoreConfig, TicketPrincipal,
+    RoleConfig, RouterConfig, Secret, Source, StatisticsConfig, StoreConfig, TicketPrincipal,
     TransportAuthentication,
 };
 
@@ -27,14 +27,14 @@ pub(crate) fn config() -> RouterConfig {
         ],
         transports: vec![TransportAuthentication {
             anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
-            ticket: Principals::new(vec![
+            ticket: Some(Source::Static(Principals::new(vec![
                 principal("joe", "limited", None),
                 principal("link", "link", Some("advanced")),
                 principal("boss", "anonymous", None),
                 principal("bound", "limited", Some("realm1")),
                 principal("lost", "no_such_role", None),
                 TicketPrincipal { ticket: None, ..principal("never", "limited", None) },
-            ]),
+            ]))),
             ..TransportAuthentication::default()
         }],
         agent: "crossring".into(),

@@ -1,8 +1,8 @@
 //! Authentication methods that this version builds, as the router core wants them; the survey names the others.
 
 use crossring_router::config::{
-    AnonymousConfig, CraPrincipal, CryptosignPrincipal, Principals, ScramPrincipal, Secret, TicketPrincipal,
-    TransportAuthentication,
+    AnonymousConfig, Authenticator, CraPrincipal, CryptosignPrincipal, Principals, ScramPrincipal, Secret,
+    Source, TicketPrincipal, TransportAuthentication,
 };
 use crossring_router::credentials::cra::Derivation;
 use crossring_router::credentials::scram::{Kdf, StoredKeys};
@@ -18,7 +18,7 @@ pub(super) fn auth(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<
     for (name, method) in written.members() {
         match name {
             "anonymous" => methods.anonymous = Some(anonymous(&method)),
-            "ticket" => methods.ticket = principals(&method, "principals", resolver, ticket),
+            "ticket" => methods.ticket = Some(source(&method, "principals", resolver, ticket)),
             "wampcra" => methods.cra = principals(&method, "users", resolver, wampcra),
             "scram" => methods.scram = principals(&method, "principals", resolver, scram),
             "cryptosign" => methods.cryptosign = principals(&method, "principals", resolver, cryptosign),
@@ -41,6 +41,24 @@ struct Named<'a> {
     role: Box<str>,
     realm: Option<Box<str>>,
     written: Cursor<'a>,
+}
+
+/// Who knows the identities of a method.
+fn source<P: crossring_router::config::Principal>(
+    method: &Cursor<'_>,
+    list: &str,
+    resolver: &mut Resolver<'_>,
+    read: impl Fn(Named<'_>, &mut Resolver<'_>) -> Option<P>,
+) -> Source<P> {
+    if method.key("type").text() != Some("dynamic") {
+        return Source::Static(principals(method, list, resolver, read));
+    }
+    let text = |key: &str| method.key(key).text().map(Into::into);
+    Source::Dynamic(Authenticator {
+        procedure: text("authenticator").unwrap_or_default(),
+        realm: text("authenticator-realm"),
+        default_role: text("default-role"),
+    })
 }
 
 fn principals<P: crossring_router::config::Principal>(

@@ -77,11 +77,7 @@ static ANONYMOUS_STATIC: Table = Table {
 
 static TICKET: Union = method(
     "WAMP-Ticket configuration",
-    &[
-        variant("static", &TICKET_STATIC),
-        later_variant("dynamic", &DYNAMIC),
-        later_variant("function", &FUNCTION),
-    ],
+    &[variant("static", &TICKET_STATIC), variant("dynamic", &DYNAMIC), later_variant("function", &FUNCTION)],
 );
 
 static TICKET_STATIC: Table = Table {

@@ -1,0 +1,42 @@
+//! Questions that the router asks procedures of a realm: who somebody is, what a session may do.
+//!
+//! Whoever asks leaves an [`Inquiry`]; [`crate::control`] makes it a CALL of the realm's service session, and gives the
+//! [`Answer`] back to the [`Asker`]. There is always exactly one answer, unless the asker is gone by then.
+
+use crossring_codec::id::SessionId;
+use crossring_codec::value::{Dict, Value};
+
+use crate::address::{RealmId, SessionAddress};
+
+/// A question and who asks it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Inquiry {
+    pub(crate) asker: Asker,
+    pub(crate) question: Question,
+    /// Milliseconds until the answer is `wamp.error.timeout`.
+    pub(crate) timeout_ms: u32,
+}
+
+/// Who is given the answer.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Asker {
+    /// An attempt to join, under the id that its session will have.
+    Attempt { address: SessionAddress, session: SessionId },
+}
+
+/// What is called.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Question {
+    pub(crate) realm: RealmId,
+    pub(crate) procedure: Box<str>,
+    pub(crate) arguments: Vec<Value>,
+}
+
+/// What the procedure has said.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Answer {
+    /// RESULT
+    Result(Vec<Value>, Dict),
+    /// ERROR, from the procedure or from the router.
+    Error(Box<str>, Vec<Value>),
+}
