@@ -73,11 +73,13 @@ pub enum Bug {
     ForgottenReceipt,
     /// A shard does not learn that a subscription is revoked.
     LoseRevocation,
+    /// A publication does not get into the history.
+    LoseRecord,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 30] = [
+    pub const ALL: [Bug; 31] = [
         Bug::ReorderLane,
         Bug::EarlySubscribed,
         Bug::EarlyRegistered,
@@ -108,6 +110,7 @@ impl Bug {
         Bug::ForgottenShare,
         Bug::ForgottenReceipt,
         Bug::LoseRevocation,
+        Bug::LoseRecord,
     ];
 
     /// The name on the command line.
@@ -143,6 +146,7 @@ impl Bug {
             Bug::ForgottenShare => "forgotten-share",
             Bug::ForgottenReceipt => "forgotten-receipt",
             Bug::LoseRevocation => "lose-revocation",
+            Bug::LoseRecord => "lose-record",
         }
     }
 
@@ -177,14 +181,16 @@ pub enum Fate {
 pub struct Saboteur {
     bug: Option<Bug>,
     rng: SeededRng,
+    /// The shard of the router's own sessions.
+    service_shard: ShardId,
     /// Tickets acknowledged in the name of a shard, whose own acknowledgement is to be swallowed.
     forged: Vec<(ShardId, u64)>,
 }
 
 impl Saboteur {
     /// One that puts in `bug`, or none.
-    pub const fn new(bug: Option<Bug>, rng: SeededRng) -> Self {
-        Self { bug, rng, forged: Vec::new() }
+    pub const fn new(bug: Option<Bug>, rng: SeededRng, service_shard: ShardId) -> Self {
+        Self { bug, rng, service_shard, forged: Vec::new() }
     }
 
     /// The bug.
@@ -223,6 +229,7 @@ impl Saboteur {
             | (Bug::ForgetLeave, Letter::Leave { .. }) => self.lose_some(letter),
             (Bug::LoseKill, Letter::Kill { .. }) => Fate::Lost,
             (Bug::LoseRevocation, Letter::RevokeSubscription { .. }) => Fate::Lost,
+            (Bug::LoseRecord, Letter::Publication(_)) if to == self.service_shard => self.lose_some(letter),
             (Bug::HastyFence, Letter::Fence { .. }) | (Bug::PassQueue, Letter::Enqueue { .. }) => {
                 Fate::Swapped(letter)
             }

@@ -4,6 +4,7 @@ mod accounting;
 pub mod agreement;
 mod calls;
 mod delivery;
+mod history;
 mod invocations;
 mod isolation;
 mod meta;
@@ -33,6 +34,7 @@ pub struct Checkers {
     notices: notices::Notices,
     queue: queue::Queue,
     retention: retention::Retention,
+    histories: history::Histories,
 }
 
 impl Checkers {
@@ -48,6 +50,7 @@ impl Checkers {
         self.notices.check(model, observation).map_err(|text| ("notices", text))?;
         self.queue.check(observation).map_err(|text| ("queue", text))?;
         self.retention.check(model, observation).map_err(|text| ("retention", text))?;
+        self.histories.check(model, observation).map_err(|text| ("history", text))?;
         self.accounting.check(observation).map_err(|text| ("accounting", text))
     }
 

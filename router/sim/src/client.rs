@@ -243,7 +243,9 @@ impl SimClient {
             ClientEvent::Interrupt { request, mode, .. } if mode != CancelMode::Kill => {
                 self.invocations.retain(|open| open.request != request);
             }
+            ClientEvent::Published { publication, .. } => world.remember_publication(publication.get()),
             ClientEvent::Event { publication, details, .. } => {
+                world.remember_publication(publication.get());
                 if let Some(message) = self.session.event_received(publication, &details) {
                     self.send(world, message);
                 }

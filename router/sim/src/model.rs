@@ -6,6 +6,7 @@
 mod call;
 mod emitted;
 mod handled;
+mod history;
 pub mod holding;
 pub mod meta;
 mod publication;
@@ -26,6 +27,7 @@ use crate::realm::{Action, Verdict, authorize};
 use crate::tag::Tag;
 
 pub use call::{Call, Invoked};
+pub use history::History;
 pub use holding::{Holding, Kind};
 pub use meta::{Kill, MetaCall, Outcome, Victims};
 pub use publication::{Owed, Publication};
@@ -55,6 +57,10 @@ pub struct Model {
     pub meta_calls: Vec<MetaCall>,
     /// Orders to end sessions.
     pub kills: Vec<Kill>,
+    /// What the router keeps of publications.
+    pub histories: Vec<History>,
+    /// The control shard has handled everything that was posted before this tick.
+    pub horizon: u64,
     /// Who held what.
     pub holdings: Vec<Holding>,
     /// Sessions admitted by the registry, welcome or not: id and realm, when.
@@ -99,6 +105,8 @@ impl Model {
             calls: Vec::new(),
             meta_calls: Vec::new(),
             kills: Vec::new(),
+            histories: Vec::new(),
+            horizon: 0,
             holdings: Vec::new(),
             admitted: BTreeMap::new(),
             limited: Vec::new(),

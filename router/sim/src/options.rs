@@ -1,7 +1,7 @@
 //! What one run does: drawn from its seed, so that each seed leaves some features and faults out ("swarm").
 
 use crossring_codec::uri::Match;
-use crossring_router::config::{QueueRule, ResumptionConfig, StoreConfig};
+use crossring_router::config::{HistoryRule, QueueRule, ResumptionConfig, StoreConfig};
 use crossring_router::limits::Limits;
 
 use crate::bug::Bug;
@@ -194,11 +194,29 @@ fn store(rng: &mut SeededRng) -> StoreConfig {
     let limit = *rng.pick(&[1, 3, 100]);
     let rule = QueueRule { uri: "com.".into(), match_policy: Match::Prefix, limit };
     StoreConfig {
+        history: if rng.chance(400) { histories(rng) } else { Vec::new() },
         call_queue: rng.chance(500).then_some(rule).into_iter().collect(),
         retained_topics_max: *rng.pick(&[2, 100_000, 100_000]),
         retained_lifetime_ms: rng.chance(300).then(|| rng.between(5, 60)),
         ..StoreConfig::default()
     }
+}
+
+/// Of each kind one, or none; with room for few publications or for many.
+fn histories(rng: &mut SeededRng) -> Vec<HistoryRule> {
+    let patterns = [
+        ("com.public.a", Match::Exact),
+        ("com.", Match::Prefix),
+        ("com.public.", Match::Prefix),
+        ("com..a", Match::Wildcard),
+    ];
+    let mut rules = Vec::new();
+    for (uri, match_policy) in patterns {
+        if rng.chance(500) {
+            rules.push(HistoryRule { uri: uri.into(), match_policy, limit: *rng.pick(&[1, 4, 20]) });
+        }
+    }
+    rules
 }
 
 fn weights(rng: &mut SeededRng) -> Weights {

@@ -24,6 +24,7 @@ pub struct Postbox {
 
 #[derive(Debug)]
 struct Sent {
+    posted_tick: u64,
     due_tick: u64,
     letter: Letter,
 }
@@ -81,6 +82,14 @@ impl Postbox {
         self.everybody().all(room)
     }
 
+    /// Everything that was posted to the control shard before this tick has been taken by now.
+    pub fn horizon(&self, tick: u64) -> u64 {
+        let lanes =
+            self.everybody().flat_map(|from| LANES.map(|lane| self.index(from, ShardId::CONTROL, lane)));
+        let waiting = lanes.filter_map(|index| self.lanes[index].front());
+        waiting.map(|sent| sent.posted_tick).min().unwrap_or(tick).min(tick)
+    }
+
     /// Letters on their way.
     pub const fn waiting(&self) -> usize {
         self.waiting
@@ -110,7 +119,7 @@ impl Postbox {
     fn append(&mut self, tick: u64, from: ShardId, to: ShardId, letter: Letter) {
         let due_tick = self.due(tick, from, to, letter.lane());
         self.waiting += 1;
-        self.lane_mut(from, to, letter.lane()).push_back(Sent { due_tick, letter });
+        self.lane_mut(from, to, letter.lane()).push_back(Sent { posted_tick: tick, due_tick, letter });
     }
 
     fn append_swapped(&mut self, tick: u64, from: ShardId, to: ShardId, letter: Letter) {

@@ -14,6 +14,7 @@ use crate::client::SimClient;
 use crate::clock::Clock;
 use crate::host::{Arrival, Emission, Host, Mail};
 use crate::judge::{Judge, Violation};
+use crate::model::Key;
 use crate::observation::Observation;
 use crate::options::{Options, REST_TICKS_MAX, Request};
 use crate::postbox::{LANES, Postbox};
@@ -90,7 +91,7 @@ impl Simulation {
                 request.seed ^ index as u64,
             )
         };
-        let saboteur = Saboteur::new(request.bug, rng.fork());
+        let saboteur = Saboteur::new(request.bug, rng.fork(), ShardId(count as u8));
         let postbox = Postbox::new(count, options.faults.clone(), rng.fork(), saboteur);
         let mut simulation = Self {
             steps: request.steps,
@@ -123,6 +124,23 @@ impl Simulation {
             self.control_turn();
         }
         self.baseline = Baseline::of(&self.shards, &self.control);
+        self.begin_histories();
+    }
+
+    /// Before any client, only the router itself is subscribed to anything.
+    fn begin_histories(&mut self) {
+        let model = &mut self.judge.model;
+        let mut begun = Ok(());
+        for known in self.shards[0].inspect().subscriptions() {
+            let key = Key { uri: known.uri.to_owned(), policy: known.match_policy };
+            begun = begun.and(model.begin_history(usize::from(known.realm.0), known.id.get(), key));
+            self.common.histories.push(known.id.get());
+        }
+        let (found, wanted) = (model.histories.len(), model.histories_configured());
+        if found != wanted {
+            begun = begun.and(Err(format!("{found} histories instead of {wanted}")));
+        }
+        self.report("history", begun);
     }
 
     fn safety(&mut self) {
@@ -269,6 +287,7 @@ impl Simulation {
             let mut mail = self.control_mail();
             mail.0.expire(now, &mut mail.1);
         }
+        self.judge.model.horizon = self.postbox.horizon(tick);
     }
 
     const fn control_mail(&mut self) -> (&mut Control, Mail<'_>) {

@@ -54,6 +54,14 @@ impl Tag {
         vec![(self.number as u64).into(), u64::from(self.part).into(), "x".into()]
     }
 
+    /// Reads what the router tells of a payload in a value.
+    pub fn from_value(value: &Value) -> Option<Tag> {
+        match value {
+            Value::List(values) => Self::from_values(values),
+            _ => None,
+        }
+    }
+
     fn from_values(values: &[Value]) -> Option<Tag> {
         let [Value::Integer(number), Value::Integer(part), Value::String(_)] = values else { return None };
         Some(Tag { number: usize::try_from(*number).ok()?, part: u32::try_from(*part).ok()? })

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod call;
+pub mod history;
 pub mod hostile;
 pub mod join;
 pub mod leave;
@@ -70,6 +71,10 @@ pub struct Common {
     pub sessions: Vec<SessionId>,
     /// Subscriptions heard of, and whose.
     pub subscriptions: Vec<(u64, u64)>,
+    /// Subscriptions of the router itself, for the sake of histories.
+    pub histories: Vec<u64>,
+    /// Publications heard of.
+    pub publications: Vec<u64>,
     /// Registrations heard of, and whose.
     pub registrations: Vec<(u64, u64)>,
 }
@@ -97,6 +102,11 @@ impl World<'_> {
         if let Some(session) = session {
             remember(&mut self.common.subscriptions, (id, session.get()));
         }
+    }
+
+    /// A publication that others may name from now on.
+    pub fn remember_publication(&mut self, id: u64) {
+        remember(&mut self.common.publications, id);
     }
 
     /// A registration that others may name from now on.

@@ -173,3 +173,8 @@ fn a_forgotten_receipt_is_found() {
 fn a_lost_revocation_is_found() {
     check(Bug::LoseRevocation, &["meta"]);
 }
+
+#[test]
+fn a_lost_record_is_found() {
+    check(Bug::LoseRecord, &["history"]);
+}

@@ -65,7 +65,7 @@ pub fn at_rest(
     if counted != acknowledged {
         return Err(format!("{counted} acknowledged deliveries were counted, not {acknowledged}"));
     }
-    let (interests, callees) = (interests_of(model), callees_of(model));
+    let (interests, callees) = (interests_of(model, control.service_shard().id()), callees_of(model));
     let first = shards.first().map(registrations_on).unwrap_or_default();
     for shard in shards {
         settled(shard, &sizes)?;
@@ -123,7 +123,7 @@ fn same_sessions(shards: &[Shard], registry: &Registry, model: &Model) -> Result
     if local == joined { Ok(()) } else { Err(format!("the shards know {local:?}, joined are {joined:?}")) }
 }
 
-fn interests_of(model: &Model) -> Interests {
+fn interests_of(model: &Model, service_shard: ShardId) -> Interests {
     let mut interests = Interests::new();
     for session in sessions(model) {
         for held in &session.subscriptions {
@@ -132,6 +132,9 @@ fn interests_of(model: &Model) -> Interests {
                 shards.push(session.shard);
             }
         }
+    }
+    for history in &model.histories {
+        interests.entry((history.realm, history.key.clone())).or_default().push(service_shard);
     }
     interests.values_mut().for_each(|shards| shards.sort_unstable());
     interests

@@ -232,7 +232,9 @@ pub(super) fn staying<'a>(model: &'a Model, call: &'a Call) -> impl Iterator<Ite
 fn may_be_busy(model: &Model, call: &Call) -> bool {
     let passes_over =
         |held: &Registration| matches!(held.invoke, InvocationPolicy::RoundRobin | InvocationPolicy::Random);
+    // Whose callee is on its way to another transport, a better registration may decide.
     let has_other = !call.is_partitioned()
+        && !model.is_somebody_away(model.sessions[call.caller].realm)
         && staying(model, call).any(|held| held.concurrency.is_none() && passes_over(held));
     let is_late = may_wait(model, call); // it was refused where the queue was full, some time ago
     model.is_limited(call) && (!has_other || call.was_refused()) && (is_late || model.has_work(call))

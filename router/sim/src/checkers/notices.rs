@@ -10,7 +10,7 @@ use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_reserved};
 use crossring_codec::value::Value;
 
-use crate::clock::ticks;
+use crate::clock::{from_rfc3339, ticks};
 use crate::model::{Kind, Model, PendingKind, Session, SessionIndex};
 use crate::observation::{Observation, Peer};
 use crate::tag::Tag;
@@ -322,13 +322,8 @@ impl Entries {
 
 /// When something was created, as its details tell.
 fn created_tick(details: &Value) -> u64 {
-    let seconds = text(details, "created").trim_end_matches('Z').rsplit(':').next().unwrap_or_default();
-    let milliseconds: u64 = seconds.replace('.', "").parse().unwrap_or_default();
-    ticks(milliseconds.saturating_sub(START_SECOND_MS))
+    ticks(from_rfc3339(text(details, "created")).unwrap_or_default())
 }
-
-/// The clock of a run starts at this second of a minute.
-const START_SECOND_MS: u64 = 40_000;
 
 /// What is told of an id is what its holders know.
 fn described(model: &Model, kind: Kind, id: u64, details: &Value) -> Result<(), String> {

@@ -205,6 +205,10 @@ fn agree<Id: Copy + Ord + std::fmt::Display>(
 
 /// All subscribers of one thing hold it under one id.
 fn one_id_for_all(model: &Model, session: &Session, id: SubscriptionId, key: &Key) -> Result<(), String> {
+    let mut histories = model.histories(session.realm);
+    if let Some(history) = histories.find(|history| history.key == *key && history.id != id.get()) {
+        return Err(format!("{key:?} is {id} for p{}, and {} for the router", session.peer.0, history.id));
+    }
     let others = model.live.iter().map(|index| &model.sessions[*index]);
     for other in others.filter(|other| other.realm == session.realm) {
         let held =

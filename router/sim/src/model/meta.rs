@@ -16,6 +16,10 @@ pub struct MetaCall {
     pub caller: SessionIndex,
     /// When.
     pub tick: u64,
+    /// When, beside publications.
+    pub order: u64,
+    /// What was posted to the control shard before this tick, it had handled then.
+    pub horizon: u64,
     /// What.
     pub procedure: String,
     /// Arguments.
@@ -107,9 +111,12 @@ impl Model {
         let key = Key { uri: procedure.to_owned(), policy: Match::Exact };
         let expected = self.expected(&self.sessions[index], Action::Call, &key);
         let number = self.meta_calls.len();
+        let order = self.next_order();
         self.meta_calls.push(MetaCall {
             caller: index,
             tick: self.tick,
+            order,
+            horizon: self.horizon,
             procedure: key.uri,
             arguments: payload.arguments().unwrap_or_default(),
             keywords: payload.keywords().unwrap_or_default(),
@@ -289,6 +296,8 @@ impl Model {
             is_retained: false,
             tick: self.tick,
             is_testament: true,
+            is_certain: certain,
+            horizon: self.horizon,
             extra: None,
             owed: Vec::new(),
             shared: Vec::new(),
@@ -299,6 +308,7 @@ impl Model {
             publication.owed = self.owed(&publication);
         }
         put(&mut self.publications, testament.number, publication);
+        self.record(testament.number);
     }
 }
 

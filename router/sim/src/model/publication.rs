@@ -30,6 +30,10 @@ pub struct Publication {
     pub tick: u64,
     /// Published by the router because the publisher is gone.
     pub is_testament: bool,
+    /// It is published for sure.
+    pub is_certain: bool,
+    /// What was posted to the control shard before this tick, it had handled then.
+    pub horizon: u64,
     /// Receiver lists.
     pub extra: Option<Box<PublishExtra<'static>>>,
     /// Who has to get it, of those whose SUBSCRIBED was sent before.
@@ -84,6 +88,8 @@ impl Model {
             is_retained: options.retain,
             tick: self.tick,
             is_testament: false,
+            is_certain: true,
+            horizon: self.horizon,
             extra: options.extra.as_ref().map(|extra| Box::new(PublishExtra::clone(extra))),
             owed: Vec::new(),
             shared: Vec::new(),
@@ -95,6 +101,7 @@ impl Model {
         let shares = |owed: &Owed| rkey.is_some() && self.sessions[owed.session].nkey.is_some();
         (publication.shared, publication.owed) = owed.into_iter().partition(shares);
         put(&mut self.publications, tag.number, publication);
+        self.record(tag.number);
         if options.acknowledge {
             self.wait(index, request, PendingKind::Publish(tag.number), expected);
         }
@@ -129,7 +136,7 @@ impl Model {
         !(own && publication.exclude_me) && lists.is_none_or(|extra| self.passes_lists(extra, session))
     }
 
-    fn passes_lists(&self, extra: &PublishExtra<'_>, session: &Session) -> bool {
+    pub(super) fn passes_lists(&self, extra: &PublishExtra<'_>, session: &Session) -> bool {
         let role = &*self.role(session).name;
         let is_authid = |authid: &Text<'_>| *authid == session.authid;
         let is_role = |authrole: &Text<'_>| *authrole == role;

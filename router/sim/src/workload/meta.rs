@@ -6,7 +6,7 @@ use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::Match;
 use crossring_codec::value::{Dict, Value};
 
-use super::{World, names};
+use super::{World, history, names};
 use crate::client::SimClient;
 use crate::tag::Tag;
 
@@ -39,8 +39,9 @@ pub fn meta(client: &mut SimClient, world: &mut World<'_>) {
         20..35 if sessions => about_sessions(client, world),
         35..40 if sessions && world.options.kills => kill(client, world),
         40..60 if testaments => about_testaments(client, world),
-        60..80 if registrations => about_registrations(client, world),
-        80..100 if subscriptions => about_subscriptions(client, world),
+        60..75 if registrations => about_registrations(client, world),
+        75..85 if subscriptions => history::get_events(client, world),
+        85..100 if subscriptions => about_subscriptions(client, world),
         _ => {}
     }
 }
@@ -152,7 +153,7 @@ fn about_subscriptions(client: &mut SimClient, world: &mut World<'_>) {
     ask(client, world, procedure, arguments, Dict::new());
 }
 
-fn ask(
+pub(super) fn ask(
     client: &mut SimClient,
     world: &mut World<'_>,
     procedure: &'static str,
