@@ -15,14 +15,18 @@ use crate::address::{Now, RealmId, RoleId, TransportId};
 use crate::config::{AnonymousConfig, Principal, RouterConfig, Source, TRUSTED, TransportAuthentication};
 use crate::details::TransportDetails;
 use crate::inquiry::{Answer, Question};
+use crate::limits::LIMIT_EXCEEDED;
 use crate::rng::SecretGenerator;
 
 mod cra;
 mod cryptosign;
 mod dynamic;
+mod failures;
 mod scram;
 mod ticket;
 
+pub use failures::FailureReport;
+pub(crate) use failures::{Claimant, Failures};
 pub(crate) use ticket::is_same_secret;
 
 /// What happens next in an attempt to join.
@@ -51,6 +55,24 @@ impl Denial {
     /// The proof is wrong, or there is nobody of that name: nobody outside shall tell which.
     fn not_authorized(message: impl Into<String>) -> Self {
         Self { reason: well_known::NOT_AUTHORIZED.into(), message: message.into() }
+    }
+
+    /// Whether the peer may have guessed: everything but what is wrong with the router, its authenticator or the realm.
+    fn is_failure(&self) -> bool {
+        ![
+            well_known::INVALID_URI,
+            well_known::NO_SUCH_REALM,
+            well_known::NO_SUCH_ROLE,
+            well_known::NO_MATCHING_AUTH_METHOD,
+            well_known::AUTHENTICATION_FAILED,
+            well_known::NO_SUCH_PROCEDURE,
+            well_known::NO_AVAILABLE_CALLEE,
+            well_known::CANCELED,
+            well_known::TIMEOUT,
+            well_known::SYSTEM_SHUTDOWN,
+            LIMIT_EXCEEDED,
+        ]
+        .contains(&&*self.reason)
     }
 }
 
@@ -170,6 +192,8 @@ impl Grant {
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) session: SessionId,
+    /// Whose failure it is, if it fails.
+    pub(crate) claimant: Claimant,
     method: Method,
     proof: Proof,
     /// Absent: there is nobody of that name, so no proof is right.
@@ -245,8 +269,8 @@ fn try_method(
     };
     Some(match challenged {
         Ok(Challenged { proof, grant, extra }) => {
-            let session = attempt.session;
-            Step::Challenge(Box::new(Pending { session, method, proof, grant }), extra)
+            let (session, claimant) = (attempt.session, Claimant::default());
+            Step::Challenge(Box::new(Pending { session, claimant, method, proof, grant }), extra)
         }
         Err(denial) => Step::Deny(denial),
     })

@@ -23,6 +23,7 @@ use crossring_codec::value::{Dict, Value};
 use crate::address::{Now, RealmId, SessionAddress, SessionKey, ShardId, TransportId};
 use crate::agent::testament::Testament;
 use crate::agent::{self, Answer, Context, Failure, Reply, Schemas};
+pub use crate::auth::FailureReport;
 use crate::auth::Identity;
 use crate::broker::Publisher;
 use crate::config::{RealmConfig, RouterConfig};
@@ -174,6 +175,11 @@ impl Control {
     /// Publications to be retained that the stores had no room for.
     pub fn retained_declined(&self) -> u64 {
         self.retained_declined
+    }
+
+    /// Attempts to join that have failed, or been refused because others had, since this was last asked; `None`: none.
+    pub fn take_failures(&mut self) -> Option<FailureReport> {
+        self.registry.take_failures()
     }
 
     /// Says GOODBYE `wamp.close.system_shutdown` to every session; new ones are refused from now on.

@@ -1,5 +1,7 @@
 //! Every bound of the router core, each with what it protects.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 /// Bounds of one shard and of the registry. All counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -45,6 +47,61 @@ pub struct Limits {
     pub goodbye_timeout_ms: u32,
     /// Request ids must be 1, 2, 3, … (`true`) or only fresh (`false`: old clients use random ones).
     pub strict_request_ids: bool,
+    /// How many attempts to join may fail. Protects secrets from being guessed.
+    pub failures: FailureLimits,
+}
+
+/// How many attempts to join may fail before further ones are refused unseen for a while, a while that doubles with each
+/// further failure. Half of what was counted is forgiven with each window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailureLimits {
+    /// Failures of one address with one authid. 0: no limit.
+    pub pair_max: u32,
+    /// Failures of one address, whatever the authid; not for authids that have joined from there. 0: no limit.
+    pub address_max: u32,
+    /// Failures of one authid, whatever the address; not for addresses from which it has joined. 0: no limit.
+    pub authid_max: u32,
+    /// Milliseconds of a window.
+    pub window_ms: u32,
+    /// Milliseconds of the first wait.
+    pub delay_ms: u32,
+    /// Milliseconds of the longest wait.
+    pub delay_ms_max: u32,
+    /// Milliseconds of the longest wait of an authid whatever its address.
+    pub authid_delay_ms_max: u32,
+    /// Networks whose peers are limited by authid only: each an address and the number of its leading bits that count. By
+    /// default this host: a proxy may stand between it and its clients.
+    pub exempt: Vec<(IpAddr, u8)>,
+}
+
+impl FailureLimits {
+    /// Whether an address is in one of the exempt networks.
+    pub(crate) fn is_exempt(&self, address: IpAddr) -> bool {
+        self.exempt.iter().any(|(network, bits)| match (network, address) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                (network.to_bits() ^ address.to_bits()).leading_zeros() >= u32::from(*bits)
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                (network.to_bits() ^ address.to_bits()).leading_zeros() >= u32::from(*bits)
+            }
+            _ => false,
+        })
+    }
+}
+
+impl Default for FailureLimits {
+    fn default() -> Self {
+        Self {
+            pair_max: 5,
+            address_max: 500,
+            authid_max: 500,
+            window_ms: 3_600_000,
+            delay_ms: 1_000,
+            delay_ms_max: 300_000,
+            authid_delay_ms_max: 10_000,
+            exempt: vec![(Ipv4Addr::new(127, 0, 0, 0).into(), 8), (Ipv6Addr::LOCALHOST.into(), 128)],
+        }
+    }
 }
 
 impl Default for Limits {
@@ -69,6 +126,7 @@ impl Default for Limits {
             kill_timeout_ms: 60_000,
             goodbye_timeout_ms: 5_000,
             strict_request_ids: false,
+            failures: FailureLimits::default(),
         }
     }
 }

@@ -15,7 +15,7 @@ use crossring_codec::uri::{Match, well_known};
 use crossring_codec::value::Dict;
 
 use crate::address::{CallAddress, Now, RealmId, SessionAddress, SessionKey, ShardId, ShardSet, TransportId};
-use crate::auth::{self, Attempt, Denial, Identity, Method, Pending, Step};
+use crate::auth::{self, Attempt, Denial, FailureReport, Failures, Identity, Method, Pending, Step};
 use crate::config::{RealmConfig, RouterConfig};
 use crate::dense::Assigner;
 use crate::details::{self, TransportDetails};
@@ -66,6 +66,8 @@ pub struct Registry {
     frozen: BTreeSet<(u64, SessionAddress)>,
     /// Attempts to join, in the order of their deadlines.
     deadlines: VecDeque<(u64, SessionAddress)>,
+    /// Attempts that have failed.
+    failures: Failures,
     realms: Vec<Realm>,
     pub(crate) subscriptions: Assigner<Subscription>,
     pub(crate) registrations: Assigner<Registration>,
@@ -218,6 +220,7 @@ impl Registry {
         };
         Self {
             shards,
+            failures: Failures::new(limits.failures.clone(), config.entropy.clone()),
             limits,
             random,
             integers,
@@ -332,7 +335,10 @@ impl Registry {
         } else {
             let (config, random, transport) = (&self.config, &mut self.random, channel.transport);
             let channel = &channel.details;
-            auth::begin(Attempt { config, transport, channel, realm, details, session, now, random })
+            let step =
+                auth::begin(Attempt { config, transport, channel, realm, details, session, now, random });
+            let claimant = self.failures.claimant(channel, details.authid.as_deref());
+            self.failures.after_hello(now.monotonic_ns, claimant, step)
         };
         let deadline_ns = now.monotonic_ns + u64::from(self.limits.join_timeout_ms) * NS_PER_MS;
         if matches!(step, Step::Challenge(..) | Step::Ask(..)) {
@@ -391,8 +397,9 @@ impl Registry {
             return;
         }
         let Member::Pending { deadline_ns, attempt, channel } = self.places.take(address) else { return };
-        let session = attempt.session;
-        let step = step(&self.config, &channel.details, *attempt);
+        let (session, claimant) = (attempt.session, attempt.claimant);
+        let step = || step(&self.config, &channel.details, *attempt);
+        let step = self.failures.after_proof(now.monotonic_ns, &claimant, step);
         self.take_step(now, Attempted { address, session, deadline_ns, channel }, step, out);
     }
 
@@ -414,6 +421,11 @@ impl Registry {
                 self.inquiries.push(Inquiry { asker, question, timeout_ms });
             }
         }
+    }
+
+    /// Attempts to join that have failed, or been refused because others had, since the last time; `None`: none.
+    pub(crate) fn take_failures(&mut self) -> Option<FailureReport> {
+        self.failures.take_report()
     }
 
     /// What has to be asked since the last time.
