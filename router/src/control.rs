@@ -38,8 +38,12 @@ use crate::shard::Shard;
 use crate::store::{MemoryStore, RealmStore, SessionRecord};
 use crate::table::{IntegerMap, IntegerState};
 
+mod guests;
 mod inquiries;
 mod records;
+
+pub use guests::GuestOutput;
+use guests::Guests;
 
 /// The registry and the service shard of a node.
 #[derive(Debug)]
@@ -54,6 +58,7 @@ pub struct Control {
     retained_known: Vec<u64>,
     /// Publications that a store had no room for.
     retained_declined: u64,
+    guests: Guests,
     exchange: Exchange,
 }
 
@@ -83,6 +88,10 @@ struct Service {
 struct Exchange {
     letters: VecDeque<(ShardId, Letter)>,
     messages: VecDeque<(SessionKey, Message<'static>)>,
+    /// Sessions that have been ended by the core.
+    ends: Vec<(SessionKey, EndCause)>,
+    /// Slots from here on are those of guests.
+    guest_first: u32,
 }
 
 /// Takes what registry and service shard emit: what is for this thread stays, the rest goes to the host.
@@ -104,16 +113,25 @@ impl<P: Post> Post for Emission<'_, P> {
 
 impl<P: Post> Outbox for Emission<'_, P> {
     fn send(&mut self, session: SessionKey, message: &Message<'_>) -> Result<(), Refused> {
-        if !matches!(message, Message::Event { .. }) {
-            self.exchange.messages.push_back((session, message.clone().into_owned()));
+        match message {
+            Message::Event { .. } => self.keep_event(message, session),
+            _ => self.exchange.messages.push_back((session, message.clone().into_owned())),
         }
         Ok(())
     }
 
-    /// Service sessions subscribe for the sake of the event history, which takes publications as they arrive.
-    fn fan_out(&mut self, _: &Message<'_>, _: &[SessionKey], _: Option<SessionKey>) {}
+    /// Service sessions subscribe only for the sake of the event history, which takes publications as they arrive.
+    fn fan_out(&mut self, message: &Message<'_>, sessions: &[SessionKey], except: Option<SessionKey>) {
+        for key in sessions.iter().filter(|key| Some(**key) != except) {
+            self.keep_event(message, *key);
+        }
+    }
 
-    fn end(&mut self, _: SessionKey, _: EndCause) {}
+    fn end(&mut self, session: SessionKey, cause: EndCause) {
+        if session.slot >= self.exchange.guest_first {
+            self.exchange.ends.push((session, cause));
+        }
+    }
 }
 
 impl Control {
@@ -121,6 +139,7 @@ impl Control {
     /// configuration must have gone through [`RouterConfig::with_trusted_role`]; that of all shards is the same.
     pub fn new(data_shards: usize, config: Arc<RouterConfig>, limits: Limits, seed: u64) -> Self {
         let shards = data_shards + 1;
+        let services = config.realms.len();
         let id = ShardId(data_shards as u8);
         let service = |index: usize| Service {
             realm: RealmId(index as u16),
@@ -138,10 +157,11 @@ impl Control {
             retained_known: vec![0; shards],
             retained_declined: 0,
             stores: config.realms.iter().map(store).collect(),
-            services: (0..config.realms.len()).map(service).collect(),
+            services: (0..services).map(service).collect(),
             registry: Registry::new(shards, Arc::clone(&config), limits.clone(), seed),
             shard: Shard::new(id, shards, config, limits, seed.rotate_left(32)),
-            exchange: Exchange::default(),
+            exchange: Exchange { guest_first: services as u32, ..Exchange::default() },
+            guests: Guests::new(services),
         }
     }
 
@@ -248,7 +268,13 @@ impl Control {
                     self.input(now, Input::Letter { from: ShardId::CONTROL, letter }, out);
                 }
             } else if let Some((key, message)) = self.exchange.messages.pop_front() {
-                self.serve(now, key, message, out);
+                if self.guests.is_guest(key) {
+                    self.guests.push(key, GuestOutput::Message(message));
+                } else {
+                    self.serve(now, key, message, out);
+                }
+            } else if let Some((key, cause)) = self.exchange.ends.pop() {
+                self.guests.push(key, GuestOutput::End(cause));
             } else if self.shard.has_deferred() {
                 let service_shard = self.shard.id();
                 let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };

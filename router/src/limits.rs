@@ -36,6 +36,8 @@ pub struct Limits {
     pub parked_sessions_max: u32,
     /// Questions to authenticators and authorizers of one realm that may be open; further ones are answered with an error at once.
     pub inquiries_per_realm_max: u32,
+    /// Sessions of web services and of their clients on the control shard.
+    pub guests_max: u32,
     /// Longest URI in octets.
     pub uri_size_max: u32,
     /// Milliseconds from the opening of a transport (or GOODBYE on it) to HELLO, and from HELLO to the end of
@@ -121,6 +123,7 @@ impl Default for Limits {
             schema_octets_per_realm_max: 4 * 1024 * 1024,
             parked_sessions_max: 10_000,
             inquiries_per_realm_max: 16 * 1024,
+            guests_max: 16 * 1024,
             uri_size_max: 2 * 1024,
             join_timeout_ms: 10_000,
             kill_timeout_ms: 60_000,
