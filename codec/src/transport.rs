@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use self::error::{TransportError, TransportErrorKind, close_code};
 pub use self::framing::{Carrier, Framing, Mark, TooLong};
 pub use self::rawsocket::{RawSocketClientOptions, RawSocketServerOptions};
-pub use self::websocket::{InvalidUrl, WebSocketLimits, WebSocketServerOptions, WebSocketUrl};
+pub use self::websocket::{InvalidUrl, Opening, WebSocketLimits, WebSocketServerOptions, WebSocketUrl};
 use crate::serializer::{Serializer, SerializerId};
 
 /// The receiving half of one connection and what it negotiated.

@@ -1,6 +1,7 @@
 //! The HTTP handshake that opens a WebSocket (RFC 6455 §4): what both sides share.
 
 mod client;
+mod opening;
 mod server;
 
 use base64::Engine as _;
@@ -9,6 +10,7 @@ use sha1::{Digest as _, Sha1};
 
 pub(crate) use self::client::ClientHandshake;
 pub(crate) use self::server::ServerHandshake;
+pub use self::opening::Opening;
 pub use self::server::WebSocketServerOptions;
 use crate::transport::error::TransportErrorKind;
 use crate::transport::gather::reserve;

@@ -171,7 +171,7 @@ fn put_response(upgrade: &Upgrade, out: &mut Vec<u8>) {
 }
 
 /// The path of a request target, in origin form or absolute form, without its query.
-fn path_of(target: &str) -> &str {
+pub(super) fn path_of(target: &str) -> &str {
     let path = match target.split_once("://") {
         Some((_, rest)) if !target.starts_with('/') => rest.find('/').map_or("/", |at| &rest[at..]),
         _ => target,
