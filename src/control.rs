@@ -18,6 +18,12 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::worker::mail::{Mail, Order, PostOffice};
 
+mod derivations;
+mod failures;
+
+use derivations::Derivations;
+use failures::FailureLog;
+
 /// What shards that were told to stop may take beyond the time to drain, in nanoseconds.
 const EXIT_TIMEOUT_NS: u64 = 1_000_000_000;
 
@@ -49,6 +55,8 @@ pub struct Control {
     clock: Clock,
     shards: usize,
     drain_timeout: Duration,
+    derivations: Derivations,
+    failures: FailureLog,
 }
 
 impl Control {
@@ -61,7 +69,8 @@ impl Control {
         shards: usize,
         drain_timeout: Duration,
     ) -> Self {
-        Self { core, mail, doorbell, clock: Clock::new(), shards, drain_timeout }
+        let (derivations, failures) = (Derivations::new(), FailureLog::default());
+        Self { core, mail, doorbell, clock: Clock::new(), shards, drain_timeout, derivations, failures }
     }
 
     /// Runs until the node has ended, stopping by itself after a time if one is given. Blocks the calling thread.
@@ -104,6 +113,7 @@ impl Control {
                 self.core.deadline().map(Monotonic),
                 stopping.map(|at| at.after_ns(EXIT_TIMEOUT_NS)),
                 stop_at,
+                self.failures.deadline(),
                 (!self.mail.prepare_sleep()).then_some(now),
             ];
             let deadline = deadlines.into_iter().flatten().min();
@@ -113,6 +123,10 @@ impl Control {
                     self.doorbell.answer();
                 }
                 () = sleep_until(deadline) => {}
+                derived = self.derivations.next() => {
+                    let now = self.clock.now(Monotonic::read());
+                    self.core.derived(now, derived, &mut self.mail);
+                }
                 name = stops.next() => {
                     if stopping.is_some() {
                         return Ok(NodeEnd::Forced);
@@ -144,6 +158,15 @@ impl Control {
         }
         if self.core.deadline().is_some_and(|deadline| deadline <= now.monotonic_ns) {
             self.core.expire(now, &mut self.mail);
+        }
+        for job in self.core.take_derivations() {
+            self.derivations.submit(job);
+        }
+        if let Some(report) = self.core.take_failures() {
+            self.failures.add(report);
+        }
+        if let Some(line) = self.failures.line(Monotonic(now.monotonic_ns)) {
+            tracing::warn!("{line}");
         }
         self.mail.deliver(Doorbell::ring);
     }

@@ -12,7 +12,10 @@ use crossring_codec::uri::{Match, Strictness, is_valid, well_known};
 use crossring_codec::value::{Dict, Value};
 
 use crate::address::{Now, RealmId, RoleId, TransportId};
-use crate::config::{AnonymousConfig, Principal, RouterConfig, Source, TRUSTED, TransportAuthentication};
+use crate::config::{
+    AnonymousConfig, Principal, RouterConfig, Secret, Source, TRUSTED, TransportAuthentication,
+};
+use crate::credentials::cra::Derivation;
 use crate::details::TransportDetails;
 use crate::inquiry::{Answer, Question};
 use crate::limits::LIMIT_EXCEEDED;
@@ -36,6 +39,8 @@ pub(crate) enum Step {
     Challenge(Box<Pending>, Dict),
     /// A procedure has to be asked.
     Ask(Box<Pending>, Question),
+    /// A key has to be derived from a password.
+    Derive(Box<Pending>, Secret, Derivation),
     /// The peer is who it says.
     Accept(Identity),
     /// ABORT.
@@ -55,6 +60,12 @@ impl Denial {
     /// The proof is wrong, or there is nobody of that name: nobody outside shall tell which.
     fn not_authorized(message: impl Into<String>) -> Self {
         Self { reason: well_known::NOT_AUTHORIZED.into(), message: message.into() }
+    }
+
+    /// More keys wait to be derived than may.
+    pub(crate) fn busy() -> Self {
+        let message = "too many attempts to join at the same time: try again later".to_owned();
+        Self { reason: well_known::AUTHENTICATION_FAILED.into(), message }
     }
 
     /// Whether the peer may have guessed: everything but what is wrong with the router, its authenticator or the realm.
@@ -293,7 +304,10 @@ pub(crate) fn proceed(
 ) -> Step {
     let proved = match &mut pending.proof {
         Proof::Ticket(proof) => proof.check(signature),
-        Proof::Cra(proof) => proof.check(signature),
+        Proof::Cra(proof) => match proof.derivation(signature) {
+            Some((password, derivation)) => return Step::Derive(Box::new(pending), password, derivation),
+            None => proof.check(signature),
+        },
         Proof::Scram(proof) => proof.check(signature, extra),
         Proof::Cryptosign(proof) => proof.check(signature),
         Proof::DynamicTicket(asking) => {
@@ -304,12 +318,23 @@ pub(crate) fn proceed(
             };
         }
     };
+    conclude(config, pending, proved)
+}
+
+fn conclude(config: &RouterConfig, pending: Pending, proved: Result<Dict, Denial>) -> Step {
     let (authextra, grant) = match (proved, pending.grant) {
         (Ok(authextra), Some(grant)) => (authextra, grant),
         (Ok(_), None) => return Step::Deny(Denial::not_authorized(pending.proof.failure())),
         (Err(denial), _) => return Step::Deny(denial),
     };
     accept_granted(config, pending.method, grant, authextra)
+}
+
+/// The key of [`Step::Derive`] has been derived; `None`: it cannot be.
+pub(crate) fn derived(config: &RouterConfig, pending: Pending, key: Option<&Secret>) -> Step {
+    let Proof::Cra(proof) = &pending.proof else { return no_method() };
+    let proved = proof.derived(key);
+    conclude(config, pending, proved)
 }
 
 /// The procedure asked by [`Step::Ask`] has answered.

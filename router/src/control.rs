@@ -27,6 +27,7 @@ pub use crate::auth::FailureReport;
 use crate::auth::Identity;
 use crate::broker::Publisher;
 use crate::config::{RealmConfig, RouterConfig};
+use crate::derivation::{DerivedKey, Job};
 use crate::details::TransportDetails;
 use crate::input::Input;
 use crate::inquiry::{Answer as Finding, Asker};
@@ -200,6 +201,27 @@ impl Control {
     /// Attempts to join that have failed, or been refused because others had, since this was last asked; `None`: none.
     pub fn take_failures(&mut self) -> Option<FailureReport> {
         self.registry.take_failures()
+    }
+
+    /// Keys that have to be derived since this was last asked. The host runs each where it delays no session, and gives the
+    /// result to [`Control::derived`].
+    pub fn take_derivations(&mut self) -> Vec<Job> {
+        self.registry.take_derivations()
+    }
+
+    /// Runs all jobs at once: for hosts on which nobody minds the time.
+    pub fn derive_all<P: Post>(&mut self, now: Now, out: &mut P) {
+        for job in self.take_derivations() {
+            self.derived(now, job.run(), out);
+        }
+    }
+
+    /// Takes the result of a job.
+    pub fn derived<P: Post>(&mut self, now: Now, derived: DerivedKey, out: &mut P) {
+        let service_shard = self.shard.id();
+        let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
+        self.registry.attempt_derived(now, derived, &mut emission);
+        self.settle(now, out);
     }
 
     /// Says GOODBYE `wamp.close.system_shutdown` to every session; new ones are refused from now on.

@@ -17,6 +17,7 @@ pub mod counters;
 pub mod credentials;
 mod dealer;
 mod dense;
+pub mod derivation;
 pub mod details;
 mod forwarding;
 pub mod input;

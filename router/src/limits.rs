@@ -38,6 +38,9 @@ pub struct Limits {
     pub inquiries_per_realm_max: u32,
     /// Sessions of web services and of their clients on the control shard.
     pub guests_max: u32,
+    /// Keys of attempts to join that may be waiting to be derived from passwords; further attempts are denied. Protects the
+    /// processors.
+    pub derivations_max: u32,
     /// Longest URI in octets.
     pub uri_size_max: u32,
     /// Milliseconds from the opening of a transport (or GOODBYE on it) to HELLO, and from HELLO to the end of
@@ -124,6 +127,7 @@ impl Default for Limits {
             parked_sessions_max: 10_000,
             inquiries_per_realm_max: 16 * 1024,
             guests_max: 16 * 1024,
+            derivations_max: 1_024,
             uri_size_max: 2 * 1024,
             join_timeout_ms: 10_000,
             kill_timeout_ms: 60_000,

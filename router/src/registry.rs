@@ -18,6 +18,7 @@ use crate::address::{CallAddress, Now, RealmId, SessionAddress, SessionKey, Shar
 use crate::auth::{self, Attempt, Denial, FailureReport, Failures, Identity, Method, Pending, Step};
 use crate::config::{RealmConfig, RouterConfig};
 use crate::dense::Assigner;
+use crate::derivation::{DerivedKey, Job};
 use crate::details::{self, TransportDetails};
 use crate::inquiry::{Answer, Asker, Inquiry};
 use crate::inspect::RegistryView;
@@ -80,6 +81,10 @@ pub struct Registry {
     notices: Vec<Notice>,
     /// What has to be asked before somebody may join.
     inquiries: Vec<Inquiry>,
+    /// Keys to derive before somebody may join.
+    derivations: Vec<Job>,
+    /// These, and those that are being derived.
+    derivations_open: u32,
     snapshots: Snapshots,
     is_shutting_down: bool,
 }
@@ -237,6 +242,8 @@ impl Registry {
             arrival_last: 0,
             notices: Vec::new(),
             inquiries: Vec::new(),
+            derivations: Vec::new(),
+            derivations_open: 0,
             snapshots: Snapshots::default(),
             is_shutting_down: false,
         }
@@ -341,7 +348,7 @@ impl Registry {
             self.failures.after_hello(now.monotonic_ns, claimant, step)
         };
         let deadline_ns = now.monotonic_ns + u64::from(self.limits.join_timeout_ms) * NS_PER_MS;
-        if matches!(step, Step::Challenge(..) | Step::Ask(..)) {
+        if matches!(step, Step::Challenge(..) | Step::Ask(..) | Step::Derive(..)) {
             self.deadlines.push_back((deadline_ns, address));
         }
         self.take_step(
@@ -382,6 +389,19 @@ impl Registry {
         self.go_on(now, address, Some(session), step, out);
     }
 
+    /// A key that had to be derived for an attempt to join is there.
+    pub(crate) fn attempt_derived<P: Post>(&mut self, now: Now, derived: DerivedKey, out: &mut P) {
+        self.derivations_open = self.derivations_open.saturating_sub(1);
+        let DerivedKey { address, session, key } = derived;
+        let step = |config: &_, _: &_, attempt| auth::derived(config, attempt, key.as_ref());
+        self.go_on(now, address, Some(session), step, out);
+    }
+
+    /// Keys to derive since the last time.
+    pub(crate) fn take_derivations(&mut self) -> Vec<Job> {
+        std::mem::take(&mut self.derivations)
+    }
+
     /// The next step of an attempt, if it is still the one of `session`.
     fn go_on<P: Post>(
         &mut self,
@@ -412,6 +432,14 @@ impl Registry {
                 let method = attempt.method().as_str().into();
                 *self.places.make(address) = Member::Pending { deadline_ns, attempt, channel };
                 out.post(address.shard, Letter::Challenge { key: address.key, method, extra });
+            }
+            Step::Derive(attempt, password, derivation) => {
+                if self.derivations_open >= self.limits.derivations_max {
+                    return self.refuse(address, &Denial::busy(), out);
+                }
+                self.derivations_open += 1;
+                self.derivations.push(Job { address, session, password, derivation });
+                *self.places.make(address) = Member::Pending { deadline_ns, attempt, channel };
             }
             Step::Ask(attempt, question) => {
                 *self.places.make(address) = Member::Pending { deadline_ns, attempt, channel };

@@ -2,7 +2,7 @@
 
 use crossring_codec::uri::{self, Match, Strictness};
 use crossring_router::config::{
-    Allow, AnonymousConfig, Permission, Principals, RealmConfig, RoleConfig, RouterConfig, Secret,
+    Allow, AnonymousConfig, Permission, Principals, RealmConfig, RoleConfig, RouterConfig, Secret, Source,
     TicketPrincipal, TransportAuthentication,
 };
 
@@ -172,7 +172,8 @@ fn tickets() -> TransportAuthentication {
         role: known.role.into(),
         realm: known.realm.map(Into::into),
     };
-    let ticket = Principals::new(PRINCIPALS.iter().map(principal).collect());
+    let principals = Principals::new(PRINCIPALS.iter().map(principal).collect());
+    let ticket = Some(Source::Static(principals));
     TransportAuthentication { ticket, ..TransportAuthentication::default() }
 }
 

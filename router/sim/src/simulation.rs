@@ -287,6 +287,8 @@ impl Simulation {
             let mut mail = self.control_mail();
             mail.0.expire(now, &mut mail.1);
         }
+        let mut mail = self.control_mail();
+        mail.0.derive_all(now, &mut mail.1);
         self.judge.model.horizon = self.postbox.horizon(tick);
     }
 

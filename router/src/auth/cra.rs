@@ -1,6 +1,7 @@
 //! `wampcra`: the challenge is a JSON text that names who asks, signed with a key that both sides have.
 
 use crossring_codec::serializer::SerializerId;
+use crossring_codec::uri::well_known;
 use crossring_codec::value::{Dict, Value};
 
 use super::{Attempt, Challenged, Denial, Grant, Method, entry};
@@ -16,8 +17,18 @@ pub(super) const FAILURE: &str = "WAMP-CRA client signature is invalid";
 /// What will be a right signature.
 #[derive(Debug)]
 pub(super) struct Proof {
-    key: Secret,
+    key: Key,
     challenge: String,
+}
+
+/// The key of the right signature.
+#[derive(Debug)]
+enum Key {
+    Known(Secret),
+    /// It follows from a password, with much work.
+    Password(Secret, Derivation),
+    /// It is being derived; this signature waits for it.
+    Awaited(String),
 }
 
 pub(super) fn begin(
@@ -38,6 +49,7 @@ pub(super) fn begin(
         Some(key) => key,
         None => Secret::new(to_base64(&attempt.random_octets::<32>())),
     };
+    let key = Key::Known(key);
     let challenge = challenge(&role, attempt);
     let mut extra = vec![entry("challenge", challenge.as_str())];
     if let (Some(Derivation { iterations, key_length, .. }), Some(salt)) = (derivation, salt) {
@@ -73,11 +85,43 @@ fn challenge(role: &str, attempt: &mut Attempt<'_>) -> String {
 }
 
 impl Proof {
-    pub(super) fn check(&self, signature: &str) -> Result<Dict, Denial> {
-        if cra::verify(self.key.expose(), &self.challenge, signature) {
-            Ok(Dict::new())
-        } else {
-            Err(Denial::not_authorized(FAILURE))
+    /// From here on the key is what follows from this password, as the peer has been told to derive it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the keys of static principals are known"))]
+    pub(super) fn set_password(&mut self, password: Secret, derivation: Derivation) {
+        self.key = Key::Password(password, derivation);
+    }
+
+    /// What has to be derived before the signature can be checked, by [`Proof::derived`] then.
+    pub(super) fn derivation(&mut self, signature: &str) -> Option<(Secret, Derivation)> {
+        if !matches!(self.key, Key::Password(..)) {
+            return None;
         }
+        match std::mem::replace(&mut self.key, Key::Awaited(signature.to_owned())) {
+            Key::Password(password, derivation) => Some((password, derivation)),
+            _ => None,
+        }
+    }
+
+    /// Checks the signature that waited for the key.
+    pub(super) fn derived(&self, key: Option<&Secret>) -> Result<Dict, Denial> {
+        match (&self.key, key) {
+            (Key::Awaited(signature), Some(key)) => self.check_with(key, signature),
+            _ => Err(Denial {
+                reason: well_known::AUTHENTICATION_FAILED.into(),
+                message: "no key can be derived with these parameters".to_owned(),
+            }),
+        }
+    }
+
+    pub(super) fn check(&self, signature: &str) -> Result<Dict, Denial> {
+        match &self.key {
+            Key::Known(key) => self.check_with(key, signature),
+            Key::Password(..) | Key::Awaited(_) => Err(Denial::not_authorized(FAILURE)),
+        }
+    }
+
+    fn check_with(&self, key: &Secret, signature: &str) -> Result<Dict, Denial> {
+        let is_right = cra::verify(key.expose(), &self.challenge, signature);
+        if is_right { Ok(Dict::new()) } else { Err(Denial::not_authorized(FAILURE)) }
     }
 }

@@ -97,7 +97,9 @@ impl Failures {
     /// denied before it could show one has not guessed.
     pub(crate) fn after_hello(&mut self, now_ns: u64, claimant: Claimant, step: Step) -> Step {
         match step {
-            Step::Challenge(..) | Step::Ask(..) if self.refuses(now_ns, &claimant) => too_many(),
+            Step::Challenge(..) | Step::Ask(..) | Step::Derive(..) if self.refuses(now_ns, &claimant) => {
+                too_many()
+            }
             Step::Challenge(mut pending, extra) => {
                 pending.claimant = claimant;
                 Step::Challenge(pending, extra)
@@ -105,6 +107,10 @@ impl Failures {
             Step::Ask(mut pending, question) => {
                 pending.claimant = claimant;
                 Step::Ask(pending, question)
+            }
+            Step::Derive(mut pending, password, derivation) => {
+                pending.claimant = claimant;
+                Step::Derive(pending, password, derivation)
             }
             step => step,
         }

@@ -214,6 +214,29 @@ fn wampcra_signs_a_text_that_names_the_session() {
 }
 
 #[test]
+fn wampcra_derives_a_key_only_for_who_answers() {
+    let config = config();
+    let channel = TransportDetails::default();
+    for (password, passes) in [("password", true), ("other", false)] {
+        let (mut pending, extra) = challenged(hello(&config, "wampcra", Some("joe"), Dict::new(), 3));
+        let derivation = Derivation { salt: "salt123".into(), iterations: 10, key_length: 16 };
+        let Proof::Cra(proof) = &mut pending.proof else { panic!("{pending:?}") };
+        proof.set_password(Secret::new(password), derivation.clone());
+        let key = derivation.derive("password").expect("in bounds");
+        let signature = cra::sign(&key, told(&extra, "challenge"));
+        let Step::Derive(pending, secret, asked) =
+            proceed(&config, &channel, pending, &signature, &Dict::new())
+        else {
+            panic!("nothing to derive");
+        };
+        assert_eq!((secret.expose(), &asked), (password, &derivation));
+        let key = asked.derive(secret.expose()).map(Secret::new);
+        let step = derived(&config, *pending, key.as_ref());
+        assert_eq!(matches!(step, Step::Accept(_)), passes, "{step:?}");
+    }
+}
+
+#[test]
 fn names_are_quoted_in_the_challenge() {
     let config = config();
     let (_, extra) = challenged(hello(&config, "wampcra", Some("a\"b\\"), Dict::new(), 3));

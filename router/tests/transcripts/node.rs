@@ -155,6 +155,7 @@ impl Node {
             let control = ShardId::CONTROL;
             let mut out = Wire { from: control, lanes: &mut self.lanes, clients: &mut self.clients };
             self.control.handle(self.now, from, letter, &mut out);
+            self.control.derive_all(self.now, &mut out);
         }
         true
     }
