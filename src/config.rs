@@ -14,6 +14,7 @@ mod schema;
 mod source;
 mod syntax;
 mod tables;
+mod tls;
 
 use std::path::Path as FilePath;
 
@@ -25,6 +26,7 @@ pub use reference::{all_config_keys, reference_markdown};
 pub use resolve::Environment;
 pub use schema::Support;
 pub use source::{FILE_BYTES_MAX, Format, SourceError, find, format_of, parse};
+pub use tls::{CertificateFiles, ClientCertificates, TlsEndpoint, TlsVersion};
 
 use cursor::Cursor;
 use fault::{Faults, Path};

@@ -9,4 +9,5 @@ pub mod config;
 pub mod control;
 pub mod logging;
 pub mod node;
+pub mod tls;
 pub mod worker;

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{Endpoint, EngineChoice, NodeConfig, TransportConfig};
 use crate::control::{Control, NodeEnd, ShardExit};
+use crate::tls::{ServerSettings, TlsError};
 use crate::worker::mail::{PostOffice, post_offices};
 use crate::worker::{Listener, Worker};
 
@@ -42,6 +43,13 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// A transport's TLS cannot be set up.
+    Tls {
+        /// Its id.
+        transport: String,
+        /// Why.
+        error: TlsError,
+    },
     /// No engine for the sockets.
     Engine(String),
     /// The operating system refused something else.
@@ -55,6 +63,7 @@ impl std::fmt::Display for StartError {
             StartError::Listen { transport, place, error } => {
                 write!(f, "transport {transport:?} cannot listen on {place}: {error}")
             }
+            StartError::Tls { transport, error } => write!(f, "TLS of transport {transport:?}: {error}"),
             StartError::Engine(text) => f.write_str(text),
             StartError::System(error) => write!(f, "start: {error}"),
         }
@@ -230,6 +239,7 @@ fn listen(config: &NodeConfig, shards: usize) -> Result<Vec<Vec<Listener>>, Star
     for (index, transport) in config.transports.iter().enumerate() {
         let kind = convert::listener_kind(transport);
         let share = convert::connections_share(transport, shards);
+        let tls = tls_settings(transport)?.map(|settings| settings.config);
         let sockets = bind(transport, shards).map_err(|error| StartError::Listen {
             transport: transport.id.clone(),
             place: place(&transport.endpoint),
@@ -237,10 +247,19 @@ fn listen(config: &NodeConfig, shards: usize) -> Result<Vec<Vec<Listener>>, Star
         })?;
         for (listeners, socket) in all.iter_mut().zip(sockets) {
             let transport = TransportId(index as u16);
-            listeners.push(Listener { socket, transport, kind: kind.clone(), connections_max: share });
+            let (kind, tls) = (kind.clone(), tls.clone());
+            listeners.push(Listener { socket, transport, kind, connections_max: share, tls });
         }
     }
     Ok(all)
+}
+
+/// Reads what a transport's TLS is made of.
+fn tls_settings(transport: &TransportConfig) -> Result<Option<ServerSettings>, StartError> {
+    let Some(endpoint) = transport.endpoint.tls() else { return Ok(None) };
+    let protocols = convert::application_protocols(transport);
+    let settings = ServerSettings::load(endpoint, protocols, None);
+    settings.map(Some).map_err(|error| StartError::Tls { transport: transport.id.clone(), error })
 }
 
 fn bind(transport: &TransportConfig, shards: usize) -> io::Result<Vec<OwnedFd>> {

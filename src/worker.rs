@@ -8,6 +8,7 @@ mod counts;
 mod details;
 pub mod mail;
 pub mod outbound;
+mod secured;
 mod timers;
 
 use std::os::fd::OwnedFd;
@@ -29,6 +30,8 @@ use connection::{Connection, Pumped, Routing};
 use details::Own;
 use mail::{Mail, Order, PostOffice};
 use outbound::{Ending, Outbound, OutboundCounters, OutboundLimits};
+use rustls::ServerConfig;
+use secured::Received;
 use timers::{Timer, TimerKind, Timers};
 
 /// How the connections of a listener speak.
@@ -77,6 +80,8 @@ pub struct Listener {
     pub kind: ListenerKind,
     /// Most connections at once through this socket.
     pub connections_max: u32,
+    /// Settings of TLS; absent: octets go as they are.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 /// Milliseconds a connection that is being closed may take to take its last octets.
@@ -127,6 +132,7 @@ pub struct Worker<E> {
 struct Listen {
     transport: TransportId,
     kind: ListenerKind,
+    tls: Option<Arc<ServerConfig>>,
     connections_max: u32,
     connection_count: u32,
 }
@@ -157,9 +163,10 @@ impl<E: Engine> Worker<E> {
             stopping: None,
             counters: WorkerCounters::default(),
         };
-        for Listener { socket, transport, kind, connections_max } in listeners {
+        for Listener { socket, transport, kind, connections_max, tls } in listeners {
             let id = worker.engine.listen(socket);
-            worker.listeners.push((id, Listen { transport, kind, connections_max, connection_count: 0 }));
+            let listen = Listen { transport, kind, tls, connections_max, connection_count: 0 };
+            worker.listeners.push((id, listen));
         }
         worker
     }
@@ -185,7 +192,7 @@ impl<E: Engine> Worker<E> {
 
     /// How long the next turn may sleep.
     fn wait(&mut self) -> Wait {
-        if self.shard.has_deferred() {
+        if self.shard.has_deferred() || self.outbound.secured.has_waiting() {
             return Wait::NOW;
         }
         if !self.paused.is_empty() {
@@ -207,6 +214,7 @@ impl<E: Engine> Worker<E> {
         self.engine.poll(&mut events, wait)?;
         self.outbound.mail.woke();
         self.counters.turns += 1;
+        self.continue_handshakes();
         for event in events.drain(..) {
             self.event(event);
         }
@@ -251,6 +259,7 @@ impl<E: Engine> Worker<E> {
             self.connections.resize_with(slot + 1, Connection::vacant);
         }
         self.outbound.open(key);
+        let is_secured = listen.tls.as_ref().is_some_and(|config| self.outbound.secure(key, config));
         self.connection_count += 1;
         self.counters.opened += 1;
         listen.connection_count += 1;
@@ -260,8 +269,9 @@ impl<E: Engine> Worker<E> {
             transport.fail(TransportErrorKind::TooManyConnections, &mut self.scratch);
             self.outbound.raw(key, &self.scratch);
         }
-        self.connections[slot] = Connection::new(key, listen.transport, transport);
-        if is_full {
+        let is_refused = is_full || listen.tls.is_some() != is_secured;
+        self.connections[slot] = Connection::new(key, listen.transport, transport, is_secured);
+        if is_refused {
             return self.finish(key);
         }
         self.timers.add(self.engine.now(), timeout_ms, Timer { key, kind: TimerKind::Handshake });
@@ -271,6 +281,11 @@ impl<E: Engine> Worker<E> {
         let key = key_of(connection);
         if let Some(connection) = find(&mut self.connections, key) {
             let octets = self.engine.bytes(&buffer);
+            if connection.is_secured() {
+                let received = self.outbound.receive_secured(key, octets);
+                self.engine.release(buffer);
+                return self.received_secured(key, received);
+            }
             if connection.is_paused() {
                 connection.hold(octets);
             } else {
@@ -288,6 +303,55 @@ impl<E: Engine> Worker<E> {
             }
         }
         self.engine.release(buffer);
+    }
+
+    /// Goes on with handshakes of TLS that were put off.
+    fn continue_handshakes(&mut self) {
+        self.outbound.secured.begin_turn();
+        while let Some(key) = self.outbound.secured.pop_waiting() {
+            let received = self.outbound.receive_secured(key, &[]);
+            self.received_secured(key, received);
+        }
+    }
+
+    /// Takes the data that TLS has brought, then does what TLS asks for.
+    fn received_secured(&mut self, key: SessionKey, received: Received) {
+        let plain = self.outbound.secured.take_plain();
+        if !plain.is_empty() {
+            self.take_data(key, &plain);
+        }
+        self.outbound.secured.recycle(plain);
+        match received {
+            Received::Nothing | Received::Pending => {}
+            Received::PeerClosed => self.finish(key),
+            Received::Failed => {
+                self.counters.transport_errors += 1;
+                self.finish(key);
+            }
+        }
+    }
+
+    fn take_data(&mut self, key: SessionKey, octets: &[u8]) {
+        let Some(connection) = find(&mut self.connections, key) else { return };
+        if connection.is_paused() {
+            return connection.hold(octets);
+        }
+        let pumped = self.pump(key, octets);
+        self.pumped(key, pumped);
+    }
+
+    /// Routes input that is not in a buffer of the engine.
+    fn pump(&mut self, key: SessionKey, octets: &[u8]) -> Pumped {
+        let Some(connection) = find(&mut self.connections, key) else { return Pumped::Done };
+        let now = self.clock.now(self.engine.now());
+        let mut routing = Routing {
+            shard: &mut self.shard,
+            outbound: &mut self.outbound,
+            scratch: &mut self.scratch,
+            now,
+            socket: &|| self.own.socket(&self.engine, key),
+        };
+        connection.pump(octets, &mut routing)
     }
 
     /// Does what a connection's input asks of the worker.
@@ -417,16 +481,8 @@ impl<E: Engine> Worker<E> {
 
     fn read_on(&mut self, key: SessionKey) {
         let Some(connection) = find(&mut self.connections, key) else { return };
-        let now = self.clock.now(self.engine.now());
         let held = connection.take_held();
-        let mut routing = Routing {
-            shard: &mut self.shard,
-            outbound: &mut self.outbound,
-            scratch: &mut self.scratch,
-            now,
-            socket: &|| self.own.socket(&self.engine, key),
-        };
-        match connection.pump(&held, &mut routing) {
+        match self.pump(key, &held) {
             Pumped::Paused => self.paused.push(key),
             pumped => {
                 self.engine.resume_receive(connection_of(key));

@@ -143,7 +143,7 @@ impl Outgoing {
     }
 
     /// The pieces from `offset` on, the first one shortened.
-    pub(crate) fn pieces(&self, offset: usize) -> impl Iterator<Item = &[u8]> {
+    pub fn pieces(&self, offset: usize) -> impl Iterator<Item = &[u8]> {
         let (many, single) = match self {
             Outgoing::Many(segments) => (segments.as_slice(), None),
             Outgoing::One(segment) => (&[][..], Some(segment.bytes())),

@@ -44,6 +44,8 @@ pub struct TransportExtra {
     pub channel_id: Vec<(Box<str>, Box<[u8]>)>,
     /// `peer_cert`: the peer's certificate, taken apart.
     pub peer_cert: Dict,
+    /// The peer's certificate as it was shown, DER; empty: none. Not told to others.
+    pub peer_certificate: Box<[u8]>,
     /// `websocket_extensions_in_use`
     pub websocket_extensions_in_use: Vec<Value>,
     /// `http_headers_received`: names in lower case, in the order received; equal names joined by a comma. Without
@@ -172,6 +174,7 @@ impl TransportDetails {
             own: word("own").map(Box::from),
             channel_id: entries(value.get("channel_id")).filter_map(binding_of).collect(),
             peer_cert: entries(value.get("peer_cert")).cloned().collect(),
+            peer_certificate: Box::default(),
             websocket_extensions_in_use: match value.get("websocket_extensions_in_use") {
                 Some(Value::List(extensions)) => extensions.clone(),
                 _ => Vec::new(),

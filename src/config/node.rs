@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crossring_router::config::{PrivateKey, TransportAuthentication};
 
+use super::TlsEndpoint;
+
 /// Everything a node needs to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeConfig {
@@ -404,6 +406,8 @@ pub struct TcpEndpoint {
     pub port: u16,
     /// Connections the kernel holds until they are accepted.
     pub backlog: u16,
+    /// Encryption; `None` = octets go as they are.
+    pub tls: Option<Box<TlsEndpoint>>,
 }
 
 /// A listening Unix socket.
@@ -462,8 +466,11 @@ impl NodeConfig {
     /// Makes relative paths absolute: they are relative to the node directory.
     pub fn resolve_paths(&mut self, node_directory: &Path) {
         for transport in &mut self.transports {
-            if let Endpoint::Unix(unix) = &mut transport.endpoint {
-                unix.path = node_directory.join(&unix.path);
+            match &mut transport.endpoint {
+                Endpoint::Unix(unix) => unix.path = node_directory.join(&unix.path),
+                Endpoint::Tcp(tcp) => {
+                    tcp.tls.iter_mut().for_each(|tls| tls.resolve_paths(node_directory));
+                }
             }
         }
     }
@@ -497,7 +504,7 @@ impl TransportConfig {
             id: id.into(),
             worker: "worker001".into(),
             kind,
-            endpoint: Endpoint::Tcp(TcpEndpoint { address, port, backlog: BACKLOG_DEFAULT }),
+            endpoint: Endpoint::Tcp(TcpEndpoint { address, port, backlog: BACKLOG_DEFAULT, tls: None }),
             serializers: None,
             auth: None,
             max_connections: CONNECTIONS_DEFAULT,
@@ -506,6 +513,14 @@ impl TransportConfig {
 }
 
 impl Endpoint {
+    /// Its encryption, if it has any.
+    pub fn tls(&self) -> Option<&TlsEndpoint> {
+        match self {
+            Endpoint::Tcp(tcp) => tcp.tls.as_deref(),
+            Endpoint::Unix(_) => None,
+        }
+    }
+
     /// What no two transports may share.
     pub(super) fn place(&self) -> String {
         match self {

@@ -242,6 +242,14 @@ fn serializers(transport: &TransportConfig) -> SerializerSet {
     ids.flat_map(|id| [Serializer::plain(id), Serializer::batched(id)]).collect()
 }
 
+/// What the clients of a transport may agree on by ALPN.
+pub(super) fn application_protocols(transport: &TransportConfig) -> &'static [&'static str] {
+    match transport.kind {
+        TransportKind::WebSocket(_) => &["http/1.1"],
+        TransportKind::RawSocket(_) => &[],
+    }
+}
+
 /// The word for logs.
 pub(super) fn kind_name(transport: &TransportConfig) -> &'static str {
     match transport.kind {
@@ -253,7 +261,8 @@ pub(super) fn kind_name(transport: &TransportConfig) -> &'static str {
 /// A command that a user can paste to see an event arrive, if anybody may join without a secret.
 pub(super) fn try_it(config: &NodeConfig) -> Option<String> {
     let realm = &config.realms.first()?.name;
-    let transport = config.transports.iter().find(|transport| transport.auth.is_none())?;
+    let is_open = |it: &&TransportConfig| it.auth.is_none() && it.endpoint.tls().is_none();
+    let transport = config.transports.iter().find(is_open)?;
     let url = match (&transport.kind, &transport.endpoint) {
         (TransportKind::WebSocket(options), Endpoint::Tcp(tcp)) => {
             options.url.clone().unwrap_or_else(|| format!("ws://{}:{}/ws", loopback(tcp.address), tcp.port))

@@ -57,6 +57,7 @@ pub(super) struct Connection {
     /// The peer's first message may settle how it wants its own.
     is_settled: bool,
     is_paused: bool,
+    is_secured: bool,
     transport: Option<Transport>,
     rare: Option<Box<Rare>>,
 }
@@ -82,13 +83,20 @@ impl Connection {
             phase: Phase::Vacant,
             is_settled: false,
             is_paused: false,
+            is_secured: false,
             transport: None,
             rare: None,
         }
     }
 
-    pub(super) fn new(key: SessionKey, transport_id: TransportId, transport: Transport) -> Self {
-        Self { key, transport_id, phase: Phase::Handshaking, transport: Some(transport), ..Self::vacant() }
+    pub(super) fn new(
+        key: SessionKey,
+        transport_id: TransportId,
+        transport: Transport,
+        is_secured: bool,
+    ) -> Self {
+        let transport = Some(transport);
+        Self { key, transport_id, phase: Phase::Handshaking, transport, is_secured, ..Self::vacant() }
     }
 
     pub(super) fn is(&self, key: SessionKey) -> bool {
@@ -109,6 +117,11 @@ impl Connection {
 
     pub(super) fn is_paused(&self) -> bool {
         self.is_paused
+    }
+
+    /// Whether its octets are those of TLS.
+    pub(super) fn is_secured(&self) -> bool {
+        self.is_secured
     }
 
     /// Whether the shard has been told of it and must hear of its end.
@@ -168,7 +181,9 @@ impl Connection {
                 Ok(Some(Incoming::Opened { .. })) => {
                     settle(self.key, transport, routing.outbound);
                     self.phase = Phase::Open;
-                    let details = Arc::new(settled((routing.socket)(), transport));
+                    let established = routing.outbound.secured.take_established(self.key);
+                    let details = settled((routing.socket)(), transport, established.as_deref());
+                    let details = Arc::new(details);
                     let input = Input::Opened { key: self.key, transport: self.transport_id, details };
                     routing.shard.handle(routing.now, input, routing.outbound);
                     pumped = Pumped::Opened;

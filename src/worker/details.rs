@@ -1,11 +1,14 @@
 //! What the worker knows of a connection, in the core's terms.
 
+use std::time::SystemTime;
+
 use crossring_codec::transport::{Carrier, Transport};
 use crossring_io::{Engine, PeerAddress};
 use crossring_router::address::SessionKey;
 use crossring_router::details::{ChannelFraming, ChannelType, Peer, TransportDetails, TransportExtra};
 
 use super::connection_of;
+use crate::tls::{Established, peer_certificate};
 
 /// The thread that serves a worker's connections.
 #[derive(Copy, Clone, Debug)]
@@ -46,18 +49,31 @@ const HEADERS_SIZE_MAX: usize = 4 * 1024;
 /// Header fields that let whoever reads them act as the peer.
 const SECRET_HEADERS: &[&str] = &["authorization", "cookie", "proxy-authorization", "sec-websocket-key"];
 
-/// Adds what the handshake has settled.
-pub(super) fn settled(socket: TransportDetails, transport: &mut Transport) -> TransportDetails {
+/// Adds what the handshakes of the transport and of TLS have settled.
+pub(super) fn settled(
+    socket: TransportDetails,
+    transport: &mut Transport,
+    tls: Option<&Established>,
+) -> TransportDetails {
     let http_headers_received = presentable(transport.take_request_headers());
-    let extra = TransportExtra { http_headers_received, ..TransportExtra::default() };
+    let certificate = tls.and_then(|tls| tls.peer_certificate.as_deref());
+    let channel_ids = tls.iter().flat_map(|tls| &tls.channel_ids);
+    let extra = TransportExtra {
+        http_headers_received,
+        channel_id: channel_ids.map(|(name, id)| ((*name).into(), (*id).into())).collect(),
+        peer_cert: certificate.map_or_else(Vec::new, |der| peer_certificate(der, SystemTime::now())),
+        peer_certificate: certificate.unwrap_or_default().into(),
+        ..TransportExtra::default()
+    };
     let framing = transport.framing();
     TransportDetails {
+        channel_type: if tls.is_some() { Some(ChannelType::Tls) } else { socket.channel_type },
         channel_framing: framing.map(|framing| match framing.carrier() {
             Carrier::RawSocket => ChannelFraming::RawSocket,
             Carrier::WebSocketServer | Carrier::WebSocketClient => ChannelFraming::WebSocket,
         }),
         serializer: framing.map(|framing| framing.serializer()),
-        extra: (!extra.http_headers_received.is_empty()).then(|| Box::new(extra)),
+        extra: (extra != TransportExtra::default()).then(|| Box::new(extra)),
         ..socket
     }
 }

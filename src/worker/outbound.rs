@@ -8,6 +8,7 @@
 //! copies what waits already.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crossring_codec::message::encode::encode;
 use crossring_codec::message::{Message, MessageType};
@@ -17,9 +18,11 @@ use crossring_router::address::{SessionKey, ShardId};
 use crossring_router::letter::Letter;
 use crossring_router::outbox::{EndCause, Outbox, Post, Refused};
 use crossring_router::statistics::Traffic;
+use rustls::ServerConfig;
 
 use super::counts::Counts;
 use super::mail::PostOffice;
+use super::secured::{Received, Secured};
 
 /// A chunk of a turn is followed by another one above this size, in octets.
 const CHUNK_SIZE: usize = 64 * 1024;
@@ -130,6 +133,8 @@ struct Lane {
     is_slow: bool,
     /// Its messages are counted, in `Outbound::counts`.
     is_counted: bool,
+    /// It sends records of TLS, made in `Outbound::secured`.
+    is_secured: bool,
     framing: Framing,
     message_size_max: u32,
     /// Octets of this turn, of the backlog and in flight.
@@ -150,6 +155,7 @@ impl Lane {
         is_dirty: false,
         is_slow: false,
         is_counted: false,
+        is_secured: false,
         framing: Framing::rawsocket(crossring_codec::serializer::SerializerId::Json),
         message_size_max: 0,
         queued: 0,
@@ -204,6 +210,7 @@ pub struct Outbound {
     pub(super) counters: OutboundCounters,
     limits: OutboundLimits,
     counts: Counts,
+    pub(super) secured: Secured,
     /// Counts the fan-outs; tells which entries of `encoded` are of the current one.
     fan_out: u64,
     encoded: [Encoded; Framing::COUNT],
@@ -235,6 +242,7 @@ impl Outbound {
             counters: OutboundCounters::default(),
             limits,
             counts: Counts::default(),
+            secured: Secured::default(),
             fan_out: 0,
             encoded: [Encoded::NONE; Framing::COUNT],
         }
@@ -249,6 +257,24 @@ impl Outbound {
         let is_dirty = self.lanes[slot].is_dirty;
         self.lanes[slot] =
             Lane { generation: key.generation, state: LaneState::Open, is_dirty, ..Lane::VACANT };
+    }
+
+    /// Lets the new connection speak TLS; `false`: it cannot.
+    pub(super) fn secure(&mut self, key: SessionKey, config: &Arc<ServerConfig>) -> bool {
+        let is_secured = self.secured.open(key, config);
+        if let Some(lane) = self.lane(key) {
+            lane.is_secured = is_secured;
+        }
+        is_secured
+    }
+
+    /// Takes octets of a connection that speaks TLS; see [`Secured::receive`].
+    pub(super) fn receive_secured(&mut self, key: SessionKey, octets: &[u8]) -> Received {
+        let received = self.secured.receive(key, octets);
+        if received != Received::Nothing {
+            self.mark_dirty(key.slot);
+        }
+        received
     }
 
     /// Settles how messages are framed and the longest one the peer takes, in octets.
@@ -277,6 +303,9 @@ impl Outbound {
         if let Some(lane) =
             self.lanes.get_mut(key.slot as usize).filter(|lane| lane.generation == key.generation)
         {
+            if lane.is_secured {
+                self.secured.close(key.slot);
+            }
             *lane = Lane { generation: lane.generation, is_dirty: lane.is_dirty, ..Lane::VACANT };
         }
     }
@@ -319,7 +348,8 @@ impl Outbound {
         lane.in_flight = false;
         lane.queued -= size;
         lane.is_slow &= lane.queued > self.limits.queue_size_max / 2;
-        if !lane.backlog.is_empty() || lane.state == LaneState::Ending {
+        let has_records = lane.is_secured && self.secured.has_pending(key.slot);
+        if !lane.backlog.is_empty() || lane.state == LaneState::Ending || has_records {
             self.mark_dirty(key.slot);
         }
     }
@@ -348,6 +378,9 @@ impl Outbound {
         if lane.in_flight || !lane.backlog.is_empty() {
             append_to_backlog(lane, &self.turn.frozen, &mut self.pool);
         }
+        if lane.is_secured {
+            return self.flush_secured(engine, slot);
+        }
         if !lane.in_flight && lane.queued > 0 {
             let outgoing = match lane.backlog.pop_front() {
                 Some(block) => Outgoing::Owned(block),
@@ -363,6 +396,49 @@ impl Outbound {
         }
         if lane.earlier.capacity() > RANGES_KEPT_MAX {
             lane.earlier = Vec::new();
+        }
+    }
+
+    /// As for other lanes, but what leaves is made of records. They are made only when they can be sent, and the words
+    /// that end the session are the last of them.
+    fn flush_secured<E: Engine>(&mut self, engine: &mut E, slot: u32) {
+        let lane = &mut self.lanes[slot as usize];
+        let Some(session) = self.secured.session(slot) else { return };
+        if lane.in_flight {
+            return;
+        }
+        let connection = ConnectionId { slot, generation: lane.generation };
+        let mut records = self.pool.owned();
+        session.take_pending(&mut records);
+        let mut is_over = false;
+        if !session.is_open() {
+            lane.ranges().for_each(drop);
+            lane.backlog.clear();
+            lane.queued = 0;
+        } else if lane.queued > 0 {
+            let plain = match lane.backlog.pop_front() {
+                Some(block) => Outgoing::Owned(block),
+                None => gather(lane, &self.turn.frozen, &mut self.pool),
+            };
+            is_over = plain.pieces(0).any(|piece| session.send(piece, &mut records).is_err());
+            lane.queued -= plain.len() as u32;
+            self.pool.recycle(plain);
+        }
+        is_over |= lane.state == LaneState::Ending && lane.backlog.is_empty();
+        if is_over {
+            session.close(&mut records);
+            lane.state = LaneState::Doomed;
+        }
+        if records.is_empty() {
+            self.pool.recycle(Outgoing::Owned(records));
+        } else {
+            lane.queued += records.len() as u32;
+            lane.in_flight = true;
+            self.counters.sends += 1;
+            engine.send(connection, Outgoing::Owned(records));
+        }
+        if is_over {
+            engine.close(connection, Close::AfterSend);
         }
     }
 

@@ -12,6 +12,7 @@ use super::super::node::{
     WebSocketOptions,
 };
 use super::super::syntax;
+use super::super::tls::{CertificateFiles, ClientCertificates, TlsEndpoint, TlsVersion};
 use super::{Names, Resolver, auth};
 
 /// `None` for transports this version does not build; the survey names them.
@@ -107,7 +108,42 @@ fn tcp(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<TcpEndpoint>
         address: address?,
         port: port?,
         backlog: written.key("backlog").integer().unwrap_or(BACKLOG_DEFAULT),
+        tls: tls(&written.key("tls")).map(Box::new),
     })
+}
+
+fn tls(written: &Cursor<'_>) -> Option<TlsEndpoint> {
+    if !written.is_present() {
+        return None;
+    }
+    let additional = written.key("additional_certificates");
+    let certificates = std::iter::once(certificate(written))
+        .chain(additional.items().map(|item| certificate(&item)))
+        .collect();
+    let authorities = paths(&written.key("ca_certificates"));
+    let client_certificates = (!authorities.is_empty()).then(|| ClientCertificates {
+        authorities,
+        is_required: written.key("client_certificates").text() != Some("optional"),
+    });
+    let minimum_version = match written.key("minimum_version").text() {
+        Some("1.2") => TlsVersion::Tls12,
+        _ => TlsVersion::Tls13,
+    };
+    Some(TlsEndpoint { certificates, client_certificates, minimum_version })
+}
+
+fn certificate(written: &Cursor<'_>) -> CertificateFiles {
+    let path = |name: &str| PathBuf::from(written.key(name).text().unwrap_or_default());
+    CertificateFiles {
+        certificate: path("certificate"),
+        key: path("key"),
+        chain: paths(&written.key("chain_certificates")),
+        ocsp_response: written.key("ocsp_response").text().map(PathBuf::from),
+    }
+}
+
+fn paths(written: &Cursor<'_>) -> Vec<PathBuf> {
+    written.items().filter_map(|item| item.text().map(PathBuf::from)).collect()
 }
 
 /// The port itself or that of `$NAME`. A variable that is not set, or holds no port, is a fault.

@@ -1,6 +1,8 @@
 //! Listening and connecting endpoints, TLS.
 
-use super::super::schema::{Kind, Off, Rule, Table, Union, key, later_variant, variant};
+use serde_json::{Map, Value};
+
+use super::super::schema::{Key, Kind, Off, Rule, Table, Union, choice, key, later_variant, variant};
 use super::super::syntax::{FILE_MODE, INTERFACE, PORT_REFERENCE};
 use super::TEXTS;
 
@@ -40,7 +42,7 @@ static LISTENING_TCP: Table = Table {
         key("user_timeout", &Kind::Integer(0, 65_535), "TCP_USER_TIMEOUT in milliseconds; 0 = off.")
             .default("0")
             .later_unless(Off::Zero),
-        key("tls", &Kind::Object(&LISTENING_TLS), "Encryption.").later(),
+        key("tls", &Kind::Object(&LISTENING_TLS), "Encryption.").default("none"),
     ],
     rules: &[Rule::OneOf(&["port", "portrange"])],
 };
@@ -78,16 +80,53 @@ static LISTENING_TLS: Table = Table {
     name: "endpoint.tls (listening)",
     keys: &[
         key("key", &Kind::Text, "File of the private key, PEM, relative to the node directory.").required(),
-        key("certificate", &Kind::Text, "File of the certificate, PEM.").required(),
+        key("certificate", &Kind::Text, "File of the certificate, PEM; intermediate ones may follow in it.")
+            .required(),
         key("chain_certificates", &TEXTS, "Files of intermediate certificates.").default("[]"),
+        OCSP_RESPONSE,
+        key("additional_certificates", &ADDITIONAL_CERTIFICATES, "Certificates for other host names. A client gets the first one that is for the name it asks for, else `certificate`. Extension of crossring.")
+            .default("[]"),
         key(
             "ca_certificates",
             &TEXTS,
             "When given, clients must present a certificate signed by one of these.",
         ),
+        key("client_certificates", &Kind::Choice(&[choice("required"), choice("optional")]), "Whether clients without certificate are turned away; needs `ca_certificates`. Extension of crossring.")
+            .default("\"required\""),
+        key("minimum_version", &Kind::Choice(&[choice("1.2"), choice("1.3")]), "The oldest version of TLS spoken. Extension of crossring.")
+            .default("\"1.3\""),
         key("dhparam", &Kind::Text, "File of Diffie-Hellman parameters.")
-            .no_effect("TLS 1.3 has no use for it"),
-        key("ciphers", &Kind::Text, "OpenSSL cipher list.").no_effect("TLS 1.3 suites are fixed"),
+            .no_effect("only elliptic curves are used"),
+        key("ciphers", &Kind::Text, "OpenSSL cipher list.")
+            .no_effect("only suites with forward secrecy and authenticated encryption are used"),
+    ],
+    rules: &[Rule::Check("", has_authorities)],
+};
+
+fn has_authorities(tls: &Map<String, Value>) -> Option<String> {
+    match tls.get("ca_certificates") {
+        None if tls.contains_key("client_certificates") => {
+            Some("'client_certificates' needs 'ca_certificates'".to_string())
+        }
+        Some(Value::Array(list)) if list.is_empty() => {
+            Some("an empty 'ca_certificates' would turn every client away".to_string())
+        }
+        _ => None,
+    }
+}
+
+const OCSP_RESPONSE: Key = key("ocsp_response", &Kind::Text, "File of an OCSP response, DER, for clients that ask for one; keep it fresh from outside. Extension of crossring.")
+    .default("none");
+
+static ADDITIONAL_CERTIFICATES: Kind = Kind::List(&Kind::Object(&ADDITIONAL_CERTIFICATE));
+
+static ADDITIONAL_CERTIFICATE: Table = Table {
+    name: "endpoint.tls.additional_certificates[]",
+    keys: &[
+        key("key", &Kind::Text, "File of the private key, PEM.").required(),
+        key("certificate", &Kind::Text, "File of the certificate, PEM.").required(),
+        key("chain_certificates", &TEXTS, "Files of intermediate certificates.").default("[]"),
+        OCSP_RESPONSE,
     ],
     rules: &[],
 };

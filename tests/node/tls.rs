@@ -1,0 +1,358 @@
+//! TLS of a running node: both transports, names, client certificates, versions, resumption, channel ids, peers that
+//! break the rules or do nothing.
+
+#![forbid(unsafe_code)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use serde_json::{Value, json};
+use support::{Address, PATIENCE, Router, free_port, wait_until};
+use tempfile::TempDir;
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+/// An authority that signs for anybody.
+fn authority(name: &str) -> Authority {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate")
+}
+
+/// A certificate for `host` and its key.
+fn certificate(authority: &Authority, host: &str) -> (rcgen::Certificate, KeyPair) {
+    let mut params = CertificateParams::new(vec![host.to_owned()]).expect("a name");
+    params.distinguished_name.push(DnType::CommonName, host);
+    params.distinguished_name.push(DnType::OrganizationName, "Example");
+    let key = KeyPair::generate().expect("a key");
+    (params.signed_by(&key, authority).expect("a certificate"), key)
+}
+
+/// Writes a certificate for `host` and its key into files of that name.
+fn write_certificate(directory: &Path, authority: &Authority, host: &str) {
+    let (certificate, key) = certificate(authority, host);
+    std::fs::write(directory.join(format!("{host}.crt")), certificate.pem()).expect("writable");
+    std::fs::write(directory.join(format!("{host}.key")), key.serialize_pem()).expect("writable");
+}
+
+struct Node {
+    router: Router,
+    websocket: SocketAddr,
+    rawsocket: SocketAddr,
+    directory: TempDir,
+    authority: Authority,
+}
+
+impl Node {
+    /// `tls`: settings beside a certificate for `localhost`. The files of `other.example` are there too.
+    fn start(tls: Value) -> Self {
+        let directory = TempDir::new().expect("a temporary directory");
+        let authority = authority("Servers");
+        for host in ["localhost", "other.example"] {
+            write_certificate(directory.path(), &authority, host);
+        }
+        let authorities = directory.path().join("authority.crt");
+        std::fs::write(authorities, authority.pem()).expect("writable");
+        let [websocket, rawsocket] = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+        let mut settings = json!({"certificate": "localhost.crt", "key": "localhost.key"});
+        for (name, value) in tls.as_object().expect("an object") {
+            settings[name] = value.clone();
+        }
+        let endpoint = |at: SocketAddr| json!({"type": "tcp", "interface": "127.0.0.1", "port": at.port(), "tls": settings});
+        let all = json!({"call": true, "register": true, "publish": true, "subscribe": true});
+        let role =
+            json!({"name": "anonymous", "permissions": [{"uri": "", "match": "prefix", "allow": all}]});
+        let document = json!({
+            "version": 2,
+            "controller": {"options": {"shards": 2}},
+            "workers": [{"type": "router", "realms": [{"name": "realm1", "roles": [role]}], "transports": [
+                {"type": "websocket", "endpoint": endpoint(websocket), "options": {"open_handshake_timeout": 1000}},
+                {"type": "rawsocket", "endpoint": endpoint(rawsocket)}
+            ]}]
+        });
+        std::fs::write(directory.path().join("config.json"), document.to_string()).expect("writable");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crossring"));
+        command.arg("start").arg("--cbdir").arg(directory.path()).args(["--config", "config.json"]);
+        let addresses = [Address::Tcp(websocket), Address::Tcp(rawsocket)];
+        let router = Router::start(command, directory.path().join("log"), &addresses);
+        Self { router, websocket, rawsocket, directory, authority }
+    }
+
+    fn client(&self) -> ClientConfig {
+        client(&self.authority, &[&TLS13])
+    }
+}
+
+fn builder(
+    authority: &Authority,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der().clone()).expect("an authority");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    builder.with_protocol_versions(versions).expect("known versions").with_root_certificates(roots)
+}
+
+fn client(authority: &Authority, versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
+    builder(authority, versions).with_no_client_auth()
+}
+
+fn client_with(authority: &Authority, (certificate, key): (rcgen::Certificate, KeyPair)) -> ClientConfig {
+    let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    builder(authority, &[&TLS13]).with_client_auth_cert(chain, key).expect("they belong together")
+}
+
+fn dial(at: SocketAddr, host: &str, config: &Arc<ClientConfig>) -> Stream {
+    let name = ServerName::try_from(host.to_owned()).expect("a name");
+    let connection = ClientConnection::new(config.clone(), name).expect("valid settings");
+    let socket = TcpStream::connect(at).expect("the router listens");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    StreamOwned::new(connection, socket)
+}
+
+/// RawSocket with JSON, then HELLO; returns WELCOME.
+fn join(stream: &mut Stream) -> io::Result<Value> {
+    stream.write_all(&[0x7f, 0xf1, 0, 0])?;
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer)?;
+    assert_eq!(answer[..2], [0x7f, 0xf1]);
+    send(stream, &json!([1, "realm1", {"roles": {"caller": {}, "publisher": {}, "subscriber": {}}}]))?;
+    receive(stream)
+}
+
+fn send(stream: &mut Stream, message: &Value) -> io::Result<()> {
+    let text = message.to_string();
+    stream.write_all(&(text.len() as u32).to_be_bytes())?;
+    stream.write_all(text.as_bytes())
+}
+
+fn receive(stream: &mut Stream) -> io::Result<Value> {
+    let mut header = [0; 4];
+    stream.read_exact(&mut header)?;
+    let mut text = vec![0; u32::from_be_bytes(header) as usize];
+    stream.read_exact(&mut text)?;
+    Ok(serde_json::from_slice(&text).expect("JSON"))
+}
+
+/// What the router tells of the transport of a session that has just joined.
+fn transport_of(stream: &mut Stream, welcome: &Value) -> Value {
+    send(stream, &json!([48, 1, {}, "wamp.session.get", [welcome[1]]])).expect("connected");
+    let mut result = receive(stream).expect("an answer");
+    assert_eq!(result[0], 50, "{result}");
+    result[3][0]["transport"].take()
+}
+
+fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+#[test]
+fn sessions_know_their_channel() {
+    for versions in [&[&TLS13], &[&TLS12]] {
+        let node = Node::start(json!({"minimum_version": "1.2"}));
+        let config = Arc::new(client(&node.authority, versions));
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let mut stream = dial(node.rawsocket, "localhost", &config);
+            let welcome = join(&mut stream).expect("everybody may join");
+            let transport = transport_of(&mut stream, &welcome);
+            assert_eq!(stream.conn.handshake_kind(), Some(kind), "{versions:?}");
+            assert_eq!(transport["channel_type"], "tls");
+            assert_eq!(transport["is_secure"], true);
+            let label = b"EXPORTER-Channel-Binding";
+            let exported = stream.conn.export_keying_material([0; 32], label, Some(b"")).expect("exported");
+            assert_eq!(transport["channel_id"]["tls-exporter"], hexadecimal(&exported));
+            assert_eq!(transport["channel_id"]["tls-unique"].as_str().expect("text").len(), 64);
+            assert_ne!(transport["channel_id"]["tls-unique"], transport["channel_id"]["tls-exporter"]);
+        }
+    }
+}
+
+#[test]
+fn large_messages_both_ways_and_an_orderly_end() {
+    let node = Node::start(json!({}));
+    let mut stream = dial(node.rawsocket, "localhost", &Arc::new(node.client()));
+    join(&mut stream).expect("everybody may join");
+    send(&mut stream, &json!([32, 1, {}, "com.example.large"])).expect("connected");
+    assert_eq!(receive(&mut stream).expect("an answer")[0], 33);
+    let text = "x".repeat(3_000_000);
+    for request in 2..5 {
+        let options = json!({"exclude_me": false});
+        send(&mut stream, &json!([16, request, options, "com.example.large", [text]])).expect("connected");
+    }
+    for _ in 2..5 {
+        let event = receive(&mut stream).expect("an event");
+        assert_eq!((&event[0], event[4][0].as_str()), (&json!(36), Some(&*text)));
+    }
+    send(&mut stream, &json!([6, {}, "wamp.close.close_realm"])).expect("connected");
+    assert_eq!(receive(&mut stream).expect("an answer")[0], 6);
+    // Without the peer's words this would be an error, not an end.
+    assert_eq!(stream.read(&mut [0; 16]).expect("an orderly end"), 0);
+}
+
+#[test]
+fn the_certificate_is_for_the_host_asked_for() {
+    let other = json!([{"certificate": "other.example.crt", "key": "other.example.key"}]);
+    let node = Node::start(json!({"additional_certificates": other}));
+    let config = Arc::new(node.client());
+    for host in ["localhost", "other.example", "LOCALHOST"] {
+        assert_eq!(join(&mut dial(node.rawsocket, host, &config)).expect("a certificate for it")[0], 2);
+    }
+    let error = join(&mut dial(node.rawsocket, "third.example", &config)).expect_err("no certificate for it");
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn clients_show_certificates() {
+    let node = Node::start(json!({"ca_certificates": ["authority.crt"]}));
+    let own = client_with(&node.authority, certificate(&node.authority, "client.example"));
+    let mut stream = dial(node.rawsocket, "localhost", &Arc::new(own));
+    let welcome = join(&mut stream).expect("the certificate is good");
+    let shown = transport_of(&mut stream, &welcome)["peer_cert"].take();
+    assert_eq!(shown["subject"]["cn"], "client.example");
+    assert_eq!(shown["subject"]["o"], "Example");
+    assert_eq!(shown["issuer"]["cn"], "Servers");
+    assert_eq!(shown["expired"], false);
+    assert_eq!(shown["version"], 2);
+    assert_eq!(shown["sha1"].as_str().expect("text").len(), 59);
+    let extensions = shown["extensions"].as_array().expect("a list");
+    let names = extensions.iter().find(|it| it["name"] == "subjectAltName").expect("alternative names");
+    assert_eq!(names["value"], "DNS:client.example");
+
+    let strangers = authority("Strangers");
+    let foreign = client_with(&node.authority, certificate(&strangers, "client.example"));
+    for config in [node.client(), foreign] {
+        let error = join(&mut dial(node.rawsocket, "localhost", &Arc::new(config))).expect_err("turned away");
+        assert_ne!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
+    }
+}
+
+#[test]
+fn client_certificates_may_be_optional() {
+    let node = Node::start(json!({"ca_certificates": ["authority.crt"], "client_certificates": "optional"}));
+    let mut stream = dial(node.rawsocket, "localhost", &Arc::new(node.client()));
+    let welcome = join(&mut stream).expect("no certificate is needed");
+    assert_eq!(transport_of(&mut stream, &welcome)["peer_cert"], Value::Null);
+}
+
+#[test]
+fn websocket_clients_may_ask_for_http() {
+    let node = Node::start(json!({}));
+    let mut config = node.client();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let mut stream = dial(node.websocket, "localhost", &Arc::new(config));
+    let request = "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Protocol: wamp.2.json\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("connected");
+    let mut answer = [0; 32];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 101 Switching Protocols");
+    assert_eq!(stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
+}
+
+#[test]
+fn old_versions_are_refused_unless_allowed() {
+    let node = Node::start(json!({}));
+    let config = Arc::new(client(&node.authority, &[&TLS12]));
+    let error = join(&mut dial(node.rawsocket, "localhost", &config)).expect_err("too old");
+    assert!(error.to_string().contains("ProtocolVersion"), "{error}");
+}
+
+/// Everything that comes before the end of a connection.
+fn read_to_end(socket: &mut TcpStream) -> Vec<u8> {
+    let mut octets = Vec::new();
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    if let Err(error) = socket.read_to_end(&mut octets) {
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+    }
+    octets
+}
+
+#[test]
+fn garbage_is_answered_with_an_alert() {
+    let node = Node::start(json!({}));
+    let hello: &[u8] = &[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0];
+    let oversize: &[u8] = &[0x16, 3, 1, 0xff, 0xff, 1, 2, 3];
+    for garbage in [hello, oversize, b"GET / HTTP/1.1\r\n\r\n", &[0x7f, 0xf1, 0, 0, 0, 0], &[0xff; 64]] {
+        let mut socket = TcpStream::connect(node.rawsocket).expect("the router listens");
+        socket.write_all(garbage).expect("connected");
+        let answer = read_to_end(&mut socket);
+        assert!(answer.is_empty() || answer[0] == 0x15, "{garbage:x?}: {answer:x?}");
+    }
+    assert_eq!(join(&mut dial(node.rawsocket, "localhost", &Arc::new(node.client()))).expect("alive")[0], 2);
+}
+
+#[test]
+fn corrupt_records_end_the_session() {
+    let node = Node::start(json!({}));
+    let mut stream = dial(node.rawsocket, "localhost", &Arc::new(node.client()));
+    join(&mut stream).expect("everybody may join");
+    stream.sock.write_all(&[0x17, 3, 3, 0, 32]).expect("connected");
+    stream.sock.write_all(&[0; 32]).expect("connected");
+    let error = receive(&mut stream).expect_err("the end");
+    assert!(error.to_string().contains("BadRecordMac"), "{error}");
+}
+
+#[test]
+fn who_never_finishes_the_handshake_is_cut_off() {
+    let node = Node::start(json!({}));
+    let mut silent = TcpStream::connect(node.websocket).expect("the router listens");
+    let mut slow = TcpStream::connect(node.websocket).expect("the router listens");
+    let hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+    slow.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket");
+    let mut sent = hello.iter().chain(std::iter::repeat(&0));
+    let is_cut_off = wait_until(|| {
+        let octet = *sent.next().expect("endless");
+        slow.write_all(&[octet]).is_err() || matches!(slow.read(&mut [0; 64]), Ok(0))
+    });
+    assert!(is_cut_off);
+    read_to_end(&mut silent);
+}
+
+#[test]
+fn a_flood_of_handshakes_is_served_in_the_end() {
+    let node = Node::start(json!({}));
+    let config = Arc::new(node.client());
+    let mut streams: Vec<Stream> = (0..50).map(|_| dial(node.rawsocket, "localhost", &config)).collect();
+    // All first flights before any answer is read.
+    for stream in &mut streams {
+        while stream.conn.wants_write() {
+            stream.conn.write_tls(&mut stream.sock).expect("connected");
+        }
+    }
+    for stream in &mut streams {
+        assert_eq!(join(stream).expect("everybody may join")[0], 2);
+    }
+}
+
+#[test]
+fn files_that_do_not_fit_are_told_at_start() {
+    let Node { router, directory, .. } = Node::start(json!({}));
+    drop(router);
+    let config = directory.path().join("config.json");
+    let text = std::fs::read_to_string(&config).expect("readable");
+    for (key, fault) in [("other.example.key", "does not belong"), ("absent.key", "No such file")] {
+        std::fs::write(&config, text.replace("localhost.key", key)).expect("writable");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crossring"));
+        command.arg("start").arg("--cbdir").arg(directory.path()).args(["--config", "config.json"]);
+        let output = command.output().expect("the program runs");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(!output.status.success() && said.contains(fault) && said.contains(key), "{said}");
+    }
+}
