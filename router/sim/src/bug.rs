@@ -75,11 +75,13 @@ pub enum Bug {
     LoseRevocation,
     /// A publication does not get into the history.
     LoseRecord,
+    /// A callee is interrupted twice.
+    DuplicateInterrupt,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 31] = [
+    pub const ALL: [Bug; 32] = [
         Bug::ReorderLane,
         Bug::EarlySubscribed,
         Bug::EarlyRegistered,
@@ -111,6 +113,7 @@ impl Bug {
         Bug::ForgottenReceipt,
         Bug::LoseRevocation,
         Bug::LoseRecord,
+        Bug::DuplicateInterrupt,
     ];
 
     /// The name on the command line.
@@ -147,6 +150,7 @@ impl Bug {
             Bug::ForgottenReceipt => "forgotten-receipt",
             Bug::LoseRevocation => "lose-revocation",
             Bug::LoseRecord => "lose-record",
+            Bug::DuplicateInterrupt => "duplicate-interrupt",
         }
     }
 

@@ -5,6 +5,7 @@ pub mod agreement;
 mod calls;
 mod delivery;
 mod history;
+mod interrupts;
 mod invocations;
 mod isolation;
 mod meta;
@@ -29,6 +30,7 @@ pub struct Checkers {
     delivery: delivery::Delivery,
     calls: calls::Calls,
     invocations: invocations::Invocations,
+    interrupts: interrupts::Interrupts,
     accounting: accounting::Accounting,
     meta: meta::Meta,
     notices: notices::Notices,
@@ -46,6 +48,7 @@ impl Checkers {
         self.delivery.check(model, observation).map_err(|text| ("delivery", text))?;
         self.calls.check(model, observation).map_err(|text| ("calls", text))?;
         self.invocations.check(model, observation).map_err(|text| ("invocations", text))?;
+        self.interrupts.check(model, observation).map_err(|text| ("interrupts", text))?;
         self.meta.check(model, observation).map_err(|text| ("meta", text))?;
         self.notices.check(model, observation).map_err(|text| ("notices", text))?;
         self.queue.check(observation).map_err(|text| ("queue", text))?;

@@ -377,7 +377,9 @@ impl Emission<'_> {
         if is_event && saboteur.strikes(Bug::UncountedDrop, 20) {
             return;
         }
-        let twice = is_event && saboteur.strikes(Bug::DuplicateEvent, 20);
+        let is_interrupt = matches!(**message, Message::Interrupt { .. });
+        let twice = is_event && saboteur.strikes(Bug::DuplicateEvent, 20)
+            || is_interrupt && saboteur.strikes(Bug::DuplicateInterrupt, 500);
         let astray = is_event && saboteur.strikes(Bug::MisdirectedEvent, 50);
         let late = saboteur.bug() == Some(Bug::LateEvent);
         let target = if astray { self.host.neighbour(session) } else { session };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crossring_router::config::RouterConfig;
+use crossring_router::limits::Limits;
 
 use crate::checkers::Checkers;
 use crate::model::Model;
@@ -39,9 +40,9 @@ pub struct Judge {
 
 impl Judge {
     /// A judge who has seen nothing.
-    pub fn new(config: Arc<RouterConfig>, log: bool) -> Self {
+    pub fn new(config: Arc<RouterConfig>, limits: Limits, log: bool) -> Self {
         Self {
-            model: Model::new(config),
+            model: Model::new(config, limits),
             checkers: Checkers::default(),
             trace: Trace::new(log),
             tick: 0,

@@ -20,6 +20,7 @@ use crossring_codec::message::Message;
 use crossring_codec::uri::{self, Match, Strictness};
 use crossring_router::config::{RealmConfig, RoleConfig, RouterConfig};
 use crossring_router::letter::Letter;
+use crossring_router::limits::Limits;
 use crossring_router::outbox::EndCause;
 
 use crate::observation::{Observation, Peer};
@@ -43,6 +44,8 @@ pub type SessionIndex = usize;
 #[derive(Debug)]
 pub struct Model {
     config: Arc<RouterConfig>,
+    /// Bounds of the router.
+    pub limits: Limits,
     /// Transports, by [`Peer`].
     pub peers: Vec<Option<PeerRecord>>,
     /// Every session there has been.
@@ -95,9 +98,10 @@ const DEPARTURE_TICKS: u64 = 500;
 
 impl Model {
     /// A node without sessions.
-    pub fn new(config: Arc<RouterConfig>) -> Self {
+    pub fn new(config: Arc<RouterConfig>, limits: Limits) -> Self {
         Self {
             config,
+            limits,
             peers: Vec::new(),
             sessions: Vec::new(),
             live: Vec::new(),

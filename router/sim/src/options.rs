@@ -167,6 +167,7 @@ fn limits(rng: &mut SeededRng) -> Limits {
     Limits {
         join_timeout_ms: 60,
         goodbye_timeout_ms: 30,
+        kill_timeout_ms: *rng.pick(&[0, 3, 20, Limits::default().kill_timeout_ms]),
         strict_request_ids: rng.chance(500),
         ..Limits::default()
     }

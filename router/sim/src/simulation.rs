@@ -104,7 +104,7 @@ impl Simulation {
             postbox,
             clients: (0..options.clients).map(|_| SimClient::default()).collect(),
             common: Common::default(),
-            judge: Judge::new(Arc::clone(&config), request.log),
+            judge: Judge::new(Arc::clone(&config), options.limits.clone(), request.log),
             scheduler: rng.fork(),
             workload: rng.fork(),
             stalled_until: vec![0; count + 1],

@@ -106,7 +106,7 @@ fn a_duplicate_call_is_found() {
 
 #[test]
 fn a_stray_interrupt_is_found() {
-    check(Bug::StrayInterrupt, &["invocations"]);
+    check(Bug::StrayInterrupt, &["interrupts"]);
 }
 
 #[test]
@@ -177,4 +177,9 @@ fn a_lost_revocation_is_found() {
 #[test]
 fn a_lost_record_is_found() {
     check(Bug::LoseRecord, &["history"]);
+}
+
+#[test]
+fn a_duplicate_interrupt_is_found() {
+    check(Bug::DuplicateInterrupt, &["interrupts"]);
 }

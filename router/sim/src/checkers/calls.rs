@@ -93,7 +93,7 @@ impl Calls {
         // Partial results may be on their way while their callee gives the call up.
         let invoked = call.invoked().or_else(|| call.invocations.last().filter(|_| details.progress));
         let Some(invoked) = invoked else { return Err(format!("{} without INVOCATION", context())) };
-        if model.is_overdue(call) {
+        if model.is_overdue(call) || model.is_kill_overdue(call) {
             return Err(format!("{} after its time", context()));
         }
         if details.progress && !call.receive_progress {
@@ -134,7 +134,7 @@ impl Calls {
         }
         let by_callee = call.invoked().is_some_and(|invoked| {
             let given = call.error.as_deref() == Some(error) && is_of(payload, number);
-            !model.sessions[invoked.callee].honest || call.answered && given
+            !model.sessions[invoked.callee].honest || call.answered && given && !model.is_kill_overdue(call)
         });
         if by_callee || self.is_due(model, number, call, error) {
             return Ok(());

@@ -1,10 +1,10 @@
 //! Invocations: one callee at a time, the right one and never more than it takes, the parts of a progressive one in
-//! order, nothing that the callee has not announced, and no INTERRUPT without a cause.
+//! order, and nothing that the callee has not announced.
 
 use std::collections::BTreeMap;
 
 use crossring_codec::id::{RegistrationId, RequestId};
-use crossring_codec::message::{CancelMode, Feature, InvocationDetails, Message};
+use crossring_codec::message::{Feature, InvocationDetails, Message};
 use crossring_codec::payload::Payload;
 
 use super::calls::staying;
@@ -30,8 +30,6 @@ impl Invocations {
                 invoked(model, index, &invocation)
                     .map_err(|text| format!("INVOCATION {request} for p{}: {text}", peer.0))
             }
-            Message::Interrupt { request, options } => interrupted(model, index, *request, options.mode)
-                .map_err(|text| format!("INTERRUPT {request} for p{}: {text}", peer.0)),
             _ => Ok(()),
         }
     }
@@ -109,7 +107,7 @@ fn invoked(model: &Model, callee: SessionIndex, invocation: &Invocation<'_>) -> 
         return Err(format!("begins with part {}", tag.part));
     }
     placed(model, callee, tag, call, held)?;
-    capacity(session, held)?;
+    capacity(model, session, held)?;
     announced(session, call, held, invocation)
 }
 
@@ -173,9 +171,10 @@ fn placed(
 }
 
 /// No more at once than the callee takes.
-fn capacity(session: &Session, held: &Registration) -> Result<(), String> {
+fn capacity(model: &Model, session: &Session, held: &Registration) -> Result<(), String> {
     let Some(most) = held.concurrency else { return Ok(()) };
-    let open = session.invocations.iter().filter(|open| open.instance == held.instance).count() as u64;
+    let open = session.invocations.iter().filter(|open| open.instance == held.instance);
+    let open = open.filter(|open| !model.is_given_up(open)).count() as u64;
     if open < most { Ok(()) } else { Err(format!("{open} are open, and {most} is the limit")) }
 }
 
@@ -212,40 +211,4 @@ fn announced(
         return Err(format!("transaction hash {hash:?}"));
     }
     progress(call, Tag { number: 0, part: 0 }, invocation)
-}
-
-/// Somebody has to want it: the caller has cancelled or left, or the time is over. A callee whose invocation is over may
-/// be told to stop sending progress.
-fn interrupted(
-    model: &Model,
-    callee: SessionIndex,
-    request: RequestId,
-    mode: CancelMode,
-) -> Result<(), String> {
-    let session = &model.sessions[callee];
-    if !session.callee_has(Feature::CallCanceling) {
-        return Err("which the callee did not announce".into());
-    }
-    if request.get() > session.invocations_count {
-        return Err("of an INVOCATION that was never sent".into());
-    }
-    let open = session.invocations.iter().find(|open| open.id == request.get());
-    let Some(call) = open.and_then(|open| model.call(open.call)) else { return Ok(()) };
-    let caller = &model.sessions[call.caller];
-    let is_due = call.due_tick().is_some_and(|due| due <= model.tick);
-    let cause = match mode {
-        CancelMode::Kill => call.cancelled,
-        CancelMode::KillNoWait => {
-            call.cancelled
-                || call.abandoned
-                || caller.resumption.is_wanted
-                || !caller.live
-                || is_due
-                || call.done
-                || call.not_taken
-                || !caller.honest
-        }
-        CancelMode::Skip => false,
-    };
-    if cause { Ok(()) } else { Err(format!("{} without a cause", mode.as_str())) }
 }

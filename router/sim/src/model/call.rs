@@ -1,12 +1,12 @@
 //! Calls: where they may go, where they went, and what came of them.
 
 use crossring_codec::id::{RegistrationId, RequestId};
-use crossring_codec::message::{CallExtra, CallOptions, Feature, MessageType, Passthru, Text};
+use crossring_codec::message::{CallExtra, CallOptions, CancelMode, Feature, MessageType, Passthru, Text};
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::{self, Match, well_known};
 
 use super::holding::SLACK_TICKS;
-use super::{Key, Model, PendingKind, SessionIndex, put};
+use super::{Key, Model, OpenInvocation, PendingKind, SessionIndex, put};
 use crossring_router::config::QueueRule;
 
 use crate::clock::ticks;
@@ -46,6 +46,8 @@ pub struct Call {
     pub invocations: Vec<Invoked>,
     /// CANCEL has been handled.
     pub cancelled: bool,
+    /// CANCEL `kill` has been handled: when.
+    pub killed_tick: Option<u64>,
     /// A callee's shard has sent it back.
     pub returned: bool,
     /// The caller has lost its transport.
@@ -230,6 +232,7 @@ impl Model {
             in_flux: self.is_in_transit(self.sessions[index].realm),
             invocations: Vec::new(),
             cancelled: false,
+            killed_tick: None,
             returned: false,
             abandoned: false,
             answered: false,
@@ -290,10 +293,13 @@ impl Model {
         candidates
     }
 
-    pub(super) fn cancel(&mut self, index: SessionIndex, request: RequestId) {
-        let number = self.pending_call(index, request);
+    pub(super) fn cancel(&mut self, index: SessionIndex, request: RequestId, mode: CancelMode) {
+        let (tick, number) = (self.tick, self.pending_call(index, request));
         if let Some(call) = number.and_then(|number| self.call_mut(number)) {
             call.cancelled = true;
+            if mode == CancelMode::Kill {
+                call.killed_tick.get_or_insert(tick);
+            }
         }
         let pending = self.sessions[index].pending(MessageType::Call, request);
         if let Some(PendingKind::Meta(number)) = pending.map(|pending| &pending.kind) {
@@ -327,7 +333,13 @@ impl Model {
         let Some(number) = call else { return };
         if is_first {
             let instance = session.registration(registration).map_or(0, |held| held.instance);
-            session.invocations.push(super::OpenInvocation { id, call: number, registration, instance });
+            session.invocations.push(OpenInvocation {
+                id,
+                call: number,
+                registration,
+                instance,
+                interrupted: false,
+            });
         }
         let Some(call) = self.call_mut(number) else { return };
         match call.invocations.iter_mut().find(|invoked| invoked.callee == index && invoked.id == id) {
@@ -343,10 +355,30 @@ impl Model {
         }
     }
 
-    pub(super) fn interrupted(&mut self, peer: Peer, request: RequestId) {
-        if let Some(session) = self.session_mut(peer) {
+    pub(super) fn interrupted(&mut self, peer: Peer, request: RequestId, mode: CancelMode) {
+        let Some(session) = self.session_mut(peer) else { return };
+        if mode == CancelMode::Kill {
+            let open = session.invocations.iter_mut().find(|open| open.id == request.get());
+            open.into_iter().for_each(|open| open.interrupted = true);
+        } else {
             session.invocations.retain(|open| open.id != request.get());
         }
+    }
+
+    /// Whether the router may wait for an answer no longer, without having told the callee so: it was interrupted before, and
+    /// nobody waits.
+    pub fn is_given_up(&self, open: &OpenInvocation) -> bool {
+        let Some(call) = self.call(open.call) else { return true };
+        let caller = &self.sessions[call.caller];
+        open.interrupted && (call.done || call.abandoned || !caller.live || caller.resumption.is_wanted)
+    }
+
+    /// Whether a caller who has cancelled a call and waits for its callee ought to have been answered without it.
+    pub fn is_kill_overdue(&self, call: &Call) -> bool {
+        let shard = self.sessions[call.caller].shard;
+        let last_turn = self.turns.get(shard.index()).copied().unwrap_or_default();
+        let timeout = ticks(u64::from(self.limits.kill_timeout_ms));
+        call.killed_tick.is_some_and(|killed| killed + timeout <= last_turn)
     }
 
     /// YIELD or ERROR of a callee.

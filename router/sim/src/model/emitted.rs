@@ -1,7 +1,7 @@
 //! What messages of the router change.
 
 use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
-use crossring_codec::message::{CancelMode, Message, MessageType, WelcomeDetails};
+use crossring_codec::message::{Message, MessageType, WelcomeDetails};
 use crossring_codec::uri::well_known;
 
 use super::resumption::Resumption;
@@ -38,9 +38,7 @@ impl Model {
                 let number = Tag::read(payload).map(|tag| tag.number);
                 self.invoked(peer, *request, *registration, details.timeout_ms, number);
             }
-            Message::Interrupt { request, options } if options.mode != CancelMode::Kill => {
-                self.interrupted(peer, *request);
-            }
+            Message::Interrupt { request, options } => self.interrupted(peer, *request, options.mode),
             Message::Result { request, details, .. } if details.progress => self.progressed(peer, *request),
             Message::Result { request, .. } => self.call_ended(peer, *request, None),
             Message::Error { request_type: MessageType::Call, request, error, .. } => {

@@ -71,7 +71,7 @@ impl Model {
                 self.call_begins(index, *request, options, procedure, payload);
             }
             Message::EventReceived { .. } => self.deliveries_acknowledged += 1,
-            Message::Cancel { request, .. } => self.cancel(index, *request),
+            Message::Cancel { request, options } => self.cancel(index, *request, options.mode),
             Message::Yield { request, options, .. } => self.answer(index, *request, options.progress, None),
             Message::Error { request_type: MessageType::Invocation, request, error, .. } => {
                 self.answer(index, *request, false, Some(error));

@@ -108,6 +108,8 @@ pub struct OpenInvocation {
     pub registration: RegistrationId,
     /// Tells it from an earlier or later registration with the same id.
     pub instance: u64,
+    /// The callee has been interrupted, and is to answer nevertheless.
+    pub interrupted: bool,
 }
 
 /// A subscription a session holds.

@@ -45,10 +45,10 @@ fn conditions(world: &mut World<'_>) -> Dict {
         let time = rfc3339(milliseconds(world.tick).saturating_sub(past_ms));
         set(&format!("{}_time", world.rng.pick(&SIDES)), Value::String(time));
     }
-    for _ in 0..2 {
-        if world.rng.chance(150) && !world.common.publications.is_empty() {
+    for side in SIDES {
+        if world.rng.chance(80) && !world.common.publications.is_empty() {
             let publication = *world.rng.pick(&world.common.publications);
-            set(&format!("{}_publication", world.rng.pick(&SIDES)), publication.into());
+            set(&format!("{side}_publication"), publication.into());
         }
     }
     conditions
