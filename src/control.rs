@@ -18,9 +18,12 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::worker::mail::{Mail, Order, PostOffice};
 
+mod certificates;
 mod derivations;
 mod failures;
 
+pub use certificates::Certificates;
+use certificates::Renewal;
 use derivations::Derivations;
 use failures::FailureLog;
 
@@ -55,22 +58,33 @@ pub struct Control {
     clock: Clock,
     shards: usize,
     drain_timeout: Duration,
+    certificates: Certificates,
     derivations: Derivations,
     failures: FailureLog,
 }
 
 impl Control {
     /// A control shard over `shards` data shards; `doorbell` is the one its mail rings; sessions get `drain_timeout` to
-    /// leave at shut-down.
+    /// leave at shut-down. `certificates`: those that the transports serve.
     pub fn new(
         core: Core,
         mail: PostOffice,
         doorbell: Doorbell,
         shards: usize,
         drain_timeout: Duration,
+        certificates: Certificates,
     ) -> Self {
-        let (derivations, failures) = (Derivations::new(), FailureLog::default());
-        Self { core, mail, doorbell, clock: Clock::new(), shards, drain_timeout, derivations, failures }
+        Self {
+            core,
+            mail,
+            doorbell,
+            clock: Clock::new(),
+            shards,
+            drain_timeout,
+            certificates,
+            derivations: Derivations::new(),
+            failures: FailureLog::default(),
+        }
     }
 
     /// Runs until the node has ended, stopping by itself after a time if one is given. Blocks the calling thread.
@@ -89,6 +103,7 @@ impl Control {
         mut exits: mpsc::UnboundedReceiver<ShardExit>,
     ) -> io::Result<NodeEnd> {
         let mut stops = StopSignals::new()?;
+        let mut hang_up = signal(SignalKind::hangup())?;
         let descriptor = self.doorbell.as_fd().ok_or(io::ErrorKind::Unsupported)?.try_clone_to_owned()?;
         // Deprecated for descriptors that close behind tokio's back; an `OwnedFd` does not.
         #[allow(deprecated)]
@@ -114,6 +129,7 @@ impl Control {
                 stopping.map(|at| at.after_ns(EXIT_TIMEOUT_NS)),
                 stop_at,
                 self.failures.deadline(),
+                self.certificates.deadline(),
                 (!self.mail.prepare_sleep()).then_some(now),
             ];
             let deadline = deadlines.into_iter().flatten().min();
@@ -126,6 +142,11 @@ impl Control {
                 derived = self.derivations.next() => {
                     let now = self.clock.now(Monotonic::read());
                     self.core.derived(now, derived, &mut self.mail);
+                }
+                _ = hang_up.recv() => {
+                    tracing::info!("SIGHUP: certificates are read again");
+                    let renewals = self.certificates.read_again();
+                    self.renew(renewals);
                 }
                 name = stops.next() => {
                     if stopping.is_some() {
@@ -168,7 +189,19 @@ impl Control {
         if let Some(line) = self.failures.line(Monotonic(now.monotonic_ns)) {
             tracing::warn!("{line}");
         }
+        let renewals = self.certificates.look(Monotonic(now.monotonic_ns));
+        self.renew(renewals);
         self.mail.deliver(Doorbell::ring);
+    }
+
+    /// Hands new certificates to all shards; they leave with the mail.
+    fn renew(&mut self, renewals: Vec<Renewal>) {
+        for (transport, config) in renewals {
+            for shard in 0..self.shards {
+                let config = config.clone();
+                self.mail.order(ShardId(shard as u8), Order::Secure { transport, config });
+            }
+        }
     }
 
     fn begin_stop(&mut self) -> Monotonic {

@@ -14,11 +14,12 @@ use crossring_router::address::{SHARDS_MAX, ShardId, TransportId};
 use crossring_router::control;
 use crossring_router::credentials::to_hex;
 use crossring_router::shard::Shard;
+use rustls::ServerConfig;
 use tokio::sync::mpsc;
 
 use crate::config::{Endpoint, EngineChoice, NodeConfig, TransportConfig};
-use crate::control::{Control, NodeEnd, ShardExit};
-use crate::tls::{ServerSettings, TlsError};
+use crate::control::{Certificates, Control, NodeEnd, ShardExit};
+use crate::tls::TlsError;
 use crate::worker::mail::{PostOffice, post_offices};
 use crate::worker::{Listener, Worker};
 
@@ -107,7 +108,8 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
     let entropy = to_hex(&random_octets()?);
     let router_config = Arc::new(convert::router_config(config, &entropy).with_trusted_role());
     let limits = convert::limits(config);
-    let mut listeners = listen(config, shards)?;
+    let mut certificates = Certificates::default();
+    let mut listeners = listen(config, shards, &mut certificates)?;
     let seed = u64::from_ne_bytes(random_octets()?[..8].try_into().unwrap_or_default());
 
     let control_bell = Doorbell::eventfd()?;
@@ -143,7 +145,8 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
     let core = control::Control::new(shards, router_config, limits, seed);
     let office = connect(starts, &control_bell)?;
     announce(config, shards, &report);
-    let control = Control::new(core, office, control_bell, shards, config.limits.shutdown_timeout);
+    let drain_timeout = config.limits.shutdown_timeout;
+    let control = Control::new(core, office, control_bell, shards, drain_timeout, certificates);
     let end = control.run(stop_after, report.chosen == EngineKind::IoUring, exits);
     remove_sockets(config);
     Ok(end?)
@@ -234,32 +237,40 @@ fn probe(engine: EngineChoice) -> Result<ProbeReport, StartError> {
 }
 
 /// The listening sockets of every shard.
-fn listen(config: &NodeConfig, shards: usize) -> Result<Vec<Vec<Listener>>, StartError> {
+fn listen(
+    config: &NodeConfig,
+    shards: usize,
+    certificates: &mut Certificates,
+) -> Result<Vec<Vec<Listener>>, StartError> {
     let mut all: Vec<Vec<Listener>> = (0..shards).map(|_| Vec::new()).collect();
     for (index, transport) in config.transports.iter().enumerate() {
         let kind = convert::listener_kind(transport);
         let share = convert::connections_share(transport, shards);
-        let tls = tls_settings(transport)?.map(|settings| settings.config);
+        let id = TransportId(index as u16);
+        let tls = tls_settings(id, transport, certificates)?;
         let sockets = bind(transport, shards).map_err(|error| StartError::Listen {
             transport: transport.id.clone(),
             place: place(&transport.endpoint),
             error,
         })?;
         for (listeners, socket) in all.iter_mut().zip(sockets) {
-            let transport = TransportId(index as u16);
             let (kind, tls) = (kind.clone(), tls.clone());
-            listeners.push(Listener { socket, transport, kind, connections_max: share, tls });
+            listeners.push(Listener { socket, transport: id, kind, connections_max: share, tls });
         }
     }
     Ok(all)
 }
 
 /// Reads what a transport's TLS is made of.
-fn tls_settings(transport: &TransportConfig) -> Result<Option<ServerSettings>, StartError> {
+fn tls_settings(
+    id: TransportId,
+    transport: &TransportConfig,
+    certificates: &mut Certificates,
+) -> Result<Option<Arc<ServerConfig>>, StartError> {
     let Some(endpoint) = transport.endpoint.tls() else { return Ok(None) };
     let protocols = convert::application_protocols(transport);
-    let settings = ServerSettings::load(endpoint, protocols, None);
-    settings.map(Some).map_err(|error| StartError::Tls { transport: transport.id.clone(), error })
+    let config = certificates.add(id, &transport.id, endpoint, protocols);
+    config.map(Some).map_err(|error| StartError::Tls { transport: transport.id.clone(), error })
 }
 
 fn bind(transport: &TransportConfig, shards: usize) -> io::Result<Vec<OwnedFd>> {

@@ -434,9 +434,18 @@ impl<E: Engine> Worker<E> {
                         self.shard.handle(now, Input::Letter { from, letter }, &mut self.outbound);
                     }
                     Mail::Order(Order::Stop { deadline }) => self.stop(deadline),
+                    Mail::Order(Order::Secure { transport, config }) => self.secure(transport, &config),
                 }
             }
             self.outbound.mail.recycle(delivery);
+        }
+    }
+
+    /// Gives the listeners of a transport other settings of TLS.
+    fn secure(&mut self, transport: TransportId, config: &Arc<ServerConfig>) {
+        let listeners = self.listeners.iter_mut().map(|(_, listen)| listen);
+        for listen in listeners.filter(|listen| listen.transport == transport) {
+            listen.tls = Some(config.clone());
         }
     }
 

@@ -1,10 +1,13 @@
 //! Mail between the threads of a node: letters of the router core, and orders of the control shard to workers.
 
+use std::sync::Arc;
+
 use crossring_io::Doorbell;
 use crossring_io::mailbox::{self, Delivery, Mailbox, MailboxLimits};
-use crossring_router::address::ShardId;
+use crossring_router::address::{ShardId, TransportId};
 use crossring_router::letter::{self, Letter};
 use crossring_router::outbox::Post;
+use rustls::ServerConfig;
 
 use crossring_io::Monotonic;
 
@@ -18,12 +21,19 @@ pub enum Mail {
 }
 
 /// What the control shard wants of a worker.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub enum Order {
     /// Accept nothing more, close idle connections, end when the rest is gone, or at the deadline.
     Stop {
         /// The latest end.
         deadline: Monotonic,
+    },
+    /// Connections of a transport that are accepted from now on get these settings of TLS.
+    Secure {
+        /// The transport.
+        transport: TransportId,
+        /// Its settings.
+        config: Arc<ServerConfig>,
     },
 }
 

@@ -122,6 +122,7 @@ fn dial(at: SocketAddr, host: &str, config: &Arc<ClientConfig>) -> Stream {
     let connection = ClientConnection::new(config.clone(), name).expect("valid settings");
     let socket = TcpStream::connect(at).expect("the router listens");
     socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    socket.set_nodelay(true).expect("a socket");
     StreamOwned::new(connection, socket)
 }
 
@@ -337,6 +338,38 @@ fn a_flood_of_handshakes_is_served_in_the_end() {
     }
     for stream in &mut streams {
         assert_eq!(join(stream).expect("everybody may join")[0], 2);
+    }
+}
+
+#[test]
+fn new_certificates_come_without_a_client_being_dropped() {
+    const CLIENTS: usize = 1_000;
+    let node = Node::start(json!({}));
+    let old = Arc::new(node.client());
+    let mut streams: Vec<Stream> = Vec::new();
+    while streams.len() < CLIENTS {
+        let mut stream = dial(node.rawsocket, "localhost", &old);
+        join(&mut stream).expect("everybody may join");
+        send(&mut stream, &json!([32, 1, {}, "com.example.news"])).expect("connected");
+        assert_eq!(receive(&mut stream).expect("an answer")[0], 33);
+        streams.push(stream);
+    }
+    let successor = authority("Successors");
+    let new = Arc::new(client(&successor, &[&TLS13]));
+    let path = |name: &str| node.directory.path().join(name);
+    // A key that does not belong to the certificate must not do harm.
+    std::fs::copy(path("other.example.key"), path("localhost.key")).expect("writable");
+    assert!(wait_until(|| node.router.log().contains("the certificates stay as they are")));
+    assert_eq!(join(&mut dial(node.rawsocket, "localhost", &old)).expect("the old certificate")[0], 2);
+    write_certificate(node.directory.path(), &successor, "localhost");
+    assert!(wait_until(|| join(&mut dial(node.rawsocket, "localhost", &new)).is_ok()));
+    let mut publisher = dial(node.websocket, "localhost", &new);
+    publisher.flush().expect("the other transport has it as well");
+    let mut publisher = dial(node.rawsocket, "localhost", &new);
+    join(&mut publisher).expect("everybody may join");
+    send(&mut publisher, &json!([16, 2, {}, "com.example.news", ["hello"]])).expect("connected");
+    for stream in &mut streams {
+        assert_eq!(receive(stream).expect("still connected")[0], 36);
     }
 }
 

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
 pub(crate) use self::client::ClientHandshake;
-pub(crate) use self::server::ServerHandshake;
 pub use self::opening::Opening;
+pub(crate) use self::server::ServerHandshake;
 pub use self::server::WebSocketServerOptions;
 use crate::transport::error::TransportErrorKind;
 use crate::transport::gather::reserve;
