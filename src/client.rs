@@ -20,6 +20,9 @@ use crossring_codec::transport::{
 use crossring_codec::uri::well_known;
 use crossring_router::client::types::CloseDetails;
 use crossring_router::client::{ClientEvent, ClientSession, Credentials, Proof, ROLES};
+use rustls::{ClientConnection, StreamOwned};
+
+use crate::tls::{self, ChannelIds, ClientSettings};
 
 pub mod commands;
 mod error;
@@ -38,6 +41,8 @@ pub struct Destination {
     pub url: RouterUrl,
     /// The realm.
     pub realm: String,
+    /// Whom to trust and what to show where the router speaks TLS.
+    pub tls: ClientSettings,
     /// The serializer; RawSocket knows no batched ones.
     pub serializer: Serializer,
     /// `authid` and what proves it; absent: anonymous.
@@ -48,6 +53,7 @@ pub struct Destination {
 
 enum Socket {
     Tcp(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
     Unix(UnixStream),
 }
 
@@ -55,6 +61,7 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Socket::Tcp(stream) => stream.as_fd(),
+            Socket::Tls(stream) => stream.sock.as_fd(),
             Socket::Unix(stream) => stream.as_fd(),
         }
     }
@@ -64,6 +71,7 @@ impl Socket {
     fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
             Socket::Tcp(stream) => stream.set_read_timeout(timeout),
+            Socket::Tls(stream) => stream.sock.set_read_timeout(timeout),
             Socket::Unix(stream) => stream.set_read_timeout(timeout),
         }
     }
@@ -71,6 +79,7 @@ impl Socket {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(stream) => stream.read(into),
+            Socket::Tls(stream) => stream.read(into),
             Socket::Unix(stream) => stream.read(into),
         }
     }
@@ -78,7 +87,16 @@ impl Socket {
     fn write_all(&mut self, octets: &[u8]) -> io::Result<()> {
         match self {
             Socket::Tcp(stream) => stream.write_all(octets),
+            Socket::Tls(stream) => stream.write_all(octets).and_then(|()| stream.flush()),
             Socket::Unix(stream) => stream.write_all(octets),
+        }
+    }
+
+    /// Says what there is to say before the end.
+    fn close(&mut self) {
+        if let Socket::Tls(stream) = self {
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
         }
     }
 }
@@ -86,6 +104,7 @@ impl Socket {
 /// A joined session.
 pub struct Client {
     socket: Socket,
+    channel_ids: ChannelIds,
     transport: Transport,
     framing: Option<Framing>,
     /// The protocol state; make requests with it, then [`Client::send`] them.
@@ -143,9 +162,10 @@ impl Client {
     /// A transport without a session.
     fn connect(to: &Destination) -> Result<Client, ClientError> {
         let mut request = Vec::new();
-        let (socket, transport) = dial(to, &mut request)?;
+        let (Connected { socket, channel_ids }, transport) = dial(to, &mut request)?;
         let mut client = Client {
             socket,
+            channel_ids,
             transport,
             framing: None,
             session: ClientSession::new(),
@@ -192,6 +212,11 @@ impl Client {
             return Err(ClientError::TooLong(TooLong { size }));
         }
         Ok(self.socket.write_all(&out)?)
+    }
+
+    /// The channel ids of the TLS session by the name of their binding type; empty without TLS.
+    pub fn channel_ids(&self) -> &ChannelIds {
+        &self.channel_ids
     }
 
     /// The serializer in use.
@@ -244,7 +269,10 @@ impl Client {
         loop {
             match self.next(Some(self.timeout)) {
                 Ok(_) => {}
-                Err(ClientError::Ended(_)) => return Ok(()),
+                Err(ClientError::Ended(_)) => {
+                    self.socket.close();
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -325,19 +353,33 @@ fn pause() {
     std::thread::sleep(BETWEEN_ATTEMPTS);
 }
 
-fn dial(to: &Destination, request: &mut Vec<u8>) -> Result<(Socket, Transport), ClientError> {
+/// A connected socket and what TLS knows of it.
+struct Connected {
+    socket: Socket,
+    channel_ids: ChannelIds,
+}
+
+impl From<Socket> for Connected {
+    fn from(socket: Socket) -> Self {
+        Connected { socket, channel_ids: ChannelIds::new() }
+    }
+}
+
+fn dial(to: &Destination, request: &mut Vec<u8>) -> Result<(Connected, Transport), ClientError> {
     match &to.url {
-        RouterUrl::WebSocket { host, port, path } => {
+        RouterUrl::WebSocket { host, port, path, is_secure } => {
             let text = format!("ws://{}{path}", place(host, *port));
             let url = WebSocketUrl::parse(&text).map_err(|_| ClientError::Url(text))?;
             let seed = RandomState::new().hash_one(host);
             let limits = WebSocketLimits::default();
             let transport = Transport::dial_websocket(&url, &[to.serializer], &limits, seed, request);
-            Ok((connect(host, *port)?, transport))
+            Ok((connect(to, host, *port, *is_secure)?, transport))
         }
-        RouterUrl::RawSocket { host, port } => Ok((connect(host, *port)?, dial_rawsocket(to, request))),
+        RouterUrl::RawSocket { host, port, is_secure } => {
+            Ok((connect(to, host, *port, *is_secure)?, dial_rawsocket(to, request)))
+        }
         RouterUrl::RawSocketUnix { path } => {
-            Ok((Socket::Unix(UnixStream::connect(path)?), dial_rawsocket(to, request)))
+            Ok((Socket::Unix(UnixStream::connect(path)?).into(), dial_rawsocket(to, request)))
         }
     }
 }
@@ -346,10 +388,16 @@ fn dial_rawsocket(to: &Destination, request: &mut Vec<u8>) -> Transport {
     Transport::dial_rawsocket(to.serializer.id, &RawSocketClientOptions::default(), request)
 }
 
-fn connect(host: &str, port: u16) -> Result<Socket, ClientError> {
+fn connect(to: &Destination, host: &str, port: u16, is_secure: bool) -> Result<Connected, ClientError> {
     let stream = TcpStream::connect((host, port))?;
     stream.set_nodelay(true)?;
-    Ok(Socket::Tcp(stream))
+    if !is_secure {
+        return Ok(Socket::Tcp(stream).into());
+    }
+    let config = to.tls.load().map_err(ClientError::Tls)?;
+    stream.set_read_timeout(Some(to.timeout))?;
+    let (stream, channel_ids) = tls::connect(config, host, stream)?;
+    Ok(Connected { socket: Socket::Tls(Box::new(stream)), channel_ids })
 }
 
 fn place(host: &str, port: u16) -> String {

@@ -5,12 +5,14 @@
 
 mod binding;
 mod certificate;
+mod client;
 mod files;
 mod server;
 mod session;
 
 pub use binding::{ChannelIds, TLS_EXPORTER, TLS_UNIQUE};
 pub use certificate::{Summary, peer_certificate};
+pub use client::{ClientSettings, connect};
 pub use files::FileError;
 pub use server::ServerSettings;
 pub use session::{Established, Failure, Session};

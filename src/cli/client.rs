@@ -1,6 +1,7 @@
 //! Definitions of the WAMP client commands `pub`, `sub`, `call` and `register`: arguments, parsed to types that cannot be wrong,
 //! and handed to [`crate::client::commands`].
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -11,6 +12,7 @@ use crossring_router::client::Credentials;
 use crossring_router::credentials::scram::Dialect;
 
 use crate::client::{ClientError, Destination, RouterUrl, commands};
+use crate::tls::ClientSettings;
 
 mod call;
 mod publish;
@@ -55,7 +57,7 @@ impl ClientCommand {
 /// How to reach the router and join a realm.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct Connection {
-    /// Router: ws://host:port/path, rs://host:port or rs+unix:/path.
+    /// Router: ws://host:port/path, rs://host:port or rs+unix:/path; with TLS wss:// or rss://.
     #[arg(long, default_value = "ws://127.0.0.1:8080/ws")]
     pub url: RouterUrl,
     /// Realm to join.
@@ -83,6 +85,16 @@ pub struct Connection {
     /// File with the private key of cryptosign: 64 hexadecimal digits, or a key.priv.
     #[arg(long, value_name = "FILE", required_if_eq("authmethod", "cryptosign"))]
     pub private_key: Option<KeyFile>,
+    /// File with certificates to trust, PEM: of authorities or of the router itself; may be repeated. Without it the
+    /// authorities of this system are trusted.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Vec<PathBuf>,
+    /// File with a certificate to show, PEM, with what chain it needs.
+    #[arg(long, value_name = "FILE", requires = "certificate_key")]
+    pub certificate: Option<PathBuf>,
+    /// File with the key of that certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub certificate_key: Option<PathBuf>,
     /// Seconds to wait for joining and for each answer of the router.
     #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
@@ -93,6 +105,10 @@ impl Connection {
         Destination {
             url: self.url.clone(),
             realm: self.realm.clone(),
+            tls: ClientSettings {
+                authorities: self.ca.clone(),
+                certificate: self.certificate.clone().zip(self.certificate_key.clone()),
+            },
             serializer: WireSerializer::plain(self.serializer.into()),
             identity: self.credentials().map(|credentials| (self.authid.clone(), credentials)),
             timeout: Duration::from_secs(self.timeout),

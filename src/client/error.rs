@@ -7,11 +7,15 @@ use crossring_codec::transport::{TooLong, TransportError};
 use crossring_router::client::types::{CloseDetails, PayloadFault};
 use crossring_router::client::{ClientRefusal, ClientViolation, ProofFault};
 
+use crate::tls::TlsError;
+
 /// Why a client command failed.
 #[derive(Debug)]
 pub enum ClientError {
     /// The host name or path has no place in a WebSocket URL.
     Url(String),
+    /// TLS cannot be set up.
+    Tls(TlsError),
     /// The socket failed.
     Socket(io::Error),
     /// The transport failed.
@@ -46,6 +50,7 @@ impl std::fmt::Display for ClientError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ClientError::Url(url) => write!(f, "{url:?} is no WebSocket URL"),
+            ClientError::Tls(error) => error.fmt(f),
             ClientError::Socket(error) => write!(f, "connection: {error}"),
             ClientError::Transport(error) => write!(f, "transport: {error}"),
             ClientError::Decode(error) => write!(f, "message of the router: {error}"),

@@ -14,6 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crossring::client::{Client, ClientError, Destination, RouterUrl};
+use crossring::tls::ClientSettings;
 use crossring_codec::message::{PublishOptions, SubscribeOptions};
 use crossring_codec::payload::Payload;
 use crossring_codec::serializer::{Serializer, SerializerId};
@@ -68,7 +69,8 @@ impl Node {
     fn join(&self) -> Client {
         let port = self.rawsocket.port();
         let to = Destination {
-            url: RouterUrl::RawSocket { host: "127.0.0.1".into(), port },
+            url: RouterUrl::RawSocket { host: "127.0.0.1".into(), port, is_secure: false },
+            tls: ClientSettings::default(),
             realm: "realm1".into(),
             serializer: Serializer::plain(SerializerId::MessagePack),
             identity: None,

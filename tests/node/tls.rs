@@ -11,8 +11,15 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use crossring::client::{Client, ClientError, Destination};
+use crossring::tls::{ClientSettings, TLS_EXPORTER, TLS_UNIQUE};
+use crossring_codec::message::CallOptions;
+use crossring_codec::payload::Payload;
+use crossring_codec::serializer::{Serializer, SerializerId};
+use crossring_codec::value::Value as CodecValue;
+use crossring_router::client::ClientEvent;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
@@ -371,6 +378,111 @@ fn new_certificates_come_without_a_client_being_dropped() {
     for stream in &mut streams {
         assert_eq!(receive(stream).expect("still connected")[0], 36);
     }
+}
+
+/// Joins with our own client and compares what both sides know of the channel.
+fn join_with_client(url: &str, tls: ClientSettings) -> Result<Client, ClientError> {
+    let to = Destination {
+        url: url.parse().expect("a URL"),
+        tls,
+        realm: "realm1".into(),
+        serializer: Serializer::plain(SerializerId::Json),
+        identity: None,
+        timeout: PATIENCE,
+    };
+    let mut client = Client::join(&to)?;
+    let shown = |(name, id): &(&str, [u8; 32])| ((*name).to_owned(), CodecValue::String(hexadecimal(id)));
+    let ours = CodecValue::Dict(client.channel_ids().iter().map(shown).collect());
+    let Some(CodecValue::List(sessions)) = call(&mut client, "wamp.session.list", &[]) else { panic!() };
+    let mut told = sessions.iter().filter_map(|session| {
+        let details = call(&mut client, "wamp.session.get", std::slice::from_ref(session))?;
+        details.get("transport")?.get("channel_id").cloned()
+    });
+    assert!(told.any(|theirs| theirs == ours), "{ours:?}");
+    drop(told);
+    assert!(ours.get(TLS_EXPORTER).is_some() && ours.get(TLS_UNIQUE).is_some());
+    Ok(client)
+}
+
+/// The first argument of a procedure's result; none when it fails.
+fn call(client: &mut Client, procedure: &str, arguments: &[CodecValue]) -> Option<CodecValue> {
+    let payload = Payload::from_values(SerializerId::Json, arguments, &Vec::new());
+    let request = client.session.call(procedure, CallOptions::default(), payload).expect("joined");
+    client.send(&request.message).expect("connected");
+    match client.next(Some(PATIENCE)).expect("an answer") {
+        ClientEvent::Result { payload, .. } => payload.arguments().expect("a list").into_iter().next(),
+        _ => None,
+    }
+}
+
+#[test]
+fn the_client_trusts_whom_it_is_told_to() {
+    let node = Node::start(json!({"ca_certificates": ["authority.crt"], "client_certificates": "optional"}));
+    let path = |name: &str| node.directory.path().join(name);
+    let [wss, rss] = [("wss", node.websocket, "/ws"), ("rss", node.rawsocket, "")]
+        .map(|(scheme, at, path)| format!("{scheme}://localhost:{}{path}", at.port()));
+    let trusting = ClientSettings { authorities: vec![path("authority.crt")], certificate: None };
+    let showing = ClientSettings {
+        certificate: Some((path("other.example.crt"), path("other.example.key"))),
+        ..trusting.clone()
+    };
+    for url in [&wss, &rss] {
+        for tls in [&trusting, &showing] {
+            let client = join_with_client(url, tls.clone()).expect("it trusts the authority");
+            client.leave().expect("an orderly end");
+        }
+        let strangers = ClientSettings { authorities: vec![path("other.example.crt")], certificate: None };
+        let refused = join_with_client(url, strangers).err().expect("it must not trust");
+        assert!(refused.to_string().contains("certificate"), "{refused}");
+    }
+}
+
+#[test]
+fn a_certificate_may_be_its_own_authority() {
+    let node = Node::start(json!({}));
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let own =
+        CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate");
+    let path = |name: &str| node.directory.path().join(name);
+    std::fs::write(path("localhost.crt"), own.pem()).expect("writable");
+    std::fs::write(path("localhost.key"), own.key().serialize_pem()).expect("writable");
+    assert!(wait_until(|| node.router.log().contains("new certificates from now on")));
+    let url = |host: &str| format!("rss://{host}:{}", node.rawsocket.port());
+    let trusting = ClientSettings { authorities: vec![path("localhost.crt")], certificate: None };
+    assert!(wait_until(|| join_with_client(&url("localhost"), trusting.clone()).is_ok()));
+    let refused = join_with_client(&url("127.0.0.1"), trusting).err().expect("another name");
+    assert!(refused.to_string().contains("not valid for name"), "{refused}");
+}
+
+#[test]
+fn commands_reach_a_router_with_tls() {
+    let node = Node::start(json!({}));
+    let command = |name: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crossring"));
+        command.arg(name).arg("--url").arg(format!("rss://localhost:{}", node.rawsocket.port()));
+        command.arg("--ca").arg(node.directory.path().join("authority.crt"));
+        command
+    };
+    let output = command("call").arg("wamp.session.count").output().expect("the program runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(result["args"], json!([1]));
+}
+
+#[test]
+fn expiry_is_announced() {
+    let node = Node::start(json!({}));
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    let key = KeyPair::generate().expect("a key");
+    let mut write = |days: u64| {
+        params.not_after = (SystemTime::now() + Duration::from_secs(days * 24 * 3600 + 3600)).into();
+        let certificate = params.signed_by(&key, &node.authority).expect("a certificate");
+        std::fs::write(node.directory.path().join("localhost.crt"), certificate.pem()).expect("writable");
+        std::fs::write(node.directory.path().join("localhost.key"), key.serialize_pem()).expect("writable");
+    };
+    write(12);
+    assert!(wait_until(|| node.router.log().contains("localhost.crt expires in 12 days")));
 }
 
 #[test]
