@@ -132,6 +132,7 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
             ),
             outbound: convert::outbound_limits(config),
             connections_max: convert::connections_max(config, shards),
+            unauthenticated_max: convert::unauthenticated_share(config, shards),
         };
         let exit = exit_sender.clone();
         thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
@@ -190,6 +191,7 @@ struct ShardPlan {
     shard: Shard,
     outbound: crate::worker::outbound::OutboundLimits,
     connections_max: u32,
+    unauthenticated_max: u32,
 }
 
 impl ShardPlan {
@@ -207,7 +209,9 @@ impl ShardPlan {
         let engine = self.open_engine().inspect_err(|text| drop(bell.send(Err(text.clone()))))?;
         let _ = bell.send(Ok(engine.doorbell()));
         let Ok(office) = office.recv() else { return Ok(()) };
-        let mut worker = Worker::new(engine, self.shard, self.listeners, office, self.outbound);
+        let unauthenticated_max = self.unauthenticated_max;
+        let mut worker =
+            Worker::new(engine, self.shard, self.listeners, office, self.outbound, unauthenticated_max);
         worker.run().map_err(|fault| format!("shard {}: {fault}", self.id.0))
     }
 

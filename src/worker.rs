@@ -6,6 +6,7 @@
 mod connection;
 mod counts;
 mod details;
+mod door;
 pub mod mail;
 pub mod outbound;
 mod secured;
@@ -28,6 +29,7 @@ use crossring_router::shard::Shard;
 use crate::clock::Clock;
 use connection::{Connection, Pumped, Routing};
 use details::Own;
+use door::Door;
 use mail::{Mail, Order, PostOffice};
 use outbound::{Ending, Outbound, OutboundCounters, OutboundLimits};
 use rustls::ServerConfig;
@@ -100,6 +102,8 @@ pub struct WorkerCounters {
     pub turns: u64,
     /// Connections accepted.
     pub opened: u64,
+    /// Connections closed at accept because too many others had not joined yet; they are not among those accepted.
+    pub refused: u64,
     /// Connections gone.
     pub closed: u64,
     /// Connections that broke the transport's rules.
@@ -116,6 +120,7 @@ pub struct Worker<E> {
     shard: Shard,
     connections: Vec<Connection>,
     connection_count: u32,
+    door: Door,
     outbound: Outbound,
     listeners: Vec<(ListenerId, Listen)>,
     timers: Timers,
@@ -138,13 +143,15 @@ struct Listen {
 }
 
 impl<E: Engine> Worker<E> {
-    /// A worker over an opened engine, to be run on this thread. Connections are accepted from the first [`Worker::turn`] on.
+    /// A worker over an opened engine, to be run on this thread. Beside `unauthenticated_max` connections without a session no
+    /// further ones are let in. Connections are accepted from the first [`Worker::turn`] on.
     pub fn new(
         engine: E,
         shard: Shard,
         listeners: Vec<Listener>,
         mail: PostOffice,
         limits: OutboundLimits,
+        unauthenticated_max: u32,
     ) -> Self {
         let mut worker = Self {
             id: shard.id(),
@@ -153,6 +160,7 @@ impl<E: Engine> Worker<E> {
             shard,
             connections: Vec::new(),
             connection_count: 0,
+            door: Door::new(unauthenticated_max),
             outbound: Outbound::new(limits, mail),
             listeners: Vec::new(),
             timers: Timers::default(),
@@ -187,7 +195,8 @@ impl<E: Engine> Worker<E> {
 
     /// What the worker has done so far.
     pub fn counters(&self) -> WorkerCounters {
-        WorkerCounters { outbound: self.outbound.counters.clone(), ..self.counters.clone() }
+        let outbound = self.outbound.counters.clone();
+        WorkerCounters { refused: self.door.refused, outbound, ..self.counters.clone() }
     }
 
     /// How long the next turn may sleep.
@@ -245,6 +254,10 @@ impl<E: Engine> Worker<E> {
         let Some((_, listen)) = self.listeners.iter_mut().find(|(id, _)| *id == listener) else {
             return self.engine.close(connection, Close::Now);
         };
+        let unauthenticated = self.connection_count.saturating_sub(self.shard.joined() as u32);
+        if !self.door.admits(self.engine.now(), self.id.0, unauthenticated) {
+            return self.engine.close(connection, Close::Now);
+        }
         let key = key_of(connection);
         let (mut transport, timeout_ms) = match &listen.kind {
             ListenerKind::RawSocket(options) => {

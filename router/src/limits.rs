@@ -58,7 +58,7 @@ pub struct Limits {
 
 /// How many attempts to join may fail before further ones are refused unseen for a while, a while that doubles with each
 /// further failure. Half of what was counted is forgiven with each window.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FailureLimits {
     /// Failures of one address with one authid. 0: no limit.
     pub pair_max: u32,

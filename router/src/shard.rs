@@ -180,6 +180,11 @@ impl Shard {
         }
     }
 
+    /// Transports with a joined session.
+    pub fn joined(&self) -> usize {
+        self.sessions.joined
+    }
+
     /// What has been counted since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crossring_router::config::{PrivateKey, TransportAuthentication};
+use crossring_router::limits::FailureLimits;
 
 use super::TlsEndpoint;
 
@@ -48,6 +49,10 @@ pub struct NodeLimits {
     pub outbound_bytes_max: usize,
     /// Time from accept to WELCOME; `None` = no limit.
     pub auth_timeout: Option<Duration>,
+    /// Connections without a session at once.
+    pub unauthenticated_max: u32,
+    /// How many attempts to join may fail.
+    pub failures: FailureLimits,
     /// Time that sessions get to leave at shutdown.
     pub shutdown_timeout: Duration,
     /// Whether request ids must count up from 1.
@@ -60,6 +65,8 @@ impl Default for NodeLimits {
             slow_consumer: SlowConsumer::DropEvents,
             outbound_bytes_max: 16 << 20,
             auth_timeout: Some(Duration::from_secs(10)),
+            unauthenticated_max: 10_000,
+            failures: FailureLimits::default(),
             shutdown_timeout: Duration::from_secs(5),
             strict_request_ids: false,
         }

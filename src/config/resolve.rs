@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crossring_router::config::MANAGEMENT;
+use crossring_router::limits::FailureLimits;
 use serde_json::Value;
 
 use super::cursor::Cursor;
@@ -115,9 +116,33 @@ fn limits(options: &Cursor<'_>) -> NodeLimits {
             true => options.key("auth_timeout").milliseconds(),
             false => default.auth_timeout,
         },
+        unauthenticated_max: options
+            .key("max_unauthenticated")
+            .integer()
+            .unwrap_or(default.unauthenticated_max),
+        failures: failures(&options.key("auth_failures")),
         shutdown_timeout: match options.key("shutdown_timeout").is_present() {
             true => options.key("shutdown_timeout").milliseconds().unwrap_or_default(),
             false => default.shutdown_timeout,
+        },
+    }
+}
+
+fn failures(written: &Cursor<'_>) -> FailureLimits {
+    let default = FailureLimits::default();
+    let number = |name: &str, default: u32| written.key(name).integer().unwrap_or(default);
+    let exempt = written.key("exempt");
+    FailureLimits {
+        pair_max: number("max_per_client", default.pair_max),
+        address_max: number("max_per_address", default.address_max),
+        authid_max: number("max_per_authid", default.authid_max),
+        window_ms: number("window", default.window_ms),
+        delay_ms: number("delay", default.delay_ms),
+        delay_ms_max: number("max_delay", default.delay_ms_max),
+        authid_delay_ms_max: number("max_authid_delay", default.authid_delay_ms_max),
+        exempt: match exempt.is_present() {
+            true => exempt.items().filter_map(|item| syntax::network(item.text()?)).collect(),
+            false => default.exempt,
         },
     }
 }

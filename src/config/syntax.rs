@@ -1,5 +1,7 @@
 //! Spellings of names in a configuration: identifiers, realm names, URIs, environment references. Pure predicates.
 
+use std::net::IpAddr;
+
 /// One rule for the text of a value.
 pub(crate) struct Syntax {
     /// What the text is, with its article: `a realm name`.
@@ -71,6 +73,22 @@ pub(crate) static STRICT_URI: Syntax = Syntax {
         })
     },
 };
+
+/// An address, or a network as an address and the number of its leading bits.
+pub(crate) static NETWORK: Syntax = Syntax {
+    name: "a network",
+    rule: "an IP address, with / and a number of leading bits if wanted",
+    accepts: |text| network(text).is_some(),
+};
+
+/// The address and its leading bits that count.
+pub(crate) fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+    let address: IpAddr = address.parse().ok()?;
+    let bits_max = if address.is_ipv4() { 32 } else { 128 };
+    let bits = bits.map_or(Some(bits_max), |bits| bits.parse().ok())?;
+    (bits <= bits_max).then_some((address, bits))
+}
 
 /// A number written as text, which Crossbar.io takes in one place.
 pub(crate) static COUNT: Syntax = Syntax {
@@ -154,7 +172,7 @@ pub(crate) static FILE_MODE: Syntax = Syntax {
 pub(crate) static INTERFACE: Syntax = Syntax {
     name: "an IP address of this host",
     rule: "an IPv4 or IPv6 address, or localhost",
-    accepts: |text| text == "localhost" || text.is_empty() || text.parse::<std::net::IpAddr>().is_ok(),
+    accepts: |text| text == "localhost" || text.is_empty() || text.parse::<IpAddr>().is_ok(),
 };
 
 fn has_authority(text: &str, schemes: &[&str]) -> bool {

@@ -157,7 +157,8 @@ fn authentication(auth: Option<&core::TransportAuthentication>) -> core::Transpo
 pub(super) fn limits(config: &NodeConfig) -> Limits {
     let join_timeout_ms = config.limits.auth_timeout.map_or(u32::MAX, milliseconds);
     let strict_request_ids = config.limits.strict_request_ids;
-    Limits { join_timeout_ms, strict_request_ids, ..Limits::default() }
+    let failures = config.limits.failures.clone();
+    Limits { join_timeout_ms, strict_request_ids, failures, ..Limits::default() }
 }
 
 /// Bounds of the outgoing queues.
@@ -180,8 +181,17 @@ pub(super) fn connections_max(config: &NodeConfig, shards: usize) -> u32 {
 /// A shard's share of the connections of a transport. The kernel spreads them about evenly; twice the even share leaves
 /// room for chance without letting one transport take the whole process.
 pub(super) fn connections_share(transport: &TransportConfig, shards: usize) -> u32 {
-    let even = transport.max_connections.div_ceil(shards as u64);
-    let share = if shards == 1 { even } else { even.saturating_mul(2).min(transport.max_connections) };
+    share(transport.max_connections, shards)
+}
+
+/// A shard's share of the connections without a session.
+pub(super) fn unauthenticated_share(config: &NodeConfig, shards: usize) -> u32 {
+    share(config.limits.unauthenticated_max.into(), shards)
+}
+
+fn share(all: u64, shards: usize) -> u32 {
+    let even = all.div_ceil(shards as u64);
+    let share = if shards == 1 { even } else { even.saturating_mul(2).min(all) };
     share.min(1 << 24) as u32
 }
 

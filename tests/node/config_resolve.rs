@@ -6,6 +6,7 @@ use crossring::config::{
     Allow, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Stats, Store, StoreRule,
     TransportKind, UriCheck,
 };
+use crossring_router::limits::FailureLimits;
 
 use super::{load_json, sample};
 
@@ -18,6 +19,15 @@ fn the_controller_sets_engine_shards_and_limits() {
     assert_eq!(node.limits.outbound_bytes_max, 1 << 20);
     assert_eq!((node.limits.auth_timeout, node.limits.strict_request_ids), (None, true));
     assert_eq!(node.limits.shutdown_timeout, Duration::from_secs(2));
+    assert_eq!(node.limits.unauthenticated_max, 500);
+    let network = |address: &str, bits| (address.parse().expect("an address"), bits);
+    let failures = FailureLimits {
+        pair_max: 3,
+        delay_ms_max: 60_000,
+        exempt: vec![network("10.0.0.0", 8), network("::1", 128)],
+        ..FailureLimits::default()
+    };
+    assert_eq!(node.limits.failures, failures);
 }
 
 #[test]

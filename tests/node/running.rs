@@ -7,9 +7,11 @@ mod support;
 
 mod authentication;
 mod commands;
+mod security;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -43,6 +45,16 @@ impl Node {
         websocket_options: serde_json::Value,
         auth: serde_json::Value,
     ) -> Self {
+        Self::start_changed(options, websocket_options, auth, |_, _| {})
+    }
+
+    /// `change`: what else the command that starts it needs.
+    fn start_changed(
+        options: serde_json::Value,
+        websocket_options: serde_json::Value,
+        auth: serde_json::Value,
+        change: impl FnOnce(&mut Command, &Path),
+    ) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let [websocket, rawsocket] = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
         let config = directory.path().join("config.json");
@@ -62,7 +74,9 @@ impl Node {
         std::fs::write(&config, document.to_string()).expect("the configuration is writable");
         let addresses = [Address::Tcp(websocket), Address::Tcp(rawsocket)];
         let log = directory.path().join("log");
-        let router = Router::start(start_command(&directory, "config.json"), log, &addresses);
+        let mut command = start_command(&directory, "config.json");
+        change(&mut command, directory.path());
+        let router = Router::start(command, log, &addresses);
         Self { router, websocket, rawsocket, directory }
     }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::super::schema::{Choice, Key, Kind, Rule, Table, Union, choice, key, variant};
+use super::super::syntax::NETWORK;
 use super::{ID_KIND, NO_PROCESS, transport, worker};
 
 pub(crate) static NODE: Kind = Kind::Object(&TOP_LEVEL);
@@ -68,6 +69,10 @@ static OPTIONS: Table = Table {
             .default("16777216"),
         key("auth_timeout", &Kind::Milliseconds, "Time from connect to WELCOME, in milliseconds; 0 = no limit. Extension of crossring.")
             .default("10000"),
+        key("max_unauthenticated", &Kind::Integer(1, 16_777_216), "Connections without a session at once; more are closed at accept. Extension of crossring.")
+            .default("10000"),
+        key("auth_failures", &Kind::Object(&AUTH_FAILURES), "How many logins may fail. Extension of crossring.")
+            .default("{}"),
         key("shutdown_timeout", &Kind::Milliseconds, "Time that sessions get to leave at shutdown, in milliseconds. Extension of crossring.")
             .default("5000"),
         key("strict_request_ids", &Kind::Flag, "Clients must number their requests 1, 2, 3, ...; otherwise any numbers do, as for Crossbar.io. Extension of crossring.")
@@ -81,6 +86,31 @@ static OPTIONS: Table = Table {
     ],
     rules: &[],
 };
+
+static AUTH_FAILURES: Table = Table {
+    name: "controller.options.auth_failures",
+    keys: &[
+        key("max_per_client", &FAILURES, "Failures of one address with one authid before further logins are refused for a while, which doubles with each further failure; 0 = no limit.")
+            .default("5"),
+        key("max_per_address", &FAILURES, "The same for one address, whatever the authid; authids that have logged in from there are not refused.")
+            .default("500"),
+        key("max_per_authid", &FAILURES, "The same for one authid, whatever the address; addresses from which it has logged in are not refused.")
+            .default("500"),
+        key("window", &WINDOW, "Time after which half of the failures are forgiven, in milliseconds.")
+            .default("3600000"),
+        key("delay", &DELAY, "First refusal, in milliseconds.").default("1000"),
+        key("max_delay", &DELAY, "Longest refusal, in milliseconds.").default("300000"),
+        key("max_authid_delay", &DELAY, "Longest refusal of an authid whatever the address, in milliseconds: anybody can cause it.")
+            .default("10000"),
+        key("exempt", &Kind::List(&Kind::Word(&NETWORK)), "Addresses of trusted proxies, which stand for all their clients: only `max_per_authid` holds there. Connections over Unix sockets are always exempt.")
+            .default("[\"127.0.0.0/8\", \"::1\"]"),
+    ],
+    rules: &[],
+};
+
+static FAILURES: Kind = Kind::Integer(0, 1_000_000_000);
+static WINDOW: Kind = Kind::Integer(1_000, 86_400_000);
+static DELAY: Kind = Kind::Integer(1, 86_400_000);
 
 /// Most data threads of one node.
 const SHARDS_MAX: i64 = crossring_router::address::SHARDS_MAX as i64;
