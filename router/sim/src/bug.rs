@@ -77,11 +77,15 @@ pub enum Bug {
     LoseRecord,
     /// A callee is interrupted twice.
     DuplicateInterrupt,
+    /// A change of details is lost.
+    LoseChange,
+    /// Watchers are not told of a schema.
+    LoseSchema,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 32] = [
+    pub const ALL: [Bug; 34] = [
         Bug::ReorderLane,
         Bug::EarlySubscribed,
         Bug::EarlyRegistered,
@@ -114,6 +118,8 @@ impl Bug {
         Bug::LoseRevocation,
         Bug::LoseRecord,
         Bug::DuplicateInterrupt,
+        Bug::LoseChange,
+        Bug::LoseSchema,
     ];
 
     /// The name on the command line.
@@ -151,6 +157,8 @@ impl Bug {
             Bug::LoseRevocation => "lose-revocation",
             Bug::LoseRecord => "lose-record",
             Bug::DuplicateInterrupt => "duplicate-interrupt",
+            Bug::LoseChange => "lose-change",
+            Bug::LoseSchema => "lose-schema",
         }
     }
 
@@ -233,6 +241,11 @@ impl Saboteur {
             | (Bug::ForgetLeave, Letter::Leave { .. }) => self.lose_some(letter),
             (Bug::LoseKill, Letter::Kill { .. }) => Fate::Lost,
             (Bug::LoseRevocation, Letter::RevokeSubscription { .. }) => Fate::Lost,
+            (Bug::LoseSchema, Letter::Publication(publication))
+                if publication.topic.starts_with("wamp.schema.") =>
+            {
+                self.lose_some(letter)
+            }
             (Bug::LoseRecord, Letter::Publication(_)) if to == self.service_shard => self.lose_some(letter),
             (Bug::HastyFence, Letter::Fence { .. }) | (Bug::PassQueue, Letter::Enqueue { .. }) => {
                 Fate::Swapped(letter)
@@ -271,6 +284,13 @@ impl Saboteur {
     pub fn tamper(&self, mut message: Message<'static>) -> Message<'static> {
         match (self.bug, &mut message) {
             (Some(Bug::HastyTimeout), Message::Call { options, .. }) => options.timeout_ms /= 2,
+            (Some(Bug::LoseChange), Message::Call { procedure, payload, .. })
+                if procedure == "wamp.session.modify_details" =>
+            {
+                let session = payload.arguments().unwrap_or_default().into_iter().take(1);
+                let arguments: Vec<Value> = session.chain([Value::Dict(Dict::new())]).collect();
+                *payload = Payload::from_values(SerializerId::Json, &arguments, &Dict::new());
+            }
             (Some(Bug::ForgottenLimit), Message::Register { options, .. }) => options.concurrency = None,
             (Some(Bug::ForgottenRetention), Message::Publish { options, .. }) => options.retain = false,
             (Some(Bug::ForgottenShare | Bug::ForgottenReceipt), Message::Publish { options, .. }) => {

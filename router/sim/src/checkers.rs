@@ -4,6 +4,7 @@ mod accounting;
 pub mod agreement;
 mod calls;
 mod delivery;
+mod details;
 mod history;
 mod interrupts;
 mod invocations;
@@ -13,6 +14,7 @@ mod notices;
 mod ordering;
 mod queue;
 mod retention;
+mod schemas;
 mod sessions;
 
 use crate::model::Model;
@@ -37,6 +39,8 @@ pub struct Checkers {
     queue: queue::Queue,
     retention: retention::Retention,
     histories: history::Histories,
+    details: details::Details,
+    schemas: schemas::Schemas,
 }
 
 impl Checkers {
@@ -54,6 +58,8 @@ impl Checkers {
         self.queue.check(observation).map_err(|text| ("queue", text))?;
         self.retention.check(model, observation).map_err(|text| ("retention", text))?;
         self.histories.check(model, observation).map_err(|text| ("history", text))?;
+        self.details.check(model, observation).map_err(|text| ("details", text))?;
+        self.schemas.check(model, observation).map_err(|text| ("schemas", text))?;
         self.accounting.check(observation).map_err(|text| ("accounting", text))
     }
 
@@ -63,6 +69,7 @@ impl Checkers {
         self.calls.rest(model).map_err(|text| ("calls", text))?;
         self.meta.rest(model).map_err(|text| ("meta", text))?;
         self.notices.rest(model).map_err(|text| ("notices", text))?;
+        self.schemas.rest(model).map_err(|text| ("schemas", text))?;
         self.retention.rest(model).map_err(|text| ("retention", text))?;
         self.sessions.rest(model).map_err(|text| ("sessions", text))
     }

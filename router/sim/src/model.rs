@@ -12,6 +12,7 @@ pub mod meta;
 mod publication;
 pub mod resumption;
 mod session;
+pub mod writes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

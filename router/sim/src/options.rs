@@ -167,6 +167,8 @@ fn limits(rng: &mut SeededRng) -> Limits {
     Limits {
         join_timeout_ms: 60,
         goodbye_timeout_ms: 30,
+        detail_octets_per_session_max: *rng.pick(&[16_384, 16_384, 30]),
+        schemas_per_realm_max: *rng.pick(&[10_000, 10_000, 2]),
         kill_timeout_ms: *rng.pick(&[0, 3, 20, Limits::default().kill_timeout_ms]),
         strict_request_ids: rng.chance(500),
         ..Limits::default()

@@ -183,3 +183,13 @@ fn a_lost_record_is_found() {
 fn a_duplicate_interrupt_is_found() {
     check(Bug::DuplicateInterrupt, &["interrupts"]);
 }
+
+#[test]
+fn a_lost_change_is_found() {
+    check(Bug::LoseChange, &["details"]);
+}
+
+#[test]
+fn a_lost_schema_is_found() {
+    check(Bug::LoseSchema, &["schemas"]);
+}

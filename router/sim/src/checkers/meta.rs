@@ -8,6 +8,7 @@ use crossring_codec::message::{Message, MessageType};
 use crossring_codec::uri::{Match, is_reserved, is_valid, well_known};
 use crossring_codec::value::Value;
 
+use super::details;
 use crate::model::holding::SLACK_TICKS;
 use crate::model::{Expected, History, Holding, Key, Kind, MetaCall, Model, Outcome, PendingKind, Session};
 use crate::observation::{Observation, Peer};
@@ -114,7 +115,7 @@ fn answered(model: &Model, number: usize, arguments: &[Value]) -> Result<(), Str
         }
         "wamp.session.list" | "wamp.session.kill_by_authid" => question.session_list(answer),
         "wamp.session.get" => question.session_details(answer),
-        "wamp.session.kill" => question.may_be_alive(call.number(0)),
+        "wamp.session.kill" | "wamp.session.modify_details" => question.may_be_alive(call.number(0)),
         "wamp.session.add_testament" => question.testament(None),
         procedure => {
             let (kind, rest) = match procedure.split_once(".registration.") {
@@ -141,7 +142,7 @@ fn refused(model: &Model, number: usize, error: &str) -> Result<(), String> {
     let excused = match error {
         well_known::CANCELED => call.cancelled,
         well_known::PAYLOAD_SIZE_EXCEEDED => true,
-        well_known::INVALID_ARGUMENT => call.arguments.is_empty(),
+        well_known::INVALID_ARGUMENT if call.arguments.is_empty() => true,
         well_known::INVALID_URI if is_kill => {
             call.keyword("reason").is_some_and(|reason| !is_valid(reason, Match::Exact, LOOSE))
         }
@@ -155,6 +156,7 @@ fn refused(model: &Model, number: usize, error: &str) -> Result<(), String> {
             let reserved = |held: &Holding| held.id == call.number(0) && is_reserved(&held.key.uri);
             model.maybe_held(Kind::Subscription, question.realm, call.tick).any(reserved)
         }
+        _ if details::is_excused(model, call, error) => true,
         _ if call.procedure == "wamp.session.add_testament" => return question.testament(Some(error)),
         _ => false,
     };
@@ -162,7 +164,8 @@ fn refused(model: &Model, number: usize, error: &str) -> Result<(), String> {
 }
 
 /// Procedures whose answers have a checker of their own.
-const HAVE_CHECKERS: [&str; 1] = ["wamp.subscription.get_events"];
+const HAVE_CHECKERS: [&str; 3] =
+    ["wamp.subscription.get_events", "wamp.schema.define", "wamp.schema.describe"];
 
 const LOOSE: crossring_codec::uri::Strictness = crossring_codec::uri::Strictness::Loose;
 

@@ -109,6 +109,9 @@ impl Notices {
         if !is_reserved(topic) {
             return self.testament(model, index, payload);
         }
+        if topic.starts_with("wamp.schema.") || topic.starts_with("wamp.reflect.") {
+            return Ok(()); // of no session
+        }
         let Some(watcher) = self.watchers.get_mut(&(index, subscription)) else { return Ok(()) };
         watcher.sees_all &= !model.may_lose_events(&model.sessions[index]);
         let arguments = payload.arguments().map_err(|error| error.to_string())?;

@@ -2,6 +2,7 @@
 
 use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{Message, MessageType, WelcomeDetails};
+use crossring_codec::payload::Payload;
 use crossring_codec::uri::well_known;
 
 use super::resumption::Resumption;
@@ -40,9 +41,9 @@ impl Model {
             }
             Message::Interrupt { request, options } => self.interrupted(peer, *request, options.mode),
             Message::Result { request, details, .. } if details.progress => self.progressed(peer, *request),
-            Message::Result { request, .. } => self.call_ended(peer, *request, None),
+            Message::Result { request, payload, .. } => self.call_ended(peer, *request, Ok(payload)),
             Message::Error { request_type: MessageType::Call, request, error, .. } => {
-                self.call_ended(peer, *request, Some(error));
+                self.call_ended(peer, *request, Err(error));
             }
             Message::Error { request_type, request, error, .. } => {
                 self.refused(peer, *request_type, *request, error);
@@ -211,11 +212,11 @@ impl Model {
         self.sessions[index].silenced = silenced;
     }
 
-    fn call_ended(&mut self, peer: Peer, request: RequestId, error: Option<&str>) {
+    fn call_ended(&mut self, peer: Peer, request: RequestId, answer: Result<&Payload<'_>, &str>) {
         let Some(session) = self.session_mut(peer) else { return };
         let Some(pending) = session.take_pending(MessageType::Call, request) else { return };
         match pending.kind {
-            PendingKind::Meta(number) => self.meta_answered(number, error),
+            PendingKind::Meta(number) => self.meta_answered(number, answer),
             PendingKind::Call(number) => {
                 if let Some(call) = self.call_mut(number) {
                     call.done = true;

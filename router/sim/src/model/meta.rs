@@ -30,6 +30,10 @@ pub struct MetaCall {
     pub cancelled: bool,
     /// What came of it.
     pub outcome: Outcome,
+    /// When it was done; absent: nobody knows whether it is.
+    pub answered_tick: Option<u64>,
+    /// The first argument of RESULT.
+    pub result: Option<Value>,
 }
 
 /// What came of a call.
@@ -122,6 +126,8 @@ impl Model {
             keywords: payload.keywords().unwrap_or_default(),
             cancelled: false,
             outcome: Outcome::Unknown,
+            answered_tick: None,
+            result: None,
         });
         self.sessions[index].call_last = request.get();
         self.wait(index, request, PendingKind::Meta(number), expected);
@@ -223,12 +229,19 @@ impl Model {
     }
 
     /// The caller is told what came of a call.
-    pub(super) fn meta_answered(&mut self, number: usize, error: Option<&str>) {
-        self.meta_calls[number].outcome = match error {
-            None => Outcome::Done,
-            Some(well_known::CANCELED | well_known::PAYLOAD_SIZE_EXCEEDED) => Outcome::Unknown,
-            Some(_) => Outcome::Refused,
+    pub(super) fn meta_answered(&mut self, number: usize, answer: Result<&Payload<'_>, &str>) {
+        let tick = self.tick;
+        let call = &mut self.meta_calls[number];
+        call.outcome = match answer {
+            Ok(_) => Outcome::Done,
+            Err(well_known::CANCELED | well_known::PAYLOAD_SIZE_EXCEEDED) => Outcome::Unknown,
+            Err(_) => Outcome::Refused,
         };
+        if let Ok(payload) = answer {
+            call.answered_tick = Some(tick);
+            let arguments = payload.arguments().unwrap_or_default();
+            call.result = Some(arguments.into_iter().next().unwrap_or_default());
+        }
     }
 
     /// Whether a session is among those that an order is about.
@@ -327,5 +340,7 @@ impl Session {
 
 /// Whether a procedure is one of those the router has.
 pub fn is_meta_procedure(uri: &str) -> bool {
-    ["wamp.session.", "wamp.registration.", "wamp.subscription."].iter().any(|api| uri.starts_with(api))
+    ["wamp.session.", "wamp.registration.", "wamp.subscription.", "wamp.schema."]
+        .iter()
+        .any(|api| uri.starts_with(api))
 }

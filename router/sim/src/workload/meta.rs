@@ -11,10 +11,13 @@ use crate::client::SimClient;
 use crate::tag::Tag;
 
 const AUTHIDS: [&str; 3] = ["alice", "bob", "carol"];
+/// What sessions are told to have beside their own details.
+pub const DETAILS: [&str; 2] = ["x_color", "x_size"];
+
 const ROLES: [&str; 3] = ["member", "guest", "observer"];
 
 /// Topics of meta events, the ones in front most often.
-const TOPICS: [(&str, Match); 8] = [
+const TOPICS: [(&str, Match); 10] = [
     ("wamp.", Match::Prefix),
     ("wamp.", Match::Prefix),
     ("wamp.session.", Match::Prefix),
@@ -23,6 +26,8 @@ const TOPICS: [(&str, Match); 8] = [
     ("wamp.session.on_leave", Match::Exact),
     ("wamp.registration.on_register", Match::Exact),
     ("wamp.subscription..", Match::Wildcard),
+    ("wamp.schema.", Match::Prefix),
+    ("wamp.schema.on_define", Match::Exact),
 ];
 
 /// The reason of `kill_all`: told apart from that of all other orders.
@@ -36,9 +41,10 @@ pub fn meta(client: &mut SimClient, world: &mut World<'_>) {
     let subscriptions = client.publishes_with(Feature::SubscriptionMetaApi);
     match world.rng.below(100) {
         0..20 if sessions => watch(client, world),
-        20..35 if sessions => about_sessions(client, world),
-        35..40 if sessions && world.options.kills => kill(client, world),
-        40..60 if testaments => about_testaments(client, world),
+        20..30 if sessions => schemas(client, world),
+        30..40 if sessions => about_sessions(client, world),
+        40..45 if sessions && world.options.kills => kill(client, world),
+        45..60 if testaments => about_testaments(client, world),
         60..75 if registrations => about_registrations(client, world),
         75..85 if subscriptions => history::get_events(client, world),
         85..100 if subscriptions => about_subscriptions(client, world),
@@ -56,7 +62,8 @@ fn watch(client: &mut SimClient, world: &mut World<'_>) {
 
 fn about_sessions(client: &mut SimClient, world: &mut World<'_>) {
     let roles = || Value::List(vec!["member".into(), "guest".into()]);
-    match world.rng.below(5) {
+    match world.rng.below(8) {
+        5..8 => modify_details(client, world),
         0 => ask(client, world, "wamp.session.count", Vec::new(), Dict::new()),
         1 => ask(client, world, "wamp.session.count", vec![roles()], Dict::new()),
         2 => ask(client, world, "wamp.session.list", Vec::new(), Dict::new()),
@@ -66,6 +73,30 @@ fn about_sessions(client: &mut SimClient, world: &mut World<'_>) {
             ask(client, world, "wamp.session.get", session, Dict::new());
         }
     }
+}
+
+fn modify_details(client: &mut SimClient, world: &mut World<'_>) {
+    let mut session = session(world);
+    let key = if world.rng.chance(30) { "authrole" } else { *world.rng.pick(&DETAILS) };
+    let value = if world.rng.chance(200) { Value::Null } else { (world.take_tag() as u64).into() };
+    session.push(Value::Dict(vec![(key.to_owned(), value)]));
+    ask(client, world, "wamp.session.modify_details", session, Dict::new());
+}
+
+/// Declares something, or asks what is declared.
+fn schemas(client: &mut SimClient, world: &mut World<'_>) {
+    let uri = names::name(world);
+    if world.rng.chance(400) {
+        let arguments = if world.rng.chance(200) { Vec::new() } else { vec![uri.into()] };
+        return ask(client, world, "wamp.schema.describe", arguments, Dict::new());
+    }
+    let kind = vec![("version".to_owned(), world.rng.between(1, 3).into())];
+    let schema = match world.rng.below(6) {
+        0 => Value::Null,
+        1 => Value::Dict(Dict::new()),
+        _ => Value::Dict(kind),
+    };
+    ask(client, world, "wamp.schema.define", vec![uri.into(), schema], Dict::new());
 }
 
 fn kill(client: &mut SimClient, world: &mut World<'_>) {
