@@ -18,7 +18,10 @@ use std::sync::Arc;
 pub use self::error::{TransportError, TransportErrorKind, close_code};
 pub use self::framing::{Carrier, Framing, Mark, TooLong};
 pub use self::rawsocket::{RawSocketClientOptions, RawSocketServerOptions};
-pub use self::websocket::{InvalidUrl, Opening, WebSocketLimits, WebSocketServerOptions, WebSocketUrl};
+use self::websocket::Handshaken;
+pub use self::websocket::{
+    InvalidUrl, Opening, TrackingCookie, WebSocketLimits, WebSocketServerOptions, WebSocketUrl,
+};
 use crate::serializer::{Serializer, SerializerId};
 
 /// The receiving half of one connection and what it negotiated.
@@ -30,6 +33,9 @@ pub struct Transport {
 /// What [`Transport::next`] found. The bytes are valid until the next call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incoming<'a> {
+    /// A WebSocket client asks to be let in; nothing else is read before [`Transport::accept_request`]. Comes once, and
+    /// only where [`WebSocketServerOptions::cookie`] is set.
+    Requested,
     /// The handshake is complete: messages can flow both ways. Comes once.
     Opened {
         /// The serializer agreed on.
@@ -142,9 +148,11 @@ impl Transport {
             State::RawSocketHandshake(handshake) => {
                 handshake.next(input, consumed, scratch)?.map(State::RawSocket)
             }
-            State::WebSocketServerHandshake(handshake) => {
-                handshake.next(input, consumed, scratch)?.map(State::WebSocket)
-            }
+            State::WebSocketServerHandshake(handshake) => match handshake.next(input, consumed, scratch)? {
+                Handshaken::Pending => None,
+                Handshaken::Requested => return Ok(Some(Incoming::Requested)),
+                Handshaken::Open(open) => Some(State::WebSocket(open)),
+            },
             State::WebSocketClientHandshake(handshake) => {
                 handshake.next(input, consumed)?.map(State::WebSocket)
             }
@@ -160,6 +168,24 @@ impl Transport {
             State::RawSocketHandshake(handshake) => handshake.is_server(),
             State::WebSocketServerHandshake(_) => true,
             _ => false,
+        }
+    }
+
+    /// The value of the tracking cookie that came with a request, after [`Incoming::Requested`].
+    pub fn requested_cookie(&self) -> Option<&str> {
+        match &self.state {
+            State::WebSocketServerHandshake(handshake) => handshake.cookie(),
+            _ => None,
+        }
+    }
+
+    /// Lets the client in, after [`Incoming::Requested`]; appends the HTTP response to `out`, which sets the tracking
+    /// cookie to `new_cookie` if there is one. [`Incoming::Opened`] comes next.
+    pub fn accept_request(&mut self, new_cookie: Option<&str>, out: &mut Vec<u8>) {
+        if let State::WebSocketServerHandshake(handshake) = &mut self.state
+            && let Some(open) = handshake.accept(new_cookie, out)
+        {
+            self.state = State::WebSocket(open);
         }
     }
 

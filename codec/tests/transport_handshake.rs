@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crossring_codec::serializer::{Serializer, SerializerId, SerializerSet};
 use crossring_codec::transport::fuzzing::{Event, feed};
 use crossring_codec::transport::{
-    RawSocketClientOptions, RawSocketServerOptions, Transport, TransportErrorKind, WebSocketLimits,
-    WebSocketServerOptions, WebSocketUrl,
+    RawSocketClientOptions, RawSocketServerOptions, TrackingCookie, Transport, TransportErrorKind,
+    WebSocketLimits, WebSocketServerOptions, WebSocketUrl,
 };
 
 /// What a listener answers to `request`: its reply, or the failure and what the peer is told.
@@ -300,4 +300,54 @@ fn the_header_fields_of_the_request_are_handed_out_once() {
     assert_eq!(names, expected.split_whitespace().collect::<Vec<_>>());
     assert_eq!(&*headers[5].1, "a, b");
     assert_eq!(server.take_request_headers(), []);
+}
+
+/// A server that tracks its clients, after a request with this Cookie field.
+fn requested(field: &str, attributes: &str) -> Transport {
+    let cookie = TrackingCookie { name: "cbtid".to_owned(), attributes: attributes.to_owned() };
+    let options = WebSocketServerOptions { cookie: Some(cookie), ..served() };
+    let mut server = Transport::accept_websocket(&Arc::new(options));
+    let head = request(&[("Origin", field)]);
+    assert_eq!(feed(&mut server, [head.as_slice()]), [Event::Requested]);
+    server
+}
+
+#[test]
+fn a_tracked_request_waits_to_be_accepted() {
+    let mut server = requested("Cookie: a=b; cbtid=abc+/123", ";max-age=604800;Secure");
+    assert_eq!(server.requested_cookie(), Some("abc+/123"));
+    let (mut consumed, mut scratch) = (0, Vec::new());
+    let frame = b"\x82\x81\0\0\0\0\x90";
+    assert_eq!(server.next(frame, &mut consumed, &mut scratch), Ok(None));
+    assert_eq!((consumed, server.framing()), (0, None), "nothing is read before");
+    let mut reply = Vec::new();
+    server.accept_request(None, &mut reply);
+    let reply = String::from_utf8(reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 101 ") && !reply.contains("Set-Cookie"), "{reply}");
+    let events = feed(&mut server, [frame.as_slice()]);
+    assert_eq!(events, [Event::Opened(Serializer::MESSAGE_PACK), Event::Message(vec![0x90])]);
+    server.accept_request(Some("again"), &mut Vec::new());
+    assert_eq!(server.requested_cookie(), None);
+    assert!(!server.take_request_headers().is_empty());
+}
+
+#[test]
+fn a_new_cookie_is_set_with_its_attributes() {
+    let mut server = requested("Cookie: other=1", ";max-age=10;Secure;HttpOnly;SameSite=Lax");
+    assert_eq!(server.requested_cookie(), None);
+    let mut reply = Vec::new();
+    server.accept_request(Some("xyz"), &mut reply);
+    let reply = String::from_utf8(reply).unwrap();
+    let line = "\r\nSet-Cookie: cbtid=xyz;max-age=10;Secure;HttpOnly;SameSite=Lax\r\n";
+    assert!(reply.contains(line) && reply.ends_with("\r\n\r\n"), "{reply}");
+}
+
+#[test]
+fn a_request_that_waits_can_be_refused() {
+    let mut server = requested("", "");
+    let mut told = Vec::new();
+    server.fail(TransportErrorKind::TooManyConnections, &mut told);
+    assert!(told.starts_with(b"HTTP/1.1 503 "));
+    server.accept_request(None, &mut told);
+    assert_eq!(server.framing(), None);
 }

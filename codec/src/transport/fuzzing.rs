@@ -16,6 +16,8 @@ use crate::serializer::{Serializer, SerializerId};
 /// [`Incoming`], owned; an error ends the story.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// [`Incoming::Requested`].
+    Requested,
     /// [`Incoming::Opened`].
     Opened(Serializer),
     /// [`Incoming::Message`].
@@ -33,6 +35,7 @@ pub enum Event {
 impl From<Incoming<'_>> for Event {
     fn from(incoming: Incoming<'_>) -> Event {
         match incoming {
+            Incoming::Requested => Event::Requested,
             Incoming::Opened { serializer } => Event::Opened(serializer),
             Incoming::Message(bytes) => Event::Message(bytes.to_vec()),
             Incoming::Reply(bytes) => Event::Reply(bytes.to_vec()),

@@ -5,8 +5,8 @@ mod head;
 mod payload;
 mod url;
 
-pub(crate) use self::handshake::{ClientHandshake, ServerHandshake};
-pub use self::handshake::{Opening, WebSocketServerOptions};
+pub(crate) use self::handshake::{ClientHandshake, Handshaken, ServerHandshake};
+pub use self::handshake::{Opening, TrackingCookie, WebSocketServerOptions};
 use self::head::{
     CONTROL_LENGTH_MAX, Expectation, Head, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG, Opcode, Progress,
 };

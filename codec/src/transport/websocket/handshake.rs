@@ -1,6 +1,7 @@
 //! The HTTP handshake that opens a WebSocket (RFC 6455 §4): what both sides share.
 
 mod client;
+mod cookie;
 mod opening;
 mod server;
 
@@ -9,9 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
 pub(crate) use self::client::ClientHandshake;
+pub use self::cookie::TrackingCookie;
 pub use self::opening::Opening;
-pub(crate) use self::server::ServerHandshake;
 pub use self::server::WebSocketServerOptions;
+pub(crate) use self::server::{Handshaken, ServerHandshake};
 use crate::transport::error::TransportErrorKind;
 use crate::transport::gather::reserve;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::cookie::TrackingCookie;
 use super::{FIELDS_MAX, Fields, HeadReader, accept_of, refused_head};
 use crate::serializer::{Serializer, SerializerSet};
 use crate::transport::error::TransportErrorKind;
@@ -28,6 +29,9 @@ pub struct WebSocketServerOptions {
     /// Whether a client must name a subprotocol we speak; otherwise `wamp.2.json` is assumed, and
     /// not announced.
     pub subprotocol_required: bool,
+    /// The cookie that tells peers apart; if none, no cookie is read or set. With one, a request waits for
+    /// [`Transport::accept_request`](crate::transport::Transport::accept_request).
+    pub cookie: Option<TrackingCookie>,
     /// What is taken at most.
     pub limits: WebSocketLimits,
 }
@@ -40,6 +44,7 @@ impl Default for WebSocketServerOptions {
             origins: vec!["*".to_owned()],
             null_origin_allowed: true,
             subprotocol_required: true,
+            cookie: None,
             limits: WebSocketLimits::default(),
         }
     }
@@ -49,36 +54,75 @@ impl Default for WebSocketServerOptions {
 pub(crate) struct ServerHandshake {
     options: Arc<WebSocketServerOptions>,
     reader: HeadReader,
+    /// Waits to be accepted.
+    upgrade: Option<Upgrade>,
 }
 
 /// A request that passed every check.
+#[derive(Debug)]
 struct Upgrade {
     headers: Vec<(Box<str>, Box<str>)>,
     accept: String,
     serializer: Serializer,
     announced: bool,
+    /// The value of the tracking cookie.
+    cookie: Option<Box<str>>,
+}
+
+/// What a server's handshake has come to.
+pub(crate) enum Handshaken {
+    /// More has to arrive.
+    Pending,
+    /// The request is fine, and waits to be accepted.
+    Requested,
+    /// The response is in the reply.
+    Open(WebSocket),
 }
 
 impl ServerHandshake {
     pub(crate) fn new(options: &Arc<WebSocketServerOptions>) -> ServerHandshake {
         let reader = HeadReader::new(options.limits.head_size_max);
-        ServerHandshake { options: Arc::clone(options), reader }
+        ServerHandshake { options: Arc::clone(options), reader, upgrade: None }
     }
 
-    /// Reads the request; none until it is whole. The response replaces `reply`.
+    /// Reads the request. The response, if there is one, replaces `reply`. Behind a request that waits nothing is read.
     pub(crate) fn next(
         &mut self,
         input: &[u8],
         consumed: &mut usize,
         reply: &mut Vec<u8>,
-    ) -> Result<Option<WebSocket>, TransportErrorKind> {
-        let Some(head) = self.reader.next(input, consumed)? else { return Ok(None) };
+    ) -> Result<Handshaken, TransportErrorKind> {
+        if self.upgrade.is_some() {
+            return Ok(Handshaken::Pending);
+        }
+        let Some(head) = self.reader.next(input, consumed)? else { return Ok(Handshaken::Pending) };
         let upgrade = read_request(head, &self.options)?;
+        if self.options.cookie.is_some() {
+            self.upgrade = Some(upgrade);
+            return Ok(Handshaken::Requested);
+        }
         reply.clear();
-        put_response(&upgrade, reply);
+        Ok(Handshaken::Open(self.open(upgrade, None, reply)))
+    }
+
+    /// The value of the tracking cookie that came with the request that waits.
+    pub(crate) fn cookie(&self) -> Option<&str> {
+        self.upgrade.as_ref()?.cookie.as_deref()
+    }
+
+    /// Accepts the request that waits, if there is one; appends the response, which sets the tracking cookie to
+    /// `new_cookie`.
+    pub(crate) fn accept(&mut self, new_cookie: Option<&str>, reply: &mut Vec<u8>) -> Option<WebSocket> {
+        let upgrade = self.upgrade.take()?;
+        Some(self.open(upgrade, new_cookie, reply))
+    }
+
+    fn open(&self, upgrade: Upgrade, new_cookie: Option<&str>, reply: &mut Vec<u8>) -> WebSocket {
+        let set = self.options.cookie.as_ref().zip(new_cookie);
+        put_response(&upgrade, set, reply);
         let framing = Framing::websocket_server(upgrade.serializer);
         let socket = WebSocket::new(framing, &self.options.limits, MaskKeys::new(0));
-        Ok(Some(socket.with_request_headers(upgrade.headers)))
+        socket.with_request_headers(upgrade.headers)
     }
 
     /// Appends the HTTP response that says what is wrong.
@@ -154,10 +198,16 @@ fn read_fields(fields: Fields<'_>, options: &WebSocketServerOptions) -> Result<U
         None if !options.subprotocol_required => Serializer::JSON,
         chosen => chosen.ok_or(TransportErrorKind::SubprotocolUnsupported)?,
     };
-    Ok(Upgrade { headers: fields.owned(), accept: accept_of(key), serializer, announced: chosen.is_some() })
+    Ok(Upgrade {
+        headers: fields.owned(),
+        accept: accept_of(key),
+        serializer,
+        announced: chosen.is_some(),
+        cookie: options.cookie.as_ref().and_then(|cookie| cookie.find(fields)),
+    })
 }
 
-fn put_response(upgrade: &Upgrade, out: &mut Vec<u8>) {
+fn put_response(upgrade: &Upgrade, set: Option<(&TrackingCookie, &str)>, out: &mut Vec<u8>) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
           Sec-WebSocket-Accept: ",
@@ -166,6 +216,10 @@ fn put_response(upgrade: &Upgrade, out: &mut Vec<u8>) {
     if upgrade.announced {
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         out.extend_from_slice(upgrade.serializer.subprotocol().as_bytes());
+    }
+    if let Some((cookie, value)) = set {
+        let TrackingCookie { name, attributes } = cookie;
+        out.extend_from_slice(format!("\r\nSet-Cookie: {name}={value}{attributes}").as_bytes());
     }
     out.extend_from_slice(b"\r\n\r\n");
 }
