@@ -311,7 +311,7 @@ impl Client {
                     }
                 }
                 Incoming::Reply(reply) => self.socket.write_all(reply)?,
-                Incoming::Pong(_) => {}
+                Incoming::Requested | Incoming::Pong(_) => {}
                 Incoming::PeerClosing { .. } => return Ok(()),
             }
         }

@@ -9,14 +9,15 @@ use std::io;
 use std::time::Duration;
 
 use crossring_io::{Doorbell, Monotonic};
-use crossring_router::address::ShardId;
+use crossring_router::address::{Now, ShardId};
 use crossring_router::control::Control as Core;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::worker::mail::{Mail, Order, PostOffice};
+use crate::cookies::CookieKeeper;
+use crate::worker::mail::{CookieMail, Mail, Order, PostOffice};
 
 mod certificates;
 mod derivations;
@@ -53,6 +54,7 @@ pub enum NodeEnd {
 /// The control shard.
 pub struct Control {
     core: Core,
+    cookies: CookieKeeper,
     mail: PostOffice,
     doorbell: Doorbell,
     clock: Clock,
@@ -76,6 +78,7 @@ impl Control {
     ) -> Self {
         Self {
             core,
+            cookies: CookieKeeper::default(),
             mail,
             doorbell,
             clock: Clock::new(),
@@ -85,6 +88,12 @@ impl Control {
             derivations: Derivations::new(),
             failures: FailureLog::default(),
         }
+    }
+
+    /// Keeps cookies beyond the process.
+    #[must_use]
+    pub fn with_cookies(self, cookies: CookieKeeper) -> Self {
+        Self { cookies, ..self }
     }
 
     /// Runs until the node has ended, stopping by itself after a time if one is given. Blocks the calling thread.
@@ -99,6 +108,17 @@ impl Control {
 
     async fn serve(
         mut self,
+        stop_after: Option<Duration>,
+        exits: mpsc::UnboundedReceiver<ShardExit>,
+    ) -> io::Result<NodeEnd> {
+        self.cookies.load(self.clock.now(Monotonic::read()), &mut self.core);
+        let end = self.work(stop_after, exits).await;
+        self.cookies.finish(self.clock.now(Monotonic::read()), &mut self.core);
+        end
+    }
+
+    async fn work(
+        &mut self,
         stop_after: Option<Duration>,
         mut exits: mpsc::UnboundedReceiver<ShardExit>,
     ) -> io::Result<NodeEnd> {
@@ -171,8 +191,10 @@ impl Control {
         let now = self.clock.now(Monotonic::read());
         while let Some((from, mut delivery)) = self.mail.take(Doorbell::ring) {
             for mail in delivery.letters.drain(..) {
-                if let Mail::Letter(letter) = mail {
-                    self.core.handle(now, from, letter, &mut self.mail);
+                match mail {
+                    Mail::Letter(letter) => self.core.handle(now, from, letter, &mut self.mail),
+                    Mail::Cookie(mail) => self.cookie(now, from, mail),
+                    Mail::Order(_) => {}
                 }
             }
             self.mail.recycle(delivery);
@@ -189,9 +211,22 @@ impl Control {
         if let Some(line) = self.failures.line(Monotonic(now.monotonic_ns)) {
             tracing::warn!("{line}");
         }
+        self.cookies.keep(now, &mut self.core);
         let renewals = self.certificates.look(Monotonic(now.monotonic_ns));
         self.renew(renewals);
         self.mail.deliver(Doorbell::ring);
+    }
+
+    /// A worker has set a cookie, or has been brought one.
+    fn cookie(&mut self, now: Now, from: ShardId, mail: CookieMail) {
+        match mail {
+            CookieMail::Issued { transport, value } => self.core.cookie_issued(now, transport, value),
+            CookieMail::Asked { key, transport, value } => {
+                let is_known = self.core.is_known_cookie(now, transport, &value);
+                self.mail.cookie(from, CookieMail::Answered { key, is_known });
+            }
+            CookieMail::Answered { .. } => {}
+        }
     }
 
     /// Hands new certificates to all shards; they leave with the mail.

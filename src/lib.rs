@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod cookies;
 pub mod logging;
 pub mod node;
 pub mod tls;

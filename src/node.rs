@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{Endpoint, EngineChoice, NodeConfig, TransportConfig};
 use crate::control::{Certificates, Control, NodeEnd, ShardExit};
+use crate::cookies::{CookieKeeper, OpenError};
 use crate::tls::TlsError;
 use crate::worker::mail::{PostOffice, post_offices};
 use crate::worker::{Listener, Worker};
@@ -51,6 +52,8 @@ pub enum StartError {
         /// Why.
         error: TlsError,
     },
+    /// Cookies that have been kept cannot be read, or no more can be kept.
+    Cookies(OpenError),
     /// No engine for the sockets.
     Engine(String),
     /// The operating system refused something else.
@@ -65,6 +68,7 @@ impl std::fmt::Display for StartError {
                 write!(f, "transport {transport:?} cannot listen on {place}: {error}")
             }
             StartError::Tls { transport, error } => write!(f, "TLS of transport {transport:?}: {error}"),
+            StartError::Cookies(error) => write!(f, "{error}"),
             StartError::Engine(text) => f.write_str(text),
             StartError::System(error) => write!(f, "start: {error}"),
         }
@@ -72,6 +76,12 @@ impl std::fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        StartError::Cookies(error)
+    }
+}
 
 impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {
@@ -144,10 +154,12 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
     }
     starts.reverse();
     let core = control::Control::new(shards, router_config, limits, seed);
+    let cookies = CookieKeeper::open(&convert::cookie_stores(config).0)?;
     let office = connect(starts, &control_bell)?;
     announce(config, shards, &report);
     let drain_timeout = config.limits.shutdown_timeout;
-    let control = Control::new(core, office, control_bell, shards, drain_timeout, certificates);
+    let control =
+        Control::new(core, office, control_bell, shards, drain_timeout, certificates).with_cookies(cookies);
     let end = control.run(stop_after, report.chosen == EngineKind::IoUring, exits);
     remove_sockets(config);
     Ok(end?)

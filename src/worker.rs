@@ -4,6 +4,7 @@
 //! leaves in batches at its end.
 
 mod connection;
+mod cookies;
 mod counts;
 mod details;
 mod door;
@@ -22,6 +23,7 @@ use crossring_io::{
     BufferLease, Close, CloseReason, ConnectionId, Engine, EngineFault, Event, ListenerId, Monotonic, Wait,
 };
 use crossring_router::address::{SessionKey, ShardId, TransportId};
+use crossring_router::cookies::CookieGenerator;
 use crossring_router::input::Input;
 use crossring_router::outbox::EndCause;
 use crossring_router::shard::Shard;
@@ -58,6 +60,8 @@ pub struct WebSocketListener {
     pub close_handshake_timeout_ms: u32,
     /// A peer that breaks the rules is dropped without a word.
     pub fails_by_drop: bool,
+    /// Characters of a tracking cookie, where `options` have one.
+    pub cookie_length: usize,
 }
 
 /// Keep-alive of WebSocket connections.
@@ -125,6 +129,7 @@ pub struct Worker<E> {
     listeners: Vec<(ListenerId, Listen)>,
     timers: Timers,
     clock: Clock,
+    cookies: CookieGenerator,
     events: Vec<Event>,
     scratch: Vec<u8>,
     paused: Vec<SessionKey>,
@@ -155,6 +160,7 @@ impl<E: Engine> Worker<E> {
     ) -> Self {
         let mut worker = Self {
             id: shard.id(),
+            cookies: shard.cookie_generator(),
             own: Own::read(),
             engine,
             shard,
@@ -372,6 +378,7 @@ impl<E: Engine> Worker<E> {
         match pumped {
             Pumped::Done => {}
             Pumped::Opened => self.opened(key),
+            Pumped::Requested => self.requested(key),
             Pumped::Paused => {
                 self.engine.pause_receive(connection_of(key));
                 self.paused.push(key);
@@ -448,6 +455,7 @@ impl<E: Engine> Worker<E> {
                     }
                     Mail::Order(Order::Stop { deadline }) => self.stop(deadline),
                     Mail::Order(Order::Secure { transport, config }) => self.secure(transport, &config),
+                    Mail::Cookie(mail) => self.cookie_answered(mail),
                 }
             }
             self.outbound.mail.recycle(delivery);

@@ -383,7 +383,7 @@ impl Client {
                 }
                 Incoming::Reply(reply) => self.unsent.extend_from_slice(reply),
                 Incoming::PeerClosing { .. } => self.is_ended = true,
-                Incoming::Opened { .. } | Incoming::Pong(_) => {}
+                Incoming::Requested | Incoming::Opened { .. } | Incoming::Pong(_) => {}
             }
         }
         self.flush();

@@ -133,6 +133,7 @@ pub mod well_known {
         SYSTEM_SHUTDOWN = "wamp.close.system_shutdown",
         CLOSE_REALM = "wamp.close.close_realm",
         GOODBYE_AND_OUT = "wamp.close.goodbye_and_out",
+        CLOSE_LOGOUT = "wamp.close.logout",
         KILLED = "wamp.close.killed",
         NORMAL = "wamp.close.normal",
         RUNTIME_ERROR = "wamp.error.runtime_error",

@@ -21,6 +21,7 @@ use crate::inquiry::{Answer, Question};
 use crate::limits::LIMIT_EXCEEDED;
 use crate::rng::SecretGenerator;
 
+pub(crate) mod cookie;
 mod cra;
 mod cryptosign;
 mod dynamic;
@@ -94,8 +95,28 @@ pub(crate) struct Identity {
     pub(crate) role: RoleId,
     pub(crate) authid: Box<str>,
     pub(crate) method: Method,
+    pub(crate) provider: Provider,
     /// `WELCOME.Details.authextra`, beyond what every session is told.
     pub(crate) authextra: Option<Box<Dict>>,
+}
+
+/// Where an identity is from: `authprovider`.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Provider {
+    /// The configuration.
+    Static,
+    /// An earlier login, by a cookie.
+    Cookie,
+}
+
+impl Provider {
+    /// The word on the wire.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Provider::Static => "static",
+            Provider::Cookie => "cookie",
+        }
+    }
 }
 
 /// The methods the router speaks.
@@ -146,7 +167,6 @@ pub(crate) struct Attempt<'a> {
     pub(crate) config: &'a RouterConfig,
     pub(crate) transport: TransportId,
     /// What is known of the transport.
-    #[expect(dead_code, reason = "no method looks at it yet")]
     pub(crate) channel: &'a TransportDetails,
     /// The realm asked for.
     pub(crate) realm: Option<&'a str>,
@@ -369,7 +389,8 @@ impl Proof {
 }
 
 fn accept_anonymous(anonymous: &AnonymousConfig, realm: Option<RealmId>, attempt: &mut Attempt<'_>) -> Step {
-    let authid = anonymous.authid.clone().unwrap_or_else(|| serial_number(attempt.random));
+    let authid = anonymous.authid.clone().or_else(|| cookie::anonymous_authid(attempt));
+    let authid = authid.unwrap_or_else(|| serial_number(attempt.random));
     let claim = Claim { role: &anonymous.role, authid, method: Method::Anonymous };
     accept(attempt.config, realm, claim, attempt.details.authextra.clone())
 }
@@ -394,7 +415,7 @@ fn accept(config: &RouterConfig, realm: Option<RealmId>, claim: Claim<'_>, authe
         Some(index) => {
             let role = RoleId(index as u16);
             let authextra = (!authextra.is_empty()).then(|| Box::new(authextra));
-            Step::Accept(Identity { realm, role, authid, method, authextra })
+            Step::Accept(Identity { realm, role, authid, method, provider: Provider::Static, authextra })
         }
         None => {
             deny(well_known::NO_SUCH_ROLE, format!("realm \"{}\" has no role \"{role}\"", realm_config.name))

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crossring_codec::uri::{Match, Strictness};
 
+use crate::address::TransportId;
 use crate::credentials::cra::Derivation;
 use crate::credentials::cryptosign::Octets32;
 use crate::credentials::scram::{Dialect, Kdf, StoredKeys};
@@ -198,6 +199,21 @@ pub struct TransportAuthentication {
     pub scram: Principals<ScramPrincipal>,
     /// `cryptosign`: static principals.
     pub cryptosign: Principals<CryptosignPrincipal>,
+    /// `cookie`: who has logged in with the tracking cookie before is let in.
+    pub cookie: bool,
+    /// The tracking cookie of the transport's connections; absent: they have none.
+    pub tracking: Option<CookieTracking>,
+}
+
+/// How the connections of a transport are told apart by a cookie.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CookieTracking {
+    /// Which cookies are known: those of all transports with this number.
+    pub store: u16,
+    /// Seconds that a cookie lasts.
+    pub max_age_s: u32,
+    /// An anonymous session gets the cookie as its `authid`, unless the cookie could log somebody in.
+    pub names_anonymous: bool,
 }
 
 /// `anonymous` authentication.
@@ -407,6 +423,25 @@ pub struct CryptosignPrincipal {
 }
 
 impl RouterConfig {
+    /// The cookies of a transport's connections, if it tracks them.
+    pub(crate) fn tracking(&self, transport: TransportId) -> Option<&CookieTracking> {
+        self.transports.get(usize::from(transport.0))?.tracking.as_ref()
+    }
+
+    /// Whether cookies of this store log somebody in at any transport: then nobody may see them.
+    pub(crate) fn is_secret(&self, tracking: &CookieTracking) -> bool {
+        let same = |other: &CookieTracking| other.store == tracking.store;
+        self.transports
+            .iter()
+            .any(|transport| transport.cookie && transport.tracking.as_ref().is_some_and(same))
+    }
+
+    /// How many stores of cookies there are.
+    pub(crate) fn cookie_stores(&self) -> usize {
+        let stores = self.transports.iter().filter_map(|transport| transport.tracking.as_ref());
+        stores.map(|tracking| usize::from(tracking.store) + 1).max().unwrap_or_default()
+    }
+
     /// Adds the role of the router's own sessions to each realm; every part of a node needs the same configuration.
     #[must_use]
     pub fn with_trusted_role(mut self) -> Self {

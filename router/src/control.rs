@@ -26,7 +26,8 @@ use crate::agent::{self, Answer, Context, Failure, Reply, Schemas};
 pub use crate::auth::FailureReport;
 use crate::auth::Identity;
 use crate::broker::Publisher;
-use crate::config::{RealmConfig, RouterConfig};
+use crate::config::{RealmConfig, RouterConfig, Secret};
+use crate::cookies::{CookieChange, CookieRecord};
 use crate::derivation::{DerivedKey, Job};
 use crate::details::TransportDetails;
 use crate::input::Input;
@@ -244,6 +245,31 @@ impl Control {
         self.registry.expire(now, &mut emission);
         self.shard.expire(now, &mut emission);
         self.settle(now, out);
+    }
+
+    /// Takes the cookies that a store has kept, before anybody joins.
+    pub fn load_cookies(&mut self, now: Now, store: u16, records: Vec<CookieRecord>) {
+        self.registry.load_cookies(now, store, records);
+    }
+
+    /// A tracking cookie has been set at a transport.
+    pub fn cookie_issued(&mut self, now: Now, transport: TransportId, value: Secret) {
+        self.registry.cookie_issued(now, transport, value);
+    }
+
+    /// Whether the tracking cookie that a connection brings has been set here and is still good.
+    pub fn is_known_cookie(&self, now: Now, transport: TransportId, value: &Secret) -> bool {
+        self.registry.is_known_cookie(now, transport, value)
+    }
+
+    /// What has become of cookies that have to outlive the process, since the last time, in the order of events.
+    pub fn take_cookie_changes(&mut self) -> Vec<CookieChange> {
+        self.registry.take_cookie_changes()
+    }
+
+    /// All cookies of a store that have to outlive the process.
+    pub fn kept_cookies(&self, store: u16) -> impl Iterator<Item = &CookieRecord> {
+        self.registry.kept_cookies(store)
     }
 
     /// The registry, for checkers.

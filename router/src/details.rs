@@ -7,7 +7,7 @@ use crossring_codec::serializer::Serializer;
 use crossring_codec::value::{Dict, Value};
 
 use crate::address::TransportId;
-use crate::config::RouterConfig;
+use crate::config::{RouterConfig, Secret};
 use crate::registry;
 
 /// The transport of a session. Shared between the shard and the registry; small, because there is one per connection.
@@ -54,7 +54,7 @@ pub struct TransportExtra {
     /// `http_headers_sent`
     pub http_headers_sent: Vec<(Box<str>, Box<str>)>,
     /// `http_cbtid`: the value of the tracking cookie. It may log somebody in: [`TransportDetails::to_dict`] hides it.
-    pub http_cbtid: Option<Box<str>>,
+    pub http_cbtid: Option<Secret>,
 }
 
 /// The other end of a transport.
@@ -122,6 +122,11 @@ impl Default for TransportDetails {
 }
 
 impl TransportDetails {
+    /// The value of the tracking cookie.
+    pub(crate) fn cookie(&self) -> Option<&Secret> {
+        self.extra.as_deref()?.http_cbtid.as_ref()
+    }
+
     /// The transport of a session inside the router: no octets, no serializer.
     pub fn in_process() -> Self {
         let (channel_type, channel_framing) = (Some(ChannelType::Function), Some(ChannelFraming::Native));
@@ -181,7 +186,7 @@ impl TransportDetails {
             },
             http_headers_received: headers_of(value.get("http_headers_received")),
             http_headers_sent: headers_of(value.get("http_headers_sent")),
-            http_cbtid: word("http_cbtid").map(Box::from),
+            http_cbtid: word("http_cbtid").map(Secret::new),
         };
         Self {
             channel_type: word("channel_type").and_then(ChannelType::from_word),
@@ -299,15 +304,27 @@ pub(crate) fn session_details(config: &RouterConfig, session: &registry::Session
         ("authid", Value::from(&*identity.authid)),
         ("authrole", Value::from(&*realm.roles[usize::from(identity.role.0)].name)),
         ("authmethod", identity.method.as_str().into()),
-        ("authprovider", "static".into()),
+        ("authprovider", identity.provider.as_str().into()),
         ("authextra", Value::Dict(authextra)),
         ("serializer", text(transport.serializer.map(Serializer::name))),
-        ("transport", Value::Dict(transport.to_dict())),
+        ("transport", Value::Dict(told_transport(config, session.channel.transport, transport))),
         ("resumed", session.is_resumed().into()),
         ("resumable", session.is_resumable().into()),
         ("resume_token", Value::Null),
     ];
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// [`TransportDetails::to_dict`], with the tracking cookie where it can log nobody in.
+fn told_transport(config: &RouterConfig, id: TransportId, transport: &TransportDetails) -> Dict {
+    let mut dict = transport.to_dict();
+    let tracking = config.tracking(id).filter(|tracking| !config.is_secret(tracking));
+    if let Some(cookie) = transport.cookie().filter(|_| tracking.is_some())
+        && let Some((_, told)) = dict.iter_mut().find(|(name, _)| name == "http_cbtid")
+    {
+        *told = cookie.expose().into();
+    }
+    dict
 }
 
 #[cfg(test)]

@@ -345,6 +345,8 @@ pub enum Letter {
     Statistics { key: SessionKey, report: Box<Report> },
     /// The session, or the attempt to join, has ended. The registry forgets everything about it. No answer.
     Leave { key: SessionKey },
+    /// The session has said GOODBYE `wamp.close.logout`; `Leave` follows. No answer.
+    LogOut { key: SessionKey },
     /// A subscriber of (uri, policy) where this shard has none attached, or one that wants retained events. Answer: `Subscribed`
     /// or `SubscribedWithSnapshot`, after every shard has acknowledged, or `SubscribeRefused`.
     Subscribe {

@@ -13,6 +13,7 @@ mod broker;
 pub mod client;
 pub mod config;
 pub mod control;
+pub mod cookies;
 pub mod counters;
 pub mod credentials;
 mod dealer;

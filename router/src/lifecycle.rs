@@ -278,7 +278,8 @@ impl Shard {
         out.end(key, EndCause::Aborted);
     }
 
-    fn end<O: Outbox>(&mut self, key: SessionKey, cause: EndCause, out: &mut O) {
+    /// Ends a transport.
+    pub(crate) fn end<O: Outbox>(&mut self, key: SessionKey, cause: EndCause, out: &mut O) {
         self.set_state(key, State::Ended);
         out.end(key, cause);
     }

@@ -17,6 +17,7 @@ use crossring_codec::value::Dict;
 use crate::address::{CallAddress, Now, RealmId, SessionAddress, SessionKey, ShardId, ShardSet, TransportId};
 use crate::auth::{self, Attempt, Denial, FailureReport, Failures, Identity, Method, Pending, Step};
 use crate::config::{RealmConfig, RouterConfig};
+use crate::cookies::CookieTable;
 use crate::dense::Assigner;
 use crate::derivation::{DerivedKey, Job};
 use crate::details::{self, TransportDetails};
@@ -30,6 +31,7 @@ use crate::pattern::PatternTable;
 use crate::rng::SecretGenerator;
 use crate::table::{IntegerMap, IntegerState};
 
+mod cookies;
 mod nodes;
 mod notice;
 mod places;
@@ -86,6 +88,8 @@ pub struct Registry {
     /// These, and those that are being derived.
     derivations_open: u32,
     snapshots: Snapshots,
+    /// By store.
+    cookies: Vec<CookieTable>,
     is_shutting_down: bool,
 }
 
@@ -234,6 +238,7 @@ impl Registry {
             deadlines: VecDeque::new(),
             realms: config.realms.iter().map(realm).collect(),
             index: SessionIndex::new(integers),
+            cookies: (0..config.cookie_stores()).map(|_| CookieTable::default()).collect(),
             config,
             subscriptions: Assigner::default(),
             registrations: Assigner::default(),
@@ -263,6 +268,7 @@ impl Registry {
             }
             Letter::Statistics { key, report } => self.note_statistics(now, at(key), &report),
             Letter::Leave { key } => self.leave(at(key), out),
+            Letter::LogOut { key } => self.log_out(at(key), out),
             Letter::Subscribe { realm, key, request, uri, match_policy, nkey, get_retained } => {
                 let (uri, nkey) = (&*uri, nkey.as_deref());
                 let wanted = Wanted { realm, request, uri, match_policy, nkey, get_retained };
@@ -339,6 +345,8 @@ impl Registry {
         let step = if self.is_shutting_down {
             let message = "the router shuts down".to_owned();
             Step::Deny(Denial { reason: well_known::SYSTEM_SHUTDOWN.into(), message })
+        } else if let Some(step) = self.cookie_login(now, &channel, details) {
+            step
         } else {
             let (config, random, transport) = (&self.config, &mut self.random, channel.transport);
             let channel = &channel.details;
@@ -426,7 +434,10 @@ impl Registry {
     fn take_step<P: Post>(&mut self, now: Now, attempted: Attempted, step: Step, out: &mut P) {
         let Attempted { address, session, deadline_ns, channel } = attempted;
         match step {
-            Step::Accept(identity) => self.admit(address, session, identity, *channel, out),
+            Step::Accept(identity) => {
+                self.admit(address, session, identity, *channel, out);
+                self.note_cookie(now, address);
+            }
             Step::Deny(denial) => self.refuse(address, &denial, out),
             Step::Challenge(attempt, extra) => {
                 let method = attempt.method().as_str().into();
@@ -508,6 +519,7 @@ impl Registry {
     /// What a session that has been taken out of its place leaves behind.
     fn bury<P: Post>(&mut self, address: SessionAddress, mut session: Box<Session>, out: &mut P) {
         self.count_out(address, &session);
+        self.forget_cookie(&session);
         if let Some(resumption) = session.resumption.take() {
             self.refuse_successor(*resumption, out);
         }
@@ -646,7 +658,7 @@ fn welcome(config: &RouterConfig, identity: &Identity, channel: &Channel) -> Wel
         authid: own(&identity.authid),
         authrole: own(&role.name),
         authmethod: own(identity.method.as_str()),
-        authprovider: own("static"),
+        authprovider: own(identity.provider.as_str()),
         agent: (!config.agent.is_empty()).then(|| config.agent.to_string().into()),
         authextra: identity.authextra.as_deref().into_iter().flatten().chain(&whereabouts).cloned().collect(),
         custom: whereabouts,

@@ -14,6 +14,7 @@ use crate::address::{CallAddress, CallKey, Now, SessionAddress, SessionKey, Shar
 use crate::authz::{Authorization, Decision};
 use crate::broker::Broker;
 use crate::config::RouterConfig;
+use crate::cookies::CookieGenerator;
 use crate::counters::Counters;
 use crate::dealer::{AddedCallee, Dealer, Granted};
 use crate::input::Input;
@@ -117,6 +118,11 @@ impl Shard {
             counters: Counters::default(),
             config,
         }
+    }
+
+    /// Makes the tracking cookies of the shard's connections.
+    pub fn cookie_generator(&self) -> CookieGenerator {
+        CookieGenerator::new(self.id.0, &self.config.entropy)
     }
 
     /// The shard's number.
@@ -243,8 +249,12 @@ impl Shard {
                 self.counters.deliveries_acknowledged += 1;
                 Ok(())
             }
-            Message::Goodbye { details, .. } => {
-                self.peer_left(now, key, details.resumable, out);
+            Message::Goodbye { details, reason } => {
+                let logs_out = reason == well_known::CLOSE_LOGOUT;
+                if logs_out {
+                    self.post(ShardId::CONTROL, Letter::LogOut { key }, out);
+                }
+                self.peer_left(now, key, details.resumable && !logs_out, out);
                 Ok(())
             }
             Message::Abort { .. } => {

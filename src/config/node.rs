@@ -1,5 +1,7 @@
 //! The resolved configuration: plain typed data that the node starts from. No serde, no text left to interpret.
 
+mod cookie;
+
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,6 +9,7 @@ use std::time::Duration;
 use crossring_router::config::{PrivateKey, TransportAuthentication};
 use crossring_router::limits::FailureLimits;
 
+pub use self::cookie::{CookieConfig, CookieStoreConfig};
 use super::TlsEndpoint;
 
 /// Everything a node needs to start.
@@ -349,6 +352,8 @@ pub struct WebSocketOptions {
     pub auto_ping_size: u8,
     /// Refuse clients that name no WAMP subprotocol; otherwise they speak JSON.
     pub require_websocket_subprotocol: bool,
+    /// The cookie by which clients are recognised; `None` = they are not.
+    pub cookie: Option<CookieConfig>,
 }
 
 /// Largest message of any transport, in bytes: 64 MiB.
@@ -378,6 +383,7 @@ impl Default for WebSocketOptions {
             auto_ping_timeout: None,
             auto_ping_size: 12,
             require_websocket_subprotocol: true,
+            cookie: None,
         }
     }
 }
@@ -478,6 +484,11 @@ impl NodeConfig {
                 Endpoint::Tcp(tcp) => {
                     tcp.tls.iter_mut().for_each(|tls| tls.resolve_paths(node_directory));
                 }
+            }
+            if let TransportKind::WebSocket(WebSocketOptions { cookie: Some(cookie), .. }) =
+                &mut transport.kind
+            {
+                cookie.store.resolve_path(node_directory);
             }
         }
     }

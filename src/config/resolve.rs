@@ -2,6 +2,7 @@
 //! that only show across objects (names used twice, variables that are not set).
 
 mod auth;
+mod cookie;
 mod realm;
 mod transport;
 

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossring_codec::serializer::{Serializer, SerializerId, SerializerSet};
-use crossring_codec::transport::{RawSocketServerOptions, WebSocketLimits, WebSocketServerOptions};
+use crossring_codec::transport::{
+    RawSocketServerOptions, TrackingCookie, WebSocketLimits, WebSocketServerOptions,
+};
 use crossring_codec::uri;
 use crossring_router::config as core;
 use crossring_router::limits::Limits;
 
 use crate::config::{
-    Endpoint, Match, NodeConfig, Permission, RealmConfig, RoleConfig, SerializerName, SlowConsumer, Store,
-    StoreRule, TransportConfig, TransportKind, UriCheck, WebSocketOptions,
+    CookieConfig, CookieStoreConfig, Endpoint, Match, NodeConfig, Permission, RealmConfig, RoleConfig,
+    SerializerName, SlowConsumer, Store, StoreRule, TransportConfig, TransportKind, UriCheck,
+    WebSocketOptions,
 };
 use crate::worker::outbound::{self, OutboundLimits, QUEUE_SIZE_MAX};
 use crate::worker::{AutoPing, ListenerKind, WebSocketListener};
@@ -28,11 +31,7 @@ const CLOSE_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
 pub(super) fn router_config(config: &NodeConfig, entropy: &str) -> core::RouterConfig {
     core::RouterConfig {
         realms: config.realms.iter().map(realm).collect(),
-        transports: config
-            .transports
-            .iter()
-            .map(|transport| authentication(transport.auth.as_ref()))
-            .collect(),
+        transports: authentications(config),
         agent: concat!("crossring-", env!("CARGO_PKG_VERSION")).into(),
         node: node_name(config).into(),
         workers: config.transports.iter().map(|transport| transport.worker.as_str().into()).collect(),
@@ -146,11 +145,46 @@ fn permission(permission: &Permission) -> core::Permission {
     }
 }
 
-fn authentication(auth: Option<&core::TransportAuthentication>) -> core::TransportAuthentication {
-    auth.cloned().unwrap_or_else(|| {
+fn authentications(config: &NodeConfig) -> Vec<core::TransportAuthentication> {
+    let (_, stores) = cookie_stores(config);
+    let all = config.transports.iter().zip(stores);
+    all.map(|(transport, store)| authentication(transport, store)).collect()
+}
+
+fn authentication(transport: &TransportConfig, store: Option<u16>) -> core::TransportAuthentication {
+    let tracking = cookie(transport).zip(store).map(|(cookie, store)| core::CookieTracking {
+        store,
+        max_age_s: cookie.max_age,
+        names_anonymous: transport.auth.is_none(),
+    });
+    let methods = transport.auth.clone().unwrap_or_else(|| {
         let anonymous = core::AnonymousConfig { role: "anonymous".into(), authid: None };
         core::TransportAuthentication { anonymous: Some(anonymous), ..Default::default() }
-    })
+    });
+    core::TransportAuthentication { tracking, ..methods }
+}
+
+fn cookie(transport: &TransportConfig) -> Option<&CookieConfig> {
+    match &transport.kind {
+        TransportKind::WebSocket(options) => options.cookie.as_ref(),
+        TransportKind::RawSocket(_) => None,
+    }
+}
+
+/// The cookie stores, and the one of each transport by number. What is in the same place on the disk is one store.
+pub(super) fn cookie_stores(config: &NodeConfig) -> (Vec<CookieStoreConfig>, Vec<Option<u16>>) {
+    let mut stores: Vec<CookieStoreConfig> = Vec::new();
+    let mut number = |store: &CookieStoreConfig| {
+        let is_same = |known: &CookieStoreConfig| known.path().is_some() && known.path() == store.path();
+        let known = stores.iter().position(is_same);
+        known.unwrap_or_else(|| {
+            stores.push(store.clone());
+            stores.len() - 1
+        }) as u16
+    };
+    let of_transport = |transport| cookie(transport).map(|cookie| number(&cookie.store));
+    let numbers = config.transports.iter().map(of_transport).collect();
+    (stores, numbers)
 }
 
 /// Bounds of the core.
@@ -229,8 +263,13 @@ fn websocket(options: &WebSocketOptions, serializers: SerializerSet) -> WebSocke
             origins: options.allowed_origins.clone(),
             null_origin_allowed: options.allow_null_origin,
             subprotocol_required: options.require_websocket_subprotocol,
+            cookie: options
+                .cookie
+                .as_ref()
+                .map(|cookie| TrackingCookie { name: cookie.name.clone(), attributes: cookie.attributes() }),
             limits,
         }),
+        cookie_length: options.cookie.as_ref().map_or(0, |cookie| cookie.length),
         auto_ping,
         open_handshake_timeout_ms: options
             .open_handshake_timeout

@@ -6,6 +6,7 @@ use crossring_codec::message::decode::decode;
 use crossring_codec::transport::{Incoming, Transport, TransportError, close_code};
 use crossring_io::Monotonic;
 use crossring_router::address::{Now, SessionKey, TransportId};
+use crossring_router::config::Secret;
 use crossring_router::details::TransportDetails;
 use crossring_router::input::Input;
 use crossring_router::outbox::EndCause;
@@ -34,6 +35,8 @@ pub(super) enum Pumped {
     Opened,
     /// Another shard is behind: read no further for now. The rest of the input is held.
     Paused,
+    /// The peer asks to be let in. The rest of the input is held.
+    Requested,
     /// The peer closes: let what is queued leave, then close.
     Ended,
     /// The peer broke the transport's rules and has been told: as `Ended`.
@@ -70,6 +73,8 @@ struct Rare {
     /// Keep-alive: when a pong or message came last, and when a ping was sent that is not answered yet.
     heard: Monotonic,
     pinged: Option<Monotonic>,
+    /// The tracking cookie, until the transport is open.
+    cookie: Option<Secret>,
 }
 
 const _: () = assert!(size_of::<Connection>() <= 96, "one per connection");
@@ -153,6 +158,11 @@ impl Connection {
             let Some(transport) = &mut self.transport else { break };
             match transport.next(octets, &mut consumed, routing.scratch) {
                 Ok(None) => break,
+                Ok(Some(Incoming::Requested)) => {
+                    self.hold(&octets[consumed..]);
+                    self.is_paused = true;
+                    return Pumped::Requested;
+                }
                 Ok(Some(Incoming::Message(message))) => {
                     if !self.is_settled {
                         settle(self.key, transport, routing.outbound);
@@ -182,7 +192,8 @@ impl Connection {
                     settle(self.key, transport, routing.outbound);
                     self.phase = Phase::Open;
                     let established = routing.outbound.secured.take_established(self.key);
-                    let details = settled((routing.socket)(), transport, established.as_deref());
+                    let cookie = self.rare.as_mut().and_then(|rare| rare.cookie.take());
+                    let details = settled((routing.socket)(), transport, established.as_deref(), cookie);
                     let details = Arc::new(details);
                     let input = Input::Opened { key: self.key, transport: self.transport_id, details };
                     routing.shard.handle(routing.now, input, routing.outbound);
@@ -198,6 +209,26 @@ impl Connection {
         }
         self.heard(routing.now);
         pumped
+    }
+
+    /// The tracking cookie of a request that waits.
+    pub(super) fn requested_cookie(&self) -> Option<Secret> {
+        self.transport.as_ref()?.requested_cookie().map(Secret::new)
+    }
+
+    /// Lets the peer in, known by this cookie, which is new to it or not.
+    pub(super) fn accept_request(
+        &mut self,
+        cookie: Secret,
+        is_new: bool,
+        outbound: &mut Outbound,
+        scratch: &mut Vec<u8>,
+    ) {
+        let Some(transport) = &mut self.transport else { return };
+        scratch.clear();
+        transport.accept_request(is_new.then(|| cookie.expose()), scratch);
+        outbound.raw(self.key, scratch);
+        self.rare.get_or_insert_default().cookie = Some(cookie);
     }
 
     fn end_phase(&mut self) {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use crossring_codec::transport::{Carrier, Transport};
 use crossring_io::{Engine, PeerAddress};
 use crossring_router::address::SessionKey;
+use crossring_router::config::Secret;
 use crossring_router::details::{ChannelFraming, ChannelType, Peer, TransportDetails, TransportExtra};
 
 use super::connection_of;
@@ -54,12 +55,14 @@ pub(super) fn settled(
     socket: TransportDetails,
     transport: &mut Transport,
     tls: Option<&Established>,
+    http_cbtid: Option<Secret>,
 ) -> TransportDetails {
     let http_headers_received = presentable(transport.take_request_headers());
     let certificate = tls.and_then(|tls| tls.peer_certificate.as_deref());
     let channel_ids = tls.iter().flat_map(|tls| &tls.channel_ids);
     let extra = TransportExtra {
         http_headers_received,
+        http_cbtid,
         channel_id: channel_ids.map(|(name, id)| ((*name).into(), (*id).into())).collect(),
         peer_cert: certificate.map_or_else(Vec::new, |der| peer_certificate(der, SystemTime::now())),
         peer_certificate: certificate.unwrap_or_default().into(),

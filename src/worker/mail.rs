@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crossring_io::Doorbell;
 use crossring_io::mailbox::{self, Delivery, Mailbox, MailboxLimits};
-use crossring_router::address::{ShardId, TransportId};
+use crossring_router::address::{SessionKey, ShardId, TransportId};
+use crossring_router::config::Secret;
 use crossring_router::letter::{self, Letter};
 use crossring_router::outbox::Post;
 use rustls::ServerConfig;
@@ -18,6 +19,36 @@ pub enum Mail {
     Letter(Letter),
     /// From the control shard to a worker.
     Order(Order),
+    /// About tracking cookies.
+    Cookie(CookieMail),
+}
+
+/// What workers, which set tracking cookies, and the control shard, which knows them, have to tell each other.
+#[derive(Debug)]
+pub enum CookieMail {
+    /// To the control shard: a cookie has been set.
+    Issued {
+        /// Where.
+        transport: TransportId,
+        /// The cookie.
+        value: Secret,
+    },
+    /// To the control shard: a connection brings this cookie, and waits to hear what it is worth.
+    Asked {
+        /// The connection.
+        key: SessionKey,
+        /// Where.
+        transport: TransportId,
+        /// The cookie.
+        value: Secret,
+    },
+    /// To the worker that asked.
+    Answered {
+        /// The connection; it may be gone.
+        key: SessionKey,
+        /// The cookie is one of ours, and good.
+        is_known: bool,
+    },
 }
 
 /// What the control shard wants of a worker.
@@ -67,6 +98,12 @@ impl PostOffice {
     /// Posts an order.
     pub fn order(&mut self, to: ShardId, order: Order) {
         self.mailbox.post(self.index_of(to), mailbox::Lane::Control, Mail::Order(order));
+    }
+
+    /// Posts something about a cookie.
+    pub fn cookie(&mut self, to: ShardId, mail: CookieMail) {
+        self.credit = self.credit.saturating_sub(1);
+        self.mailbox.post(self.index_of(to), mailbox::Lane::Control, Mail::Cookie(mail));
     }
 
     /// Hands over everything posted; `ring` wakes sleeping receivers.
@@ -145,7 +182,6 @@ impl Post for PostOffice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossring_router::address::SessionKey;
 
     #[test]
     fn a_registry_that_is_behind_stops_the_reading() {

@@ -50,6 +50,7 @@ fn config() -> RouterConfig {
             role: "member".into(),
             realm: None,
         }]),
+        ..TransportAuthentication::default()
     };
     let realm = |name: &str| RealmConfig {
         name: name.into(),

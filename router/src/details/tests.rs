@@ -56,7 +56,7 @@ fn the_dict_has_autobahns_names_and_words() {
 #[test]
 fn the_tracking_cookie_is_kept_but_never_shown() {
     let read = TransportDetails::from_value(&Value::Dict(vec![("http_cbtid".into(), "secret".into())]));
-    assert_eq!(read.extra.as_ref().unwrap().http_cbtid.as_deref(), Some("secret"));
+    assert_eq!(read.extra.as_ref().unwrap().http_cbtid, Some(Secret::new("secret")));
     assert!(!format!("{:?}", read.to_dict()).contains("secret"));
 }
 

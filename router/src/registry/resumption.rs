@@ -217,6 +217,7 @@ impl Registry {
     fn start_move<P: Post>(&mut self, from: SessionAddress, out: &mut P) {
         let next = self.new_token();
         let Some(mut session) = self.places.take_parked(from) else { return };
+        self.forget_cookie(&session);
         let Some(resumption) = &mut session.resumption else { return };
         let Some(Successor { address: to, channel }) = resumption.successor.take() else { return };
         if let Stage::Frozen { deadline_ns } = resumption.stage {
@@ -230,6 +231,7 @@ impl Registry {
         session.subscriptions = None;
         let id = session.id;
         self.places.park(to, session);
+        self.move_cookie(to);
         self.index.remove(id, from);
         self.index.insert(&self.places, id, to);
         for id in &holdings.subscriptions {

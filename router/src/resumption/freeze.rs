@@ -65,6 +65,9 @@ impl Shard {
     ) {
         if self.sessions.get(key).is_some_and(|joined| joined.id == session) {
             self.say_goodbye(now, key, reason, message, out);
+            if reason == well_known::CLOSE_LOGOUT {
+                self.end(key, EndCause::Goodbye, out);
+            }
         } else if self.broker.parked.get(&key).is_some_and(|parked| parked.session.id == session) {
             self.end_parked(key, reason, message.unwrap_or_default(), out);
         }

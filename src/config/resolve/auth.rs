@@ -22,6 +22,7 @@ pub(super) fn auth(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<
             "wampcra" => methods.cra = principals(&method, "users", resolver, wampcra),
             "scram" => methods.scram = principals(&method, "principals", resolver, scram),
             "cryptosign" => methods.cryptosign = principals(&method, "principals", resolver, cryptosign),
+            "cookie" => methods.cookie = true,
             _ => {}
         }
     }

@@ -13,7 +13,7 @@ use super::super::node::{
 };
 use super::super::syntax;
 use super::super::tls::{CertificateFiles, ClientCertificates, TlsEndpoint, TlsVersion};
-use super::{Names, Resolver, auth};
+use super::{Names, Resolver, auth, cookie};
 
 /// `None` for transports this version does not build; the survey names them.
 pub(super) fn transport(
@@ -27,7 +27,10 @@ pub(super) fn transport(
     let endpoint = endpoint(&written.key("endpoint"), resolver);
     let options = written.key("options");
     let kind = match written.key("type").text()? {
-        "websocket" => TransportKind::WebSocket(websocket(&options, written.key("url").string())),
+        "websocket" => TransportKind::WebSocket(WebSocketOptions {
+            cookie: cookie::cookie(&written.key("cookie")),
+            ..websocket(&options, written.key("url").string())
+        }),
         "rawsocket" => TransportKind::RawSocket(RawSocketOptions {
             max_message_size: options.key("max_message_size").integer().unwrap_or(MESSAGE_BYTES_DEFAULT),
         }),
@@ -90,6 +93,7 @@ fn websocket(written: &Cursor<'_>, url: Option<String>) -> WebSocketOptions {
             "require_websocket_subprotocol",
             default.require_websocket_subprotocol,
         ),
+        cookie: None,
     }
 }
 

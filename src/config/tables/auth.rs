@@ -20,7 +20,11 @@ static METHODS: Table = Table {
         ),
         key("cryptosign", &Kind::Tagged(&CRYPTOSIGN), "An Ed25519 key."),
         key("tls", &Kind::Tagged(&TLS), "A TLS client certificate.").later(),
-        key("cookie", &Kind::Object(&COOKIE), "A cookie of an earlier login.").later(),
+        key(
+            "cookie",
+            &Kind::Object(&COOKIE),
+            "The `cookie` of the transport, if somebody has logged in with it before.",
+        ),
         key("anonymous-proxy", &Kind::Tagged(&ANONYMOUS_PROXY), "A proxy on the same host.").later(),
         key("cryptosign-proxy", &Kind::Tagged(&CRYPTOSIGN_PROXY), "A proxy with a node key.").later(),
     ],

@@ -55,7 +55,8 @@ pub(super) static WEBSOCKET_OPTIONS: Key =
     key("options", &websocket::OPTIONS, "Protocol settings.").default("{}");
 pub(super) static AUTH: Key =
     key("auth", &auth::AUTH, "How clients prove who they are.").default("anyone joins with role `anonymous`");
-pub(super) static COOKIE: Key = key("cookie", &websocket::COOKIE, "Recognise browsers by a cookie.").later();
+pub(super) static COOKIE: Key =
+    key("cookie", &websocket::COOKIE, "Recognise browsers by a cookie.").default("none is set");
 
 static WEBSOCKET: Table = Table {
     name: "transports[], type websocket",

@@ -1,6 +1,6 @@
 //! `options` of WebSocket transports and the cookie block.
 
-use super::super::schema::{Kind, Off, Table, Union, choice, key, variant};
+use super::super::schema::{Kind, Off, Table, Union, choice, key, later_variant, variant};
 use super::super::syntax::COOKIE_NAME;
 use super::TEXTS;
 use super::endpoint::PORT;
@@ -141,7 +141,7 @@ static STORE: Union = Union {
     what: "a cookie store",
     tag: "type",
     default: None,
-    variants: &[variant("memory", &MEMORY), variant("file", &FILE), variant("database", &DATABASE)],
+    variants: &[variant("memory", &MEMORY), variant("file", &FILE), later_variant("database", &DATABASE)],
 };
 
 static MEMORY: Table = Table { name: "cookie.store, type memory", keys: &[], rules: &[] };
