@@ -65,6 +65,96 @@ fn the_tour_of_the_guide_works() {
     tour(Kind::Crossring { shards: 2 });
 }
 
+/// A browser that has logged in is known again, also by the next process, until it logs out.
+#[test]
+fn cookies_outlive_the_router() {
+    let Some(tools) = Tools::find() else { return };
+    let before = CookieNode::start(tempfile::tempdir().expect("the temporary directory is writable"));
+    before.judge(before.python(&tools, "before"), 7);
+    let CookieNode { router, directory, .. } = before;
+    assert!(router.stop().success());
+    let after = CookieNode::start(directory);
+    after.judge(after.python(&tools, "after"), 3);
+    let mut javascript = Command::new("node");
+    javascript.arg(clients_directory().join("cookies.js")).args(["--route", &after.routes[0]]);
+    after.judge(javascript, 2);
+    assert!(after.router.stop().success());
+}
+
+/// A router with two transports that set cookies: one where they log in, one without authentication.
+struct CookieNode {
+    router: Router,
+    routes: [String; 2],
+    directory: TempDir,
+}
+
+impl CookieNode {
+    fn start(directory: TempDir) -> Self {
+        let ports = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+        let all = json!({"call": true, "register": true, "publish": true, "subscribe": true});
+        let role =
+            |name| json!({"name": name, "permissions": [{"uri": "", "match": "prefix", "allow": all}]});
+        let tcp = |at: SocketAddr| json!({"type": "tcp", "interface": "127.0.0.1", "port": at.port()});
+        let ticket =
+            json!({"type": "static", "principals": {"joe": {"ticket": "secret!!!", "role": "member"}}});
+        let node = json!({
+            "version": 2,
+            "controller": {"options": {"shards": 2}},
+            "workers": [{
+                "type": "router",
+                "realms": [{"name": "realm1", "roles": [role("anonymous"), role("member")]}],
+                "transports": [
+                    {
+                        "type": "websocket",
+                        "endpoint": tcp(ports[0]),
+                        "auth": {"anonymous": {"type": "static"}, "ticket": ticket, "cookie": {}},
+                        "cookie": {"store": {"type": "file", "filename": "cookies.json"}},
+                    },
+                    {
+                        "type": "websocket",
+                        "endpoint": tcp(ports[1]),
+                        "cookie": {
+                            "max_age": 60,
+                            "http_strict": true,
+                            "same_site": "Strict",
+                            "store": {"type": "memory"},
+                        },
+                    },
+                ],
+            }],
+        });
+        let config = directory.path().join("config.json");
+        fs::write(&config, node.to_string()).expect("the configuration is writable");
+        let command = start_command(&Kind::Crossring { shards: 2 }, directory.path(), &config);
+        let log = directory.path().join("log");
+        let router = Router::start(command, log, &ports.map(Address::Tcp));
+        Self { router, routes: ports.map(|port| format!("ws://{port}/ws")), directory }
+    }
+
+    fn python(&self, tools: &Tools, phase: &str) -> Command {
+        let mut command = Command::new(&tools.python);
+        command.arg(clients_directory().join("cookies.py")).args(["--phase", phase]);
+        command.args(["--route", &self.routes[0], "--open", &self.routes[1]]);
+        command.arg("--jar").arg(self.directory.path().join("jar"));
+        command
+    }
+
+    fn judge(&self, script: Command, checks: usize) {
+        let ended = Program::start(script).finish(SUITE_LIMIT);
+        let passed = ended
+            .lines
+            .iter()
+            .filter(|line| serde_json::from_str::<Value>(line).is_ok_and(|check| check["ok"] == true));
+        assert!(
+            passed.count() == checks && ended.status.success(),
+            "{}\n{}\nrouter:\n{}",
+            ended.lines.join("\n"),
+            ended.errors,
+            self.router.log(),
+        );
+    }
+}
+
 /// Shows that the suites test WAMP and not this router. Needs a Python environment with Crossbar.io.
 #[test]
 fn crossbar_passes_the_same_suites() {

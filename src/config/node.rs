@@ -353,7 +353,7 @@ pub struct WebSocketOptions {
     /// Refuse clients that name no WAMP subprotocol; otherwise they speak JSON.
     pub require_websocket_subprotocol: bool,
     /// The cookie by which clients are recognised; `None` = they are not.
-    pub cookie: Option<CookieConfig>,
+    pub cookie: Option<Box<CookieConfig>>,
 }
 
 /// Largest message of any transport, in bytes: 64 MiB.

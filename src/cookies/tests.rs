@@ -37,7 +37,7 @@ fn check(config: &CookieStoreConfig, purging: &CookieStoreConfig) {
     first.store.apply(&[change(ChangeKind::Deleted, &one)]).expect("written");
     drop(first);
     let mut second = read(config);
-    assert_eq!(second.records, [two.clone()]);
+    assert_eq!(second.records, std::slice::from_ref(&two));
     second.store.rewrite(&[three.clone(), two.clone()]).expect("written");
     second.store.apply(&[change(ChangeKind::Modified, &record("two", "jim"))]).expect("written");
     drop(second);

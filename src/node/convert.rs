@@ -166,7 +166,7 @@ fn authentication(transport: &TransportConfig, store: Option<u16>) -> core::Tran
 
 fn cookie(transport: &TransportConfig) -> Option<&CookieConfig> {
     match &transport.kind {
-        TransportKind::WebSocket(options) => options.cookie.as_ref(),
+        TransportKind::WebSocket(options) => options.cookie.as_deref(),
         TransportKind::RawSocket(_) => None,
     }
 }

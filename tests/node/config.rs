@@ -78,7 +78,6 @@ fn samples_of_every_kind_are_valid_and_name_what_is_refused() {
                 "workers[0].transports[0].auth.anonymous (type \"dynamic\")",
                 "workers[0].transports[0].auth.ticket (type \"function\")",
                 "workers[0].transports[0].auth.tls",
-                "workers[0].transports[0].auth.cookie",
                 "workers[0].transports[0].auth.anonymous-proxy",
                 "workers[0].transports[0].auth.cryptosign-proxy",
             ],

@@ -28,7 +28,7 @@ pub(super) fn transport(
     let options = written.key("options");
     let kind = match written.key("type").text()? {
         "websocket" => TransportKind::WebSocket(WebSocketOptions {
-            cookie: cookie::cookie(&written.key("cookie")),
+            cookie: cookie::cookie(&written.key("cookie")).map(Box::new),
             ..websocket(&options, written.key("url").string())
         }),
         "rawsocket" => TransportKind::RawSocket(RawSocketOptions {
