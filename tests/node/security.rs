@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crossring::client::{Client, Destination, RouterUrl};
+use crossring::tls::ClientSettings;
 use crossring_codec::message::CallOptions;
 use crossring_codec::payload::Payload;
 use crossring_codec::serializer::{Serializer, SerializerId};
@@ -32,7 +33,8 @@ fn unauthenticated(node: &Node) -> Option<TcpStream> {
 fn join(node: &Node, authid: Option<&str>, credentials: Credentials) -> Result<Client, String> {
     let port = node.rawsocket.port();
     let to = Destination {
-        url: RouterUrl::RawSocket { host: "127.0.0.1".into(), port },
+        url: RouterUrl::RawSocket { host: "127.0.0.1".into(), port, is_secure: false },
+        tls: ClientSettings::default(),
         realm: "realm1".into(),
         serializer: Serializer::plain(SerializerId::MessagePack),
         identity: Some((authid.map(str::to_owned), credentials)),
