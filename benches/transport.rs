@@ -11,7 +11,7 @@ use crossring_benches::payload::{Content, SIZES, encoded, payload, publish};
 use crossring_benches::{Criterion, criterion, inputs};
 use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::transport::{
-    Framing, Incoming, RawSocketClientOptions, RawSocketServerOptions, Transport, WebSocketLimits,
+    Framing, Incoming, RawSocketClientOptions, RawSocketServerOptions, Transport, WebSocketClientOptions,
     WebSocketServerOptions, WebSocketUrl,
 };
 
@@ -44,8 +44,8 @@ impl Carrier {
             }
             Carrier::WebSocket => {
                 let url = WebSocketUrl::parse("ws://localhost:8080/ws").expect("a URL");
-                let limits = WebSocketLimits::default();
-                let client = Transport::dial_websocket(&url, &[serializer], &limits, 1, &mut request);
+                let options = WebSocketClientOptions::default();
+                let client = Transport::dial_websocket(&url, &[serializer], &options, 1, &mut request);
                 let options = Arc::new(WebSocketServerOptions::default());
                 (client, Transport::accept_websocket(&options), request)
             }

@@ -15,7 +15,7 @@ use crossring_codec::message::encode::encode;
 use crossring_codec::message::{ClientRoles, Feature, HelloDetails, Message};
 use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::transport::{
-    Framing, Incoming, RawSocketClientOptions, TooLong, Transport, WebSocketLimits, WebSocketUrl,
+    Framing, Incoming, RawSocketClientOptions, TooLong, Transport, WebSocketClientOptions, WebSocketUrl,
 };
 use crossring_codec::uri::well_known;
 use crossring_router::client::types::CloseDetails;
@@ -371,8 +371,8 @@ fn dial(to: &Destination, request: &mut Vec<u8>) -> Result<(Connected, Transport
             let text = format!("ws://{}{path}", place(host, *port));
             let url = WebSocketUrl::parse(&text).map_err(|_| ClientError::Url(text))?;
             let seed = RandomState::new().hash_one(host);
-            let limits = WebSocketLimits::default();
-            let transport = Transport::dial_websocket(&url, &[to.serializer], &limits, seed, request);
+            let options = WebSocketClientOptions::default();
+            let transport = Transport::dial_websocket(&url, &[to.serializer], &options, seed, request);
             Ok((connect(to, host, *port, *is_secure)?, transport))
         }
         RouterUrl::RawSocket { host, port, is_secure } => {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::transport::{
-    Incoming, RawSocketClientOptions, Transport, WebSocketLimits, WebSocketUrl,
+    Incoming, RawSocketClientOptions, Transport, WebSocketClientOptions, WebSocketUrl,
 };
 use crossring_codec::value::Value;
 use script::{Driver, Script};
@@ -319,8 +319,8 @@ impl Client {
             }
             Carrier::WebSocket => {
                 let url = WebSocketUrl::parse(&format!("ws://{}/ws", node.websocket)).expect("a URL");
-                let limits = WebSocketLimits::default();
-                let transport = Transport::dial_websocket(&url, &[serializer], &limits, 7, &mut request);
+                let options = WebSocketClientOptions::default();
+                let transport = Transport::dial_websocket(&url, &[serializer], &options, 7, &mut request);
                 (Box::new(tcp(node.websocket)), transport)
             }
         };

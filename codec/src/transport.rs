@@ -20,7 +20,8 @@ pub use self::framing::{Carrier, Framing, Mark, TooLong};
 pub use self::rawsocket::{RawSocketClientOptions, RawSocketServerOptions};
 use self::websocket::Handshaken;
 pub use self::websocket::{
-    InvalidUrl, Opening, TrackingCookie, WebSocketLimits, WebSocketServerOptions, WebSocketUrl,
+    Compressors, DeflateOptions, FrameKind, FrameWriter, InvalidUrl, Opening, TrackingCookie,
+    WebSocketClientOptions, WebSocketLimits, WebSocketServerOptions, WebSocketUrl,
 };
 use crate::serializer::{Serializer, SerializerId};
 
@@ -93,11 +94,11 @@ impl Transport {
     pub fn dial_websocket(
         url: &WebSocketUrl,
         serializers: &[Serializer],
-        limits: &WebSocketLimits,
+        options: &WebSocketClientOptions,
         seed: u64,
         out: &mut Vec<u8>,
     ) -> Transport {
-        let handshake = websocket::ClientHandshake::new(url, serializers, limits, seed, out);
+        let handshake = websocket::ClientHandshake::new(url, serializers, options, seed, out);
         Transport { state: State::WebSocketClientHandshake(Box::new(handshake)) }
     }
 
@@ -207,6 +208,20 @@ impl Transport {
             State::WebSocket(open) => open.take_request_headers(),
             _ => Vec::new(),
         }
+    }
+
+    /// What writes this connection's messages, where [`Framing`] alone does not: the message [`Framing::finish`] leaves
+    /// has to be given to it. Hands it out once, right after [`Incoming::Opened`]; none where there is no need of it.
+    pub fn take_writer(&mut self) -> Option<Box<FrameWriter>> {
+        match &mut self.state {
+            State::WebSocket(open) => open.take_writer(),
+            _ => None,
+        }
+    }
+
+    /// Whether messages wait inside, so that [`Transport::next`] finds something though the input is used up.
+    pub fn is_holding(&self) -> bool {
+        matches!(&self.state, State::WebSocket(open) if open.is_holding())
     }
 
     /// The longest message the peer accepts, in octets.

@@ -6,7 +6,7 @@ use crossring_codec::serializer::{Serializer, SerializerId, SerializerSet};
 use crossring_codec::transport::fuzzing::{Event, feed};
 use crossring_codec::transport::{
     RawSocketClientOptions, RawSocketServerOptions, TrackingCookie, Transport, TransportErrorKind,
-    WebSocketLimits, WebSocketServerOptions, WebSocketUrl,
+    WebSocketClientOptions, WebSocketLimits, WebSocketServerOptions, WebSocketUrl,
 };
 
 /// What a listener answers to `request`: its reply, or the failure and what the peer is told.
@@ -231,7 +231,8 @@ fn a_head_may_not_exceed_its_limit() {
 fn dial(serializers: &[Serializer]) -> (Transport, String) {
     let url = WebSocketUrl::parse("ws://[::1]:8080/ws?x").unwrap();
     let mut request = Vec::new();
-    let client = Transport::dial_websocket(&url, serializers, &WebSocketLimits::default(), 42, &mut request);
+    let client =
+        Transport::dial_websocket(&url, serializers, &WebSocketClientOptions::default(), 42, &mut request);
     (client, String::from_utf8(request).unwrap())
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::transport::fuzzing::{
-    Event, feed, fuzz_rawsocket, fuzz_websocket_client, fuzz_websocket_handshake, fuzz_websocket_server,
-    pieces,
+    Event, feed, fuzz_deflate_roundtrip, fuzz_rawsocket, fuzz_websocket_client,
+    fuzz_websocket_deflate_client, fuzz_websocket_deflate_server, fuzz_websocket_handshake,
+    fuzz_websocket_server, pieces,
 };
-use crossring_codec::transport::{Transport, WebSocketLimits, WebSocketServerOptions, WebSocketUrl};
+use crossring_codec::transport::{Transport, WebSocketClientOptions, WebSocketServerOptions, WebSocketUrl};
 use proptest::prelude::*;
 
 /// One thing a WebSocket peer does.
@@ -128,10 +129,10 @@ impl Script {
 }
 
 fn open_websocket(serializer: Serializer, server: bool) -> Transport {
-    let limits = WebSocketLimits::default();
+    let options = WebSocketClientOptions::default();
     let url = WebSocketUrl::parse("ws://localhost/").unwrap();
     let mut request = Vec::new();
-    let mut client = Transport::dial_websocket(&url, &[serializer], &limits, 1, &mut request);
+    let mut client = Transport::dial_websocket(&url, &[serializer], &options, 1, &mut request);
     let mut accepted = Transport::accept_websocket(&Arc::new(WebSocketServerOptions::default()));
     let events = feed(&mut accepted, [request.as_slice()]);
     if server {
@@ -235,7 +236,15 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(data in prop::collection::vec(any::<u8>(), 0..300)) {
-        for fuzz in [fuzz_rawsocket, fuzz_websocket_server, fuzz_websocket_client, fuzz_websocket_handshake] {
+        for fuzz in [
+            fuzz_rawsocket,
+            fuzz_websocket_server,
+            fuzz_websocket_client,
+            fuzz_websocket_handshake,
+            fuzz_websocket_deflate_server,
+            fuzz_websocket_deflate_client,
+            fuzz_deflate_roundtrip,
+        ] {
             fuzz(&data);
         }
     }
@@ -250,7 +259,13 @@ const REQUEST: &[u8] =
 fn response() -> Vec<u8> {
     let mut request = Vec::new();
     let url = WebSocketUrl::parse("ws://localhost:8080/ws").unwrap();
-    let _ = Transport::dial_websocket(&url, &Serializer::ALL, &WebSocketLimits::default(), 1, &mut request);
+    let _ = Transport::dial_websocket(
+        &url,
+        &Serializer::ALL,
+        &WebSocketClientOptions::default(),
+        1,
+        &mut request,
+    );
     let mut server = Transport::accept_websocket(&Arc::new(WebSocketServerOptions::default()));
     match feed(&mut server, [request.as_slice()]).swap_remove(0) {
         Event::Reply(reply) => reply,

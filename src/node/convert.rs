@@ -267,6 +267,8 @@ fn websocket(options: &WebSocketOptions, serializers: SerializerSet) -> WebSocke
                 .cookie
                 .as_ref()
                 .map(|cookie| TrackingCookie { name: cookie.name.clone(), attributes: cookie.attributes() }),
+            deflate: None,
+            fragment_size_max: 0,
             limits,
         }),
         cookie_length: options.cookie.as_ref().map_or(0, |cookie| cookie.length),

@@ -89,6 +89,10 @@ pub enum TransportErrorKind {
     TextInvalid,
     /// A close frame with one octet, or with a code that must not be sent (1002).
     CloseInvalid,
+    /// A compressed message that does not inflate (1007).
+    DeflateInvalid,
+    /// A compressed message that inflates to more than its octets may stand for (1009).
+    InflateRatio,
     /// A batch without any message (1002).
     BatchEmpty,
     /// A batch that ends within a message (1002).
@@ -100,10 +104,10 @@ impl TransportErrorKind {
     pub const fn close_code(self) -> u16 {
         match self {
             TransportErrorKind::OpcodeUnexpected => close_code::UNSUPPORTED_DATA,
-            TransportErrorKind::TextInvalid => close_code::INVALID_DATA,
-            TransportErrorKind::FrameTooLong | TransportErrorKind::MessageTooLong => {
-                close_code::MESSAGE_TOO_BIG
-            }
+            TransportErrorKind::TextInvalid | TransportErrorKind::DeflateInvalid => close_code::INVALID_DATA,
+            TransportErrorKind::FrameTooLong
+            | TransportErrorKind::MessageTooLong
+            | TransportErrorKind::InflateRatio => close_code::MESSAGE_TOO_BIG,
             TransportErrorKind::TooManyConnections => close_code::TRY_AGAIN_LATER,
             _ => close_code::PROTOCOL_ERROR,
         }
@@ -158,6 +162,8 @@ impl TransportErrorKind {
             TransportErrorKind::FrameTooLong => "frame too long",
             TransportErrorKind::TextInvalid => "text is not UTF-8",
             TransportErrorKind::CloseInvalid => "invalid close frame",
+            TransportErrorKind::DeflateInvalid => "message does not inflate",
+            TransportErrorKind::InflateRatio => "message inflates too much",
             TransportErrorKind::BatchEmpty => "batch without messages",
             TransportErrorKind::BatchTruncated => "batch ends within a message",
         }

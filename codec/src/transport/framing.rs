@@ -246,6 +246,16 @@ impl WebSocketHeader {
         &self.bytes[..self.size]
     }
 
+    /// The size of the header that `frame` begins with.
+    pub(crate) fn size_of(frame: &[u8]) -> usize {
+        let extended = match frame[1] & 0x7F {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        2 + extended + if frame[1] & 0x80 != 0 { 4 } else { 0 }
+    }
+
     fn push(&mut self, bytes: &[u8]) {
         self.bytes[self.size..self.size + bytes.len()].copy_from_slice(bytes);
         self.size += bytes.len();

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use super::mask::MaskKeys;
-use super::websocket::{WebSocket, WebSocketLimits, WebSocketUrl};
+use super::websocket::{Agreement, Direction, WebSocket, WebSocketLimits, WebSocketUrl};
 use super::{
-    Framing, Incoming, RawSocketClientOptions, RawSocketServerOptions, State, Transport, TransportErrorKind,
-    WebSocketServerOptions,
+    Compressors, DeflateOptions, Framing, Incoming, RawSocketClientOptions, RawSocketServerOptions, State,
+    Transport, TransportErrorKind, WebSocketClientOptions, WebSocketServerOptions,
 };
 use crate::serializer::{Serializer, SerializerId};
 
@@ -104,6 +104,72 @@ pub fn fuzz_websocket_client(data: &[u8]) {
     fuzz_websocket(data, Framing::websocket_client);
 }
 
+/// Frames from a client that may compress, read by an open WebSocket server.
+pub fn fuzz_websocket_deflate_server(data: &[u8]) {
+    fuzz_deflate(data, Framing::websocket_server);
+}
+
+/// Frames from a server that may compress, read by an open WebSocket client.
+pub fn fuzz_websocket_deflate_client(data: &[u8]) {
+    fuzz_deflate(data, Framing::websocket_client);
+}
+
+/// Messages that one side compresses and fragments as the first octets say: the other finds them again.
+pub fn fuzz_deflate_roundtrip(data: &[u8]) {
+    let Some(([choice, bits, fragment, length], rest)) = data.split_first_chunk::<4>() else { return };
+    let deflate = DeflateOptions {
+        no_context_takeover: choice & 1 != 0,
+        window_bits_max: bits & 0xF,
+        level: 1 + (choice >> 1 & 7),
+        memory_level: 1 + (bits >> 4 & 7),
+        size_min: usize::from(choice >> 6),
+        inflate_ratio_max: u32::MAX,
+        ..Default::default()
+    };
+    let serializer = Serializer::CBOR;
+    let server = WebSocketServerOptions { deflate: Some(deflate), ..Default::default() };
+    let client = WebSocketClientOptions {
+        deflate: Some(deflate),
+        fragment_size_max: usize::from(*fragment),
+        ..Default::default()
+    };
+    let Ok(url) = WebSocketUrl::parse("ws://localhost") else { return };
+    let mut request = Vec::new();
+    let mut client = Transport::dial_websocket(&url, &[serializer], &client, 1, &mut request);
+    let mut server = Transport::accept_websocket(&Arc::new(server));
+    if let [Event::Reply(reply), ..] = feed(&mut server, [request.as_slice()]).as_slice() {
+        feed(&mut client, [reply.as_slice()]);
+    }
+    let (Some(mut writer), mut compressors) = (client.take_writer(), Compressors::default()) else { return };
+    let (mut stream, mut sent) = (Vec::new(), Vec::new());
+    for message in rest.chunks(1 + usize::from(*length) * 16) {
+        let framing = Framing::websocket_client(serializer);
+        let mut frame = Vec::new();
+        let mark = framing.begin(&mut frame);
+        frame.extend_from_slice(message);
+        if framing.finish(&mut frame, mark, 0).is_ok() {
+            writer.write(&frame, &mut compressors, &mut stream);
+            sent.push(Event::Message(message.to_vec()));
+        }
+    }
+    assert_eq!(feed(&mut server, pieces(&stream, &[usize::from(*length) + 1])), sent);
+}
+
+fn fuzz_deflate(data: &[u8], framing: fn(Serializer) -> Framing) {
+    let Some(([choice, bits], data)) = data.split_first_chunk::<2>() else { return };
+    let direction = Direction { takeover: bits & 0x10 != 0, window_bits: (bits & 0xF).clamp(8, 15) };
+    let agreement = Agreement { outgoing: direction, incoming: direction };
+    let options = DeflateOptions { inflate_ratio_max: 8, ..Default::default() };
+    check_pieces(data, || {
+        let open = WebSocket::new(framing(serializer_of(*choice)), &small_limits(), MaskKeys::new(1))
+            .with_extensions(Some((agreement, &options)), 0);
+        let mut transport = Transport { state: State::WebSocket(open) };
+        feed(&mut transport, [[].as_slice()]);
+        transport.take_writer();
+        transport
+    });
+}
+
 /// The WebSocket handshake, either side, and what follows it.
 pub fn fuzz_websocket_handshake(data: &[u8]) {
     let Some((&choice, data)) = data.split_first() else { return };
@@ -112,12 +178,15 @@ pub fn fuzz_websocket_handshake(data: &[u8]) {
         path: (choice & 1 != 0).then(|| "/ws".to_owned()),
         origins: vec!["http*://*.example.com:*".to_owned()],
         subprotocol_required: choice & 2 != 0,
+        deflate: Some(DeflateOptions::default()),
         limits,
         ..Default::default()
     });
     check_pieces(data, || match WebSocketUrl::parse("ws://localhost:8080/ws") {
         Ok(url) if choice & CLIENT != 0 => {
-            Transport::dial_websocket(&url, &Serializer::ALL, &limits, 1, &mut Vec::new())
+            let deflate = Some(DeflateOptions::default());
+            let options = WebSocketClientOptions { limits, deflate, ..Default::default() };
+            Transport::dial_websocket(&url, &Serializer::ALL, &options, 1, &mut Vec::new())
         }
         _ => Transport::accept_websocket(&options),
     });

@@ -1,12 +1,16 @@
-//! WebSocket (RFC 6455) without extensions: an open connection, either side.
+//! WebSocket (RFC 6455) with permessage-deflate (RFC 7692): an open connection, either side.
 
+mod deflate;
 mod handshake;
 mod head;
 mod payload;
 mod url;
 
+use self::deflate::Inflater;
+pub(super) use self::deflate::{Agreement, Direction};
+pub use self::deflate::{Compressors, DeflateOptions, FrameKind, FrameWriter};
 pub(crate) use self::handshake::{ClientHandshake, Handshaken, ServerHandshake};
-pub use self::handshake::{Opening, TrackingCookie, WebSocketServerOptions};
+pub use self::handshake::{Opening, TrackingCookie, WebSocketClientOptions, WebSocketServerOptions};
 use self::head::{
     CONTROL_LENGTH_MAX, Expectation, Head, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG, Opcode, Progress,
 };
@@ -50,8 +54,10 @@ impl Default for WebSocketLimits {
 /// An open WebSocket.
 #[derive(Debug)]
 pub(crate) struct WebSocket {
-    /// Allocated only while something is in pieces, or the header fields of the request have not been taken.
+    /// Allocated only while something is in pieces, or what the handshake left has not been taken.
     rare: Option<Box<Rare>>,
+    /// Where the peer may compress.
+    inflater: Option<Box<Inflater>>,
     /// Keys of the frames a client sends.
     mask_keys: MaskKeys,
     /// Octets of the current data frame's payload still to come.
@@ -70,6 +76,8 @@ pub(crate) struct WebSocket {
     fin: bool,
     /// Between the frames of a message.
     fragmented: bool,
+    /// The current message is compressed.
+    compressed: bool,
     checks_text: bool,
     separator_settled: bool,
 }
@@ -92,6 +100,7 @@ impl WebSocket {
         let clamp = |size: usize| size.min(WebSocketLimits::SIZE_MAX) as u32;
         WebSocket {
             rare: None,
+            inflater: None,
             mask_keys,
             remaining: 0,
             mask: [0; 4],
@@ -103,6 +112,7 @@ impl WebSocket {
             in_frame: false,
             fin: false,
             fragmented: false,
+            compressed: false,
             checks_text: limits.checks_text && framing.serializer().is_text(),
             separator_settled: false,
         }
@@ -114,14 +124,45 @@ impl WebSocket {
         self
     }
 
+    /// Takes what was agreed on compression into use. `fragment_size_max`: 0 is no limit.
+    pub(crate) fn with_extensions(
+        mut self,
+        deflate: Option<(Agreement, &DeflateOptions)>,
+        fragment_size_max: usize,
+    ) -> WebSocket {
+        self.inflater =
+            deflate.map(|(agreement, options)| Box::new(Inflater::new(agreement.incoming, options)));
+        let is_server = self.is_server();
+        let mask_keys = (!is_server).then(|| MaskKeys::new(self.mask_keys.next_u64()));
+        let outgoing = deflate.map(|(agreement, options)| (agreement.outgoing, options));
+        if let Some(writer) = FrameWriter::new(outgoing, fragment_size_max, mask_keys, is_server) {
+            self.rare.get_or_insert_default().writer = Some(Box::new(writer));
+        }
+        self
+    }
+
     /// Hands the header fields out; afterwards there are none.
     pub(crate) fn take_request_headers(&mut self) -> Vec<(Box<str>, Box<str>)> {
-        let Some(rare) = &mut self.rare else { return Vec::new() };
-        let headers = std::mem::take(&mut rare.request_headers);
+        self.take_rare(|rare| std::mem::take(&mut rare.request_headers))
+    }
+
+    /// Hands the writer out; afterwards there is none.
+    pub(crate) fn take_writer(&mut self) -> Option<Box<FrameWriter>> {
+        self.take_rare(|rare| rare.writer.take())
+    }
+
+    fn take_rare<T: Default>(&mut self, take: impl FnOnce(&mut Rare) -> T) -> T {
+        let Some(rare) = &mut self.rare else { return T::default() };
+        let taken = take(rare);
         if rare.is_empty() {
             self.rare = None;
         }
-        headers
+        taken
+    }
+
+    /// Whether messages that were received wait inside.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.inflater.as_ref().is_some_and(|inflater| inflater.is_holding())
     }
 
     pub(crate) const fn framing(&self) -> Framing {
@@ -204,7 +245,7 @@ impl WebSocket {
         let Some(rare) = &mut self.rare else { return Ok(None) };
         expose_control(&head, &rare.head, scratch);
         rare.head = Vec::new();
-        if !self.fragmented {
+        if rare.is_empty() {
             self.rare = None;
         }
         Ok(Some(head))
@@ -235,6 +276,7 @@ impl WebSocket {
             masked: self.is_server(),
             text: self.framing.serializer().is_text(),
             fragmented: self.fragmented,
+            compressible: self.inflater.is_some(),
             frame_size_max: self.frame_size_max as usize,
             message_size_left: (self.message_size_max - self.message_size) as usize,
         }
@@ -246,6 +288,7 @@ impl WebSocket {
         self.message_size += head.length as u32;
         self.mask = head.mask;
         self.fin = head.fin;
+        self.compressed |= head.compressed;
         self.in_frame = true;
     }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::transport::fuzzing::{Event, feed};
 use crossring_codec::transport::{
-    Framing, RawSocketClientOptions, RawSocketServerOptions, Transport, WebSocketLimits,
-    WebSocketServerOptions, WebSocketUrl,
+    Framing, RawSocketClientOptions, RawSocketServerOptions, Transport, WebSocketClientOptions,
+    WebSocketLimits, WebSocketServerOptions, WebSocketUrl,
 };
 
 /// A client and a server that have shaken hands.
@@ -28,11 +28,19 @@ impl Pair {
     }
 
     pub(crate) fn websocket_within(serializer: Serializer, limits: WebSocketLimits) -> Pair {
+        let client = WebSocketClientOptions { limits, ..Default::default() };
+        Pair::websocket_with(serializer, &client, WebSocketServerOptions { limits, ..Default::default() })
+    }
+
+    pub(crate) fn websocket_with(
+        serializer: Serializer,
+        client: &WebSocketClientOptions,
+        server: WebSocketServerOptions,
+    ) -> Pair {
         let mut request = Vec::new();
         let url = WebSocketUrl::parse("ws://localhost:8080/ws").unwrap();
-        let client = Transport::dial_websocket(&url, &[serializer], &limits, 1, &mut request);
-        let options = WebSocketServerOptions { limits, ..Default::default() };
-        let server = Transport::accept_websocket(&Arc::new(options));
+        let client = Transport::dial_websocket(&url, &[serializer], client, 1, &mut request);
+        let server = Transport::accept_websocket(&Arc::new(server));
         Pair { client, server }.open(&request, serializer)
     }
 

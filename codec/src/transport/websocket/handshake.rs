@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest as _, Sha1};
 
 pub(crate) use self::client::ClientHandshake;
+pub use self::client::WebSocketClientOptions;
 pub use self::cookie::TrackingCookie;
 pub use self::opening::Opening;
 pub use self::server::WebSocketServerOptions;

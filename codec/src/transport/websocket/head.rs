@@ -9,6 +9,8 @@ use crate::transport::mask::MaskKey;
 pub(crate) struct Head {
     pub(crate) opcode: Opcode,
     pub(crate) fin: bool,
+    /// The frame begins a compressed message.
+    pub(crate) compressed: bool,
     /// Octets of payload.
     pub(crate) length: usize,
     /// The mask key; zero, which masks nothing, where frames are not masked.
@@ -35,6 +37,8 @@ pub(crate) struct Expectation {
     pub(crate) text: bool,
     /// Within a fragmented message: a data frame must be a continuation.
     pub(crate) fragmented: bool,
+    /// Messages may be compressed.
+    pub(crate) compressible: bool,
     /// Longest data frame, in octets.
     pub(crate) frame_size_max: usize,
     /// What the current message may still grow by, in octets.
@@ -76,7 +80,8 @@ impl Expectation {
             self.check_length(length)?;
         }
         let mask = if self.masked { *head.last_chunk().unwrap_or(&[0; 4]) } else { [0; 4] };
-        let head = Head { opcode, fin, length, mask, size };
+        let compressed = first & RSV1 != 0;
+        let head = Head { opcode, fin, compressed, length, mask, size };
         if bytes.len() < head.size_at_once() {
             return Ok(Progress::Needs(head.size_at_once()));
         }
@@ -84,7 +89,7 @@ impl Expectation {
     }
 
     fn opcode(&self, first: u8) -> Result<Opcode, TransportErrorKind> {
-        if first & RESERVED_BITS != 0 {
+        if first & RESERVED_BITS != 0 && !self.begins_compressed(first) {
             return Err(TransportErrorKind::ReservedBits);
         }
         let text = match first & 0x0F {
@@ -104,6 +109,13 @@ impl Expectation {
             return Err(TransportErrorKind::OpcodeUnexpected);
         }
         Ok(Opcode::Data)
+    }
+
+    /// Whether the reserved bits say what they may say: compressed, in the first frame of a message (RFC 7692 §6).
+    fn begins_compressed(&self, first: u8) -> bool {
+        self.compressible
+            && first & RESERVED_BITS == RSV1
+            && matches!(first & 0x0F, OPCODE_TEXT | OPCODE_BINARY)
     }
 
     fn check_second(&self, opcode: Opcode, fin: bool, second: u8) -> Result<(), TransportErrorKind> {
@@ -164,6 +176,7 @@ pub(crate) const OPCODE_PONG: u8 = 10;
 const OPCODE_CONTINUATION: u8 = 0;
 const FIN: u8 = 0x80;
 const RESERVED_BITS: u8 = 0x70;
+const RSV1: u8 = 0x40;
 const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7F;
 
@@ -175,6 +188,7 @@ mod tests {
         masked: true,
         text: true,
         fragmented: false,
+        compressible: false,
         frame_size_max: 1 << 20,
         message_size_left: 1 << 19,
     };
@@ -189,9 +203,14 @@ mod tests {
         use TransportErrorKind::*;
         let binary = Expectation { text: false, ..CLIENT };
         let fragmented = Expectation { fragmented: true, ..CLIENT };
+        let compressible = Expectation { compressible: true, ..CLIENT };
+        let compressible_fragmented = Expectation { compressible: true, ..fragmented };
         for (expectation, bytes, kind) in [
             (CLIENT, &[0xC1, 0][..], ReservedBits),
             (CLIENT, &[0x91, 0], ReservedBits),
+            (compressible, &[0xE1, 0], ReservedBits),
+            (compressible, &[0xC9, 0], ReservedBits),
+            (compressible_fragmented, &[0xC0, 0], ReservedBits),
             (CLIENT, &[0x83, 0], OpcodeReserved),
             (CLIENT, &[0x8F, 0], OpcodeReserved),
             (CLIENT, &[0x82, 0], OpcodeUnexpected),

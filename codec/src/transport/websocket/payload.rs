@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::WebSocket;
+use super::{FrameWriter, WebSocket};
 use crate::transport::error::TransportErrorKind;
 use crate::transport::framing::{Packing, Separator};
 use crate::transport::gather::{hand_over, reserve};
@@ -32,11 +32,16 @@ pub(crate) struct Rare {
     text_tail: u8,
     /// Header fields of the client's request, until somebody takes them.
     pub(super) request_headers: Vec<(Box<str>, Box<str>)>,
+    /// Of a connection whose frames are not everybody's, until somebody takes it.
+    pub(super) writer: Option<Box<FrameWriter>>,
 }
 
 impl Rare {
     pub(super) fn is_empty(&self) -> bool {
-        self.head.is_empty() && self.message.is_empty() && self.request_headers.is_empty()
+        self.head.is_empty()
+            && self.message.is_empty()
+            && self.request_headers.is_empty()
+            && self.writer.is_none()
     }
 
     #[cfg(test)]
@@ -54,6 +59,9 @@ impl WebSocket {
         scratch: &mut Vec<u8>,
     ) -> Result<Found, TransportErrorKind> {
         debug_assert!(self.in_frame);
+        if self.compressed {
+            return self.compressed(input, consumed, scratch);
+        }
         match self.framing.packing() {
             Packing::Single => self.single(input, consumed, scratch),
             _ if self.remaining == 0 => self.end_batch_frame(),
@@ -85,6 +93,77 @@ impl WebSocket {
         }
         self.end_message();
         self.yield_partial(scratch)?;
+        Ok(Found::Scratch(0))
+    }
+
+    /// A compressed message, which is inflated once it is whole: until then it takes the memory of its octets, not of
+    /// what they stand for.
+    fn compressed(
+        &mut self,
+        input: &[u8],
+        consumed: &mut usize,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Found, TransportErrorKind> {
+        if self.is_holding() {
+            return self.next_of_batch(scratch);
+        }
+        let available = self.available(input, *consumed);
+        if self.fin && available == self.remaining() && self.partial().is_empty() {
+            let (start, key) = (*consumed, self.mask);
+            self.advance(available, consumed);
+            return self.inflate(&input[start..start + available], key, scratch);
+        }
+        self.absorb(available, self.partial().len() + self.remaining(), input, consumed)?;
+        if self.remaining > 0 {
+            return Ok(Found::Pending);
+        }
+        if !self.fin {
+            self.end_frame();
+            return Ok(Found::Again);
+        }
+        let whole = self.rare.take().map(|rare| rare.message).unwrap_or_default();
+        self.inflate(&whole, [0; 4], scratch)
+    }
+
+    fn inflate(
+        &mut self,
+        compressed: &[u8],
+        key: MaskKey,
+        scratch: &mut Vec<u8>,
+    ) -> Result<Found, TransportErrorKind> {
+        let size_max = self.message_size_max as usize;
+        let Some(inflater) = &mut self.inflater else { return Err(TransportErrorKind::ReservedBits) };
+        if self.framing.packing() == Packing::Single {
+            inflater.inflate(compressed, key, size_max, scratch)?;
+            self.check_text(scratch)?;
+            self.end_message();
+            return Ok(Found::Scratch(0));
+        }
+        let mut batch = Vec::new();
+        inflater.inflate(compressed, key, size_max, &mut batch)?;
+        if batch.is_empty() {
+            return Err(TransportErrorKind::BatchEmpty);
+        }
+        inflater.hold(batch);
+        self.next_of_batch(scratch)
+    }
+
+    /// The next message of an inflated batch, which must end with its last one.
+    fn next_of_batch(&mut self, scratch: &mut Vec<u8>) -> Result<Found, TransportErrorKind> {
+        let Some(inflater) = &mut self.inflater else { return Ok(Found::Again) };
+        let held = inflater.held();
+        let (message, size, separator) = split_batch(held, self.framing.packing())?;
+        scratch.clear();
+        scratch.extend_from_slice(message);
+        inflater.take(size);
+        let is_last = !inflater.is_holding();
+        self.check_text(scratch)?;
+        if let Some(octet) = separator {
+            self.settle_separator(octet);
+        }
+        if is_last {
+            self.end_message();
+        }
         Ok(Found::Scratch(0))
     }
 
@@ -297,7 +376,8 @@ impl WebSocket {
 
     /// Checks the last `appended` octets of the message in pieces, so that bad text fails at once.
     fn check_partial_text(&mut self, appended: usize) -> Result<(), TransportErrorKind> {
-        let Some(rare) = self.rare.as_mut().filter(|_| self.checks_text) else { return Ok(()) };
+        let checked = self.checks_text && !self.compressed;
+        let Some(rare) = self.rare.as_mut().filter(|_| checked) else { return Ok(()) };
         let start = rare.message.len() - appended - usize::from(rare.text_tail);
         let unchecked = &rare.message[start..];
         rare.text_tail = match simdutf8::compat::from_utf8(unchecked) {
@@ -341,8 +421,22 @@ impl WebSocket {
     fn end_message(&mut self) {
         self.in_frame = false;
         self.fragmented = false;
+        self.compressed = false;
         self.message_size = 0;
     }
+}
+
+/// The first message of `batch`, which is not empty, the octets it takes there, and its separator.
+fn split_batch(batch: &[u8], packing: Packing) -> Result<(&[u8], usize, Option<u8>), TransportErrorKind> {
+    let truncated = TransportErrorKind::BatchTruncated;
+    if packing == Packing::Separators {
+        let at = Separator::find(batch).ok_or(truncated)?;
+        return Ok((&batch[..at], at + 1, Some(batch[at])));
+    }
+    let (prefix, rest) = batch.split_first_chunk::<LENGTH_SIZE>().ok_or(truncated)?;
+    let length = u32::from_be_bytes(*prefix) as usize;
+    let message = rest.get(..length).ok_or(truncated)?;
+    Ok((message, LENGTH_SIZE + length, None))
 }
 
 /// Appends `source`, unmasked, to `out` up to the first separator, which is returned.

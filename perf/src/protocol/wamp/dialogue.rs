@@ -5,7 +5,9 @@ use crossring_codec::{
         ClientRoles, CloseDetails, Features, HelloDetails, Message, RegisterOptions, SubscribeOptions,
         decode::decode, encode::encode,
     },
-    transport::{Incoming, RawSocketClientOptions, Transport, TransportError, WebSocketLimits, WebSocketUrl},
+    transport::{
+        Incoming, RawSocketClientOptions, Transport, TransportError, WebSocketClientOptions, WebSocketUrl,
+    },
 };
 use crossring_router::client::{ClientEvent, ClientSession};
 
@@ -60,8 +62,8 @@ pub(super) fn dial(shared: &Shared, out: &mut Vec<u8>) -> Result<Transport, Faul
         Carrier::WebSocket => {
             let url = format!("ws://localhost{}", shared.resource);
             let url = WebSocketUrl::parse(&url).map_err(|_| Fault::Setup(format!("not a URL: {url}")))?;
-            let limits = WebSocketLimits::default();
-            Ok(Transport::dial_websocket(&url, &[serializer], &limits, u64::from(MASK_KEY), out))
+            let options = WebSocketClientOptions::default();
+            Ok(Transport::dial_websocket(&url, &[serializer], &options, u64::from(MASK_KEY), out))
         }
     }
 }

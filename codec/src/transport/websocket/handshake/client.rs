@@ -8,14 +8,26 @@ use crate::serializer::{Serializer, SerializerSet};
 use crate::transport::error::TransportErrorKind;
 use crate::transport::framing::Framing;
 use crate::transport::mask::MaskKeys;
-use crate::transport::websocket::{WebSocket, WebSocketLimits, WebSocketUrl};
+use crate::transport::websocket::deflate::{self, Agreement};
+use crate::transport::websocket::{DeflateOptions, WebSocket, WebSocketLimits, WebSocketUrl};
+
+/// What a WebSocket client offers and accepts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WebSocketClientOptions {
+    /// What is taken at most.
+    pub limits: WebSocketLimits,
+    /// Offers compression.
+    pub deflate: Option<DeflateOptions>,
+    /// Longer messages are sent in fragments of this many octets; 0 for never.
+    pub fragment_size_max: usize,
+}
 
 #[derive(Debug)]
 pub(crate) struct ClientHandshake {
     reader: HeadReader,
     accept: String,
     offered: SerializerSet,
-    limits: WebSocketLimits,
+    options: WebSocketClientOptions,
     mask_keys: MaskKeys,
 }
 
@@ -24,7 +36,7 @@ impl ClientHandshake {
     pub(crate) fn new(
         url: &WebSocketUrl,
         serializers: &[Serializer],
-        limits: &WebSocketLimits,
+        options: &WebSocketClientOptions,
         seed: u64,
         out: &mut Vec<u8>,
     ) -> ClientHandshake {
@@ -32,19 +44,23 @@ impl ClientHandshake {
         let nonce = [mask_keys.next_u64().to_be_bytes(), mask_keys.next_u64().to_be_bytes()].concat();
         let key = STANDARD.encode(nonce);
         let subprotocols: Vec<_> = serializers.iter().map(|serializer| serializer.subprotocol()).collect();
+        let extensions = options.deflate.as_ref().map_or_else(String::new, |options| {
+            format!("Sec-WebSocket-Extensions: {}\r\n", deflate::offer(options))
+        });
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {}\r\n\r\n",
+             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {}\r\n\
+             {extensions}\r\n",
             url.resource(),
             url.authority(),
             subprotocols.join(", ")
         );
         out.extend_from_slice(request.as_bytes());
         ClientHandshake {
-            reader: HeadReader::new(limits.head_size_max),
+            reader: HeadReader::new(options.limits.head_size_max),
             accept: accept_of(&key),
             offered: serializers.iter().copied().collect(),
-            limits: *limits,
+            options: *options,
             mask_keys,
         }
     }
@@ -56,9 +72,11 @@ impl ClientHandshake {
         consumed: &mut usize,
     ) -> Result<Option<WebSocket>, TransportErrorKind> {
         let Some(head) = self.reader.next(input, consumed)? else { return Ok(None) };
-        let serializer = read_response(head, &self.accept, self.offered)?;
+        let offered = self.options.deflate.as_ref();
+        let (serializer, agreement) = read_response(head, &self.accept, self.offered, offered)?;
         let framing = Framing::websocket_client(serializer);
-        Ok(Some(WebSocket::new(framing, &self.limits, self.mask_keys)))
+        let socket = WebSocket::new(framing, &self.options.limits, self.mask_keys);
+        Ok(Some(socket.with_extensions(agreement.zip(offered), self.options.fragment_size_max)))
     }
 }
 
@@ -66,7 +84,8 @@ fn read_response(
     head: &[u8],
     accept: &str,
     offered: SerializerSet,
-) -> Result<Serializer, TransportErrorKind> {
+    deflate: Option<&DeflateOptions>,
+) -> Result<(Serializer, Option<Agreement>), TransportErrorKind> {
     let mut headers = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     response.parse(head).map_err(refused_head)?;
@@ -84,12 +103,11 @@ fn read_response(
     if fields.one("sec-websocket-accept")? != Some(accept) {
         return Err(TransportErrorKind::AcceptMismatch);
     }
-    if fields.list("sec-websocket-extensions").next().is_some() {
-        return Err(TransportErrorKind::ExtensionUnexpected);
-    }
-    fields
+    let agreement = deflate::confirm(fields.list("sec-websocket-extensions"), deflate)?;
+    let serializer = fields
         .one("sec-websocket-protocol")?
         .and_then(Serializer::from_subprotocol)
         .filter(|serializer| offered.contains(*serializer))
-        .ok_or(TransportErrorKind::SubprotocolUnsupported)
+        .ok_or(TransportErrorKind::SubprotocolUnsupported)?;
+    Ok((serializer, agreement))
 }

@@ -11,7 +11,8 @@ use crate::serializer::{Serializer, SerializerSet};
 use crate::transport::error::TransportErrorKind;
 use crate::transport::framing::Framing;
 use crate::transport::mask::MaskKeys;
-use crate::transport::websocket::{WebSocket, WebSocketLimits};
+use crate::transport::websocket::deflate::{self, Agreement};
+use crate::transport::websocket::{DeflateOptions, WebSocket, WebSocketLimits};
 
 /// What a WebSocket listener accepts.
 #[derive(Clone, Debug)]
@@ -32,6 +33,10 @@ pub struct WebSocketServerOptions {
     /// The cookie that tells peers apart; if none, no cookie is read or set. With one, a request waits for
     /// [`Transport::accept_request`](crate::transport::Transport::accept_request).
     pub cookie: Option<TrackingCookie>,
+    /// Accepts offers of compression.
+    pub deflate: Option<DeflateOptions>,
+    /// Longer messages are sent in fragments of this many octets; 0 for never.
+    pub fragment_size_max: usize,
     /// What is taken at most.
     pub limits: WebSocketLimits,
 }
@@ -45,6 +50,8 @@ impl Default for WebSocketServerOptions {
             null_origin_allowed: true,
             subprotocol_required: true,
             cookie: None,
+            deflate: None,
+            fragment_size_max: 0,
             limits: WebSocketLimits::default(),
         }
     }
@@ -67,6 +74,7 @@ struct Upgrade {
     announced: bool,
     /// The value of the tracking cookie.
     cookie: Option<Box<str>>,
+    deflate: Option<(Agreement, String)>,
 }
 
 /// What a server's handshake has come to.
@@ -121,8 +129,10 @@ impl ServerHandshake {
         let set = self.options.cookie.as_ref().zip(new_cookie);
         put_response(&upgrade, set, reply);
         let framing = Framing::websocket_server(upgrade.serializer);
-        let socket = WebSocket::new(framing, &self.options.limits, MaskKeys::new(0));
-        socket.with_request_headers(upgrade.headers)
+        let agreement = upgrade.deflate.map(|(agreement, _)| agreement);
+        WebSocket::new(framing, &self.options.limits, MaskKeys::new(0))
+            .with_extensions(agreement.zip(self.options.deflate.as_ref()), self.options.fragment_size_max)
+            .with_request_headers(upgrade.headers)
     }
 
     /// Appends the HTTP response that says what is wrong.
@@ -198,12 +208,17 @@ fn read_fields(fields: Fields<'_>, options: &WebSocketServerOptions) -> Result<U
         None if !options.subprotocol_required => Serializer::JSON,
         chosen => chosen.ok_or(TransportErrorKind::SubprotocolUnsupported)?,
     };
+    let deflate = options
+        .deflate
+        .as_ref()
+        .and_then(|options| deflate::accept(fields.list("sec-websocket-extensions"), options));
     Ok(Upgrade {
         headers: fields.owned(),
         accept: accept_of(key),
         serializer,
         announced: chosen.is_some(),
         cookie: options.cookie.as_ref().and_then(|cookie| cookie.find(fields)),
+        deflate,
     })
 }
 
@@ -220,6 +235,10 @@ fn put_response(upgrade: &Upgrade, set: Option<(&TrackingCookie, &str)>, out: &m
     if let Some((cookie, value)) = set {
         let TrackingCookie { name, attributes } = cookie;
         out.extend_from_slice(format!("\r\nSet-Cookie: {name}={value}{attributes}").as_bytes());
+    }
+    if let Some((_, text)) = &upgrade.deflate {
+        out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+        out.extend_from_slice(text.as_bytes());
     }
     out.extend_from_slice(b"\r\n\r\n");
 }

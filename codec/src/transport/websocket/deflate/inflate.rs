@@ -1,0 +1,170 @@
+//! Inflating received messages, bounded before memory is taken.
+
+use zlib_rs::{Inflate, InflateFlush, Status};
+
+use super::{DeflateOptions, Direction, FLUSH_TAIL, WINDOW_BITS_MIN};
+use crate::transport::error::TransportErrorKind;
+use crate::transport::mask::{self, MaskKey};
+
+/// The receiving half of an agreement. Holds about 50 KiB once a message came that others may refer to, else next to nothing.
+pub(crate) struct Inflater {
+    direction: Direction,
+    ratio_max: u32,
+    state: Option<Inflate>,
+    /// A batch of messages that is being handed out, and how much of it has been.
+    batch: Vec<u8>,
+    taken: usize,
+}
+
+impl std::fmt::Debug for Inflater {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Inflater").field("direction", &self.direction).finish_non_exhaustive()
+    }
+}
+
+impl Inflater {
+    pub(crate) fn new(incoming: Direction, options: &DeflateOptions) -> Inflater {
+        Inflater {
+            direction: incoming,
+            ratio_max: options.inflate_ratio_max,
+            state: None,
+            batch: Vec::new(),
+            taken: 0,
+        }
+    }
+
+    /// Inflates a whole message, masked with `key`, which replaces the contents of `out`.
+    pub(crate) fn inflate(
+        &mut self,
+        compressed: &[u8],
+        key: MaskKey,
+        size_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TransportErrorKind> {
+        out.clear();
+        let by_ratio = compressed.len().saturating_mul(self.ratio_max as usize).max(SIZE_FREE);
+        let bits = self.direction.window_bits.max(WINDOW_BITS_MIN);
+        let mut run = Run {
+            state: self.state.take().unwrap_or_else(|| Inflate::new(false, bits)),
+            out,
+            size_max: size_max.min(by_ratio),
+            too_long: match by_ratio < size_max {
+                true => TransportErrorKind::InflateRatio,
+                false => TransportErrorKind::MessageTooLong,
+            },
+            ends: 0,
+        };
+        let mut block = [0; BLOCK];
+        for masked in compressed.chunks(BLOCK) {
+            let plain = &mut block[..masked.len()];
+            plain.copy_from_slice(masked);
+            mask::apply(plain, key);
+            run.feed(plain)?;
+        }
+        run.feed(&FLUSH_TAIL)?;
+        if self.direction.takeover {
+            self.state = Some(run.state);
+        }
+        Ok(())
+    }
+
+    /// Begins to hand out the messages of a batch.
+    pub(crate) fn hold(&mut self, batch: Vec<u8>) {
+        debug_assert!(!self.is_holding());
+        (self.batch, self.taken) = (batch, 0);
+    }
+
+    /// Whether there are messages to be handed out.
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.batch.is_empty()
+    }
+
+    /// What has not been handed out yet.
+    pub(crate) fn held(&self) -> &[u8] {
+        &self.batch[self.taken..]
+    }
+
+    /// Octets have been handed out; after the last one nothing is held.
+    pub(crate) fn take(&mut self, count: usize) {
+        self.taken += count;
+        if self.taken == self.batch.len() {
+            (self.batch, self.taken) = (Vec::new(), 0);
+        }
+    }
+}
+
+/// One message being inflated.
+struct Run<'a> {
+    state: Inflate,
+    out: &'a mut Vec<u8>,
+    size_max: usize,
+    too_long: TransportErrorKind,
+    /// Final blocks met so far.
+    ends: u32,
+}
+
+impl Run<'_> {
+    fn feed(&mut self, mut input: &[u8]) -> Result<(), TransportErrorKind> {
+        loop {
+            let (start, room) = (self.out.len(), self.room(input.len())?);
+            self.out.resize(start + room, 0);
+            let (read_before, written_before) = (self.state.total_in(), self.state.total_out());
+            let status = self
+                .state
+                .decompress(input, &mut self.out[start..], InflateFlush::SyncFlush)
+                .map_err(|_| TransportErrorKind::DeflateInvalid)?;
+            let read = (self.state.total_in() - read_before) as usize;
+            let written = (self.state.total_out() - written_before) as usize;
+            self.out.truncate(start + written);
+            input = &input[read..];
+            match status {
+                Status::StreamEnd => self.begin_again()?,
+                _ if written == room => continue,
+                _ if read == 0 && !input.is_empty() => return Err(TransportErrorKind::DeflateInvalid),
+                _ => {}
+            }
+            if input.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How much more output to expect: never more than twice what there is, and one octet beyond the limit at most.
+    fn room(&self, input_size: usize) -> Result<usize, TransportErrorKind> {
+        let left = (self.size_max + 1).saturating_sub(self.out.len());
+        if left == 0 {
+            Err(self.too_long)
+        } else {
+            Ok(left.min(self.out.len().max(4 * input_size).max(ROOM_MIN)))
+        }
+    }
+
+    /// After a final block the message may go on with another stream (RFC 7692 §7.2.3.4). Which refers to what this
+    /// message has inflated to, at most: whoever ends a stream has ended its window too.
+    fn begin_again(&mut self) -> Result<(), TransportErrorKind> {
+        self.ends += 1;
+        if self.ends > ENDS_MAX {
+            return Err(TransportErrorKind::DeflateInvalid);
+        }
+        self.state.reset(false);
+        let window = &self.out[self.out.len().saturating_sub(1 << 15)..];
+        if !window.is_empty() && self.state.set_dictionary(window).is_err() {
+            return Err(TransportErrorKind::DeflateInvalid);
+        }
+        Ok(())
+    }
+}
+
+/// Octets any message may inflate to, whatever the ratio: a short one is no bomb.
+const SIZE_FREE: usize = 64 << 10;
+
+/// Octets unmasked at once; a multiple of 4 leaves the key unrotated.
+const BLOCK: usize = 4096;
+
+/// Octets of output expected at least.
+const ROOM_MIN: usize = 1024;
+
+/// Final blocks in one message; each costs far more time than octets.
+const ENDS_MAX: u32 = 64;
+
+const _: () = assert!(BLOCK.is_multiple_of(4));
