@@ -54,7 +54,7 @@ pub struct Floor {
 #[derive(Debug, Args)]
 pub struct Run {
     /// Scenarios, e.g. fan-out-100-w64, mesh-8x8-w16, rpc-64, rate-500x10, idle-5000, join-16,
-    /// flood-1000x10, churn-20000; append -1024b for another payload than 128 bytes.
+    /// join-16-scram, burst-500x10-200, flood-1000x10, churn-20000; append -1024b for another payload than 128 bytes.
     #[arg(required = true)]
     pub scenarios: Vec<Scenario>,
     /// Server: floor://, nats://, redis://, mqtt:// or rs:// (RawSocket) HOST:PORT, or unix:PATH

@@ -1,6 +1,7 @@
 //! Drives one scenario against one server: the same code for every protocol.
 
 mod broadcast;
+mod burst;
 mod flood;
 mod rpc;
 mod sessions;
@@ -66,8 +67,11 @@ pub async fn measure<P: Protocol>(bench: &Bench<P>, scenario: &Scenario) -> Resu
         Shape::Rate { per_second, subscribers } => broadcast::open(bench, per_second, subscribers).await,
         Shape::Rpc { outstanding } => rpc::measure(bench, outstanding).await,
         Shape::Idle { sessions, subscribed } => sessions::idle(bench, sessions, subscribed).await,
-        Shape::Join { concurrency } => sessions::join_rate(bench, concurrency).await,
+        Shape::Join { concurrency, .. } => sessions::join_rate(bench, concurrency).await,
         Shape::Flood { per_second, subscribers } => flood::measure(bench, per_second, subscribers).await,
+        Shape::Burst { per_second, subscribers, joins } => {
+            burst::measure(bench, per_second, subscribers, joins).await
+        }
         Shape::Churn { cycles } => sessions::churn(bench, cycles).await,
     }
 }

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod compare;
 pub mod driver;
 pub mod fault;
+pub mod identity;
 pub mod link;
 pub mod machine;
 pub mod placement;

@@ -1,10 +1,10 @@
 //! What is measured, and how a user names it: `fan-out-100-w64`, `mesh-8x8-w64`, `rpc-64`,
-//! `rate-500x10`, `idle-5000`, `join-16`, `flood-1000x10`, `churn-20000`; `-1024b` appended sets
+//! `rate-500x10`, `idle-5000`, `join-16`, `join-16-scram`, `burst-500x10-200`, `flood-1000x10`, `churn-20000`; `-1024b` appended sets
 //! the payload.
 
 use std::{fmt, str::FromStr};
 
-use crate::clock::STAMP_BYTES;
+use crate::{clock::STAMP_BYTES, identity::Method};
 
 /// Payload used when a scenario does not name one.
 pub const PAYLOAD_BYTES_DEFAULT: usize = 128;
@@ -62,6 +62,18 @@ pub enum Shape {
     Join {
         /// Clients at the same time.
         concurrency: usize,
+        /// How they prove who they are.
+        method: Method,
+    },
+    /// `joins` sessions that join by SCRAM at the same moment, beside `per_second` publishes to
+    /// `subscribers`: the latency of those, beside the same load without.
+    Burst {
+        /// Publishes a second.
+        per_second: u64,
+        /// Receivers of every publish.
+        subscribers: usize,
+        /// Sessions that join.
+        joins: usize,
     },
     /// A subscriber that never reads, beside `subscribers` that do, under `per_second` publishes:
     /// the others' latency and the server's memory, beside the same load without it.
@@ -82,10 +94,21 @@ impl Scenario {
     /// What the rate column counts.
     pub fn unit(&self) -> &'static str {
         match self.shape {
-            Shape::Broadcast { .. } | Shape::Rate { .. } | Shape::Flood { .. } => "event",
+            Shape::Broadcast { .. } | Shape::Rate { .. } | Shape::Flood { .. } | Shape::Burst { .. } => {
+                "event"
+            }
             Shape::Rpc { .. } => "call",
             Shape::Idle { .. } => "session",
             Shape::Join { .. } | Shape::Churn { .. } => "cycle",
+        }
+    }
+
+    /// How sessions that are neither publisher nor subscriber join.
+    pub fn method(&self) -> Method {
+        match self.shape {
+            Shape::Join { method, .. } => method,
+            Shape::Burst { .. } => Method::Scram,
+            _ => Method::Anonymous,
         }
     }
 }
@@ -142,7 +165,11 @@ impl fmt::Display for Shape {
             Shape::Rpc { outstanding } => write!(f, "rpc-{outstanding}"),
             Shape::Idle { sessions, subscribed: false } => write!(f, "idle-{sessions}"),
             Shape::Idle { sessions, subscribed: true } => write!(f, "idle-{sessions}-subscribed"),
-            Shape::Join { concurrency } => write!(f, "join-{concurrency}"),
+            Shape::Join { concurrency, method: Method::Anonymous } => write!(f, "join-{concurrency}"),
+            Shape::Join { concurrency, method } => write!(f, "join-{concurrency}-{method}"),
+            Shape::Burst { per_second, subscribers, joins } => {
+                write!(f, "burst-{per_second}x{subscribers}-{joins}")
+            }
             Shape::Flood { per_second, subscribers } => write!(f, "flood-{per_second}x{subscribers}"),
             Shape::Churn { cycles } => write!(f, "churn-{cycles}"),
         }
@@ -169,7 +196,7 @@ impl fmt::Display for ScenarioError {
             ScenarioError::Unknown(name) => write!(
                 f,
                 "no such scenario: {name:?} (fan-out-N-wW, mesh-NxM-wW, rpc-K, rate-RxN, idle-N, \
-                 idle-N-subscribed, join-C, flood-RxN, churn-K, each with -BYTESb appended if wanted)"
+                 idle-N-subscribed, join-C, join-C-METHOD, burst-RxN-J, flood-RxN, churn-K, each with -BYTESb appended if wanted)"
             ),
             ScenarioError::OutOfRange { what, max } => write!(f, "{what} must be 1 to {max}"),
         }
@@ -220,7 +247,15 @@ fn parse_shape(name: &str) -> Option<Shape> {
             Some(sessions) => Shape::Idle { sessions: count(sessions)?, subscribed: true },
             None => Shape::Idle { sessions: count(rest)?, subscribed: false },
         },
-        "join" => Shape::Join { concurrency: count(rest)? },
+        "join" => {
+            let (concurrency, method) = rest.split_once('-').unwrap_or((rest, Method::Anonymous.as_str()));
+            Shape::Join { concurrency: count(concurrency)?, method: method.parse().ok()? }
+        }
+        "burst" => {
+            let (load, joins) = rest.split_once('-')?;
+            let joins = count(joins)?;
+            pair(load).map(|(per_second, subscribers)| Shape::Burst { per_second, subscribers, joins })?
+        }
         "churn" => Shape::Churn { cycles: count(rest)? },
         _ => return None,
     })
@@ -251,7 +286,12 @@ fn check_limits(scenario: &Scenario) -> Result<(), ScenarioError> {
         }
         Shape::Rpc { outstanding } => within("outstanding calls", outstanding, WINDOW_MAX),
         Shape::Idle { sessions, .. } => within("sessions", sessions as u64, SESSIONS_MAX as u64),
-        Shape::Join { concurrency } => within("concurrent clients", concurrency as u64, 1024),
+        Shape::Burst { per_second, subscribers, joins } => {
+            within("publishes a second", per_second, 10_000_000)?;
+            within("subscribers", subscribers as u64, SESSIONS_MAX as u64)?;
+            within("joins", joins as u64, 10_000)
+        }
+        Shape::Join { concurrency, .. } => within("concurrent clients", concurrency as u64, 1024),
         Shape::Churn { cycles } => within("cycles", cycles as u64, 10_000_000),
     }
 }
@@ -262,7 +302,13 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        let more = ["idle-10-subscribed", "flood-1000x10-4096b", "churn-20000"];
+        let more = [
+            "join-16-wampcra",
+            "burst-500x10-200",
+            "idle-10-subscribed",
+            "flood-1000x10-4096b",
+            "churn-20000",
+        ];
         for name in CANONICAL.iter().chain(QUICK).chain(&more) {
             assert_eq!(name.parse::<Scenario>().map(|scenario| scenario.to_string()), Ok((*name).to_owned()));
         }

@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     driver::{self, Bench},
     fault::Fault,
+    identity::Method,
     link::Address,
     progress::Progress,
     protocol::{
@@ -143,13 +144,17 @@ pub fn measure(
     settings: Settings,
 ) -> Result<Measurement, Fault> {
     let bytes = scenario.payload_bytes;
+    let method = scenario.method();
+    if method != Method::Anonymous && !matches!(target.dialect, Dialect::Wamp(_)) {
+        return Err(Fault::Unsupported { operation: "authenticate" });
+    }
     match target.dialect {
         Dialect::Floor => measure_as(Floor::new(bytes), generator, clock, target, scenario, settings),
         Dialect::Nats => measure_as(Nats::new(bytes), generator, clock, target, scenario, settings),
         Dialect::Redis => measure_as(Redis::new(bytes), generator, clock, target, scenario, settings),
         Dialect::Mqtt => measure_as(Mqtt::new(bytes), generator, clock, target, scenario, settings),
         Dialect::Wamp(wire) => {
-            let wamp = Wamp::new(wire, &settings.realm, &target.resource, bytes)?;
+            let wamp = Wamp::new(wire, &settings.realm, &target.resource, bytes)?.proving(method);
             measure_as(wamp, generator, clock, target, scenario, settings)
         }
     }

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     cli::Compare,
     fault::Fault,
+    identity::Method,
     link::Address,
     placement::Placement,
     protocol::wamp::{Carrier, Wire},
@@ -161,6 +162,7 @@ impl Contender {
         let dialect = self.kind.dialect();
         match scenario.shape {
             Shape::Rpc { .. } => dialect.has_calls(),
+            _ if scenario.method() != Method::Anonymous => matches!(dialect, Dialect::Wamp(_)),
             _ => true,
         }
     }

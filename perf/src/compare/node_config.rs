@@ -1,10 +1,11 @@
-//! Node configurations for crossring and Crossbar.io: one realm, anonymous clients, one transport.
+//! Node configurations for crossring and Crossbar.io: one realm, one transport, clients anonymous or with one identity.
 
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
 use crate::{
+    identity,
     protocol::wamp::{Carrier, Wire},
     target::REALM_DEFAULT,
 };
@@ -46,7 +47,7 @@ fn transport(address: SocketAddr, wire: Wire) -> Value {
     json!({
         "type": kind,
         "endpoint": {"type": "tcp", "interface": address.ip().to_string(), "port": address.port()},
-        "auth": {"anonymous": {"type": "static", "role": "anonymous"}},
+        "auth": identity::auth(),
     })
 }
 

@@ -19,7 +19,7 @@ use crossring_codec::{
 };
 
 use super::{Incoming, Protocol, ReplyTo, Role};
-use crate::{clock::write_stamp, fault::Fault, link::Link};
+use crate::{clock::write_stamp, fault::Fault, identity::Method, link::Link};
 
 const PROCEDURE: &str = "perf.echo";
 /// Any mask will do on a trusted loopback, but not zero: a server may skip unmasking then.
@@ -94,6 +94,8 @@ impl FromStr for Wire {
 pub struct Wamp {
     shared: Rc<Shared>,
     next_request: u64,
+    /// How idle sessions join; all others are anonymous.
+    method: Method,
 }
 
 /// What all sessions of a measurement have in common.
@@ -142,7 +144,14 @@ impl Wamp {
             call: template(&call)?,
             answer: template(&answer)?,
         };
-        Ok(Wamp { shared: Rc::new(shared), next_request: 1 })
+        Ok(Wamp { shared: Rc::new(shared), next_request: 1, method: Method::Anonymous })
+    }
+
+    /// Idle sessions join by this method.
+    pub fn proving(self, method: Method) -> Wamp {
+        // What takes long is done before anything is measured.
+        drop(method.identity());
+        Wamp { method, ..self }
     }
 
     fn take_request(&mut self) -> u64 {
@@ -235,7 +244,8 @@ fn put_decimal(mut value: u64, out: &mut Vec<u8>) {
 
 impl Protocol for Wamp {
     async fn join(&mut self, link: &mut Link, role: Role) -> Result<(), Fault> {
-        dialogue::join(&self.shared, link, role).await
+        let method = if role == Role::Idle { self.method } else { Method::Anonymous };
+        dialogue::join(&self.shared, link, role, method).await
     }
 
     async fn leave(&mut self, link: &mut Link) -> Result<(), Fault> {

@@ -18,6 +18,9 @@ pub enum Credentials {
     Cra(Secret),
     /// `wamp-scram` or Autobahn's `scram`
     Scram(Dialect, Secret),
+    /// The same with a password that has been salted before, for routers whose parameters have not changed since: it saves the
+    /// client the derivation.
+    Salted(Dialect, SaltedPassword),
     /// `cryptosign`
     Cryptosign(PrivateKey),
 }
@@ -67,8 +70,9 @@ impl Proof {
         match &self.credentials {
             Credentials::Ticket(_) => "ticket",
             Credentials::Cra(_) => "wampcra",
-            Credentials::Scram(Dialect::Specification, _) => "wamp-scram",
-            Credentials::Scram(Dialect::Autobahn, _) => "scram",
+            Credentials::Scram(Dialect::Specification, _)
+            | Credentials::Salted(Dialect::Specification, _) => "wamp-scram",
+            Credentials::Scram(Dialect::Autobahn, _) | Credentials::Salted(Dialect::Autobahn, _) => "scram",
             Credentials::Cryptosign(_) => "cryptosign",
         }
     }
@@ -79,7 +83,9 @@ impl Proof {
         hello.authid = self.authid.clone().map(Into::into);
         match &self.credentials {
             Credentials::Ticket(_) | Credentials::Cra(_) => {}
-            Credentials::Scram(..) => hello.authextra.push(entry("nonce", to_base64(&self.nonce))),
+            Credentials::Scram(..) | Credentials::Salted(..) => {
+                hello.authextra.push(entry("nonce", to_base64(&self.nonce)))
+            }
             Credentials::Cryptosign(key) => {
                 hello.authextra.push(entry("pubkey", cryptosign::public_key(key.octets())));
             }
@@ -100,7 +106,12 @@ impl Proof {
             Credentials::Cra(secret) => Ok((sign_cra(secret.expose(), challenge)?, Dict::new())),
             Credentials::Scram(dialect, password) => {
                 let (dialect, password) = (*dialect, password.clone());
-                self.answer_scram(dialect, password.expose(), challenge)
+                let salted = |kdf, salt: &[u8]| SaltedPassword::derive(dialect, kdf, password.expose(), salt);
+                self.answer_scram(dialect, salted, challenge)
+            }
+            Credentials::Salted(dialect, salted) => {
+                let (dialect, salted) = (*dialect, salted.clone());
+                self.answer_scram(dialect, |_, _| Ok(salted), challenge)
             }
             Credentials::Cryptosign(key) => {
                 let asked = cryptosign::octets(text(challenge, "challenge")?);
@@ -125,7 +136,7 @@ impl Proof {
     fn answer_scram(
         &mut self,
         dialect: Dialect,
-        password: &str,
+        salted: impl FnOnce(Kdf, &[u8]) -> Result<SaltedPassword, scram::Fault>,
         challenge: &Dict,
     ) -> Result<(String, Dict), ProofFault> {
         let absurd = |_: scram::Fault| ProofFault::Challenge("parameters out of bounds");
@@ -140,7 +151,7 @@ impl Proof {
         }
         let kdf = kdf(challenge)?;
         let octets = from_base64(salt).ok_or(ProofFault::Challenge("the salt is no base64"))?;
-        let salted = SaltedPassword::derive(dialect, kdf, password, &octets).map_err(absurd)?;
+        let salted = salted(kdf, &octets).map_err(absurd)?;
         let exchange = Exchange {
             dialect,
             authid: self.authid.as_deref().unwrap_or_default(),
@@ -244,6 +255,21 @@ mod tests {
             let answer = proof(scram()).answer("wamp-scram", &challenge);
             assert_eq!(answer, Err(ProofFault::Challenge(fault)));
         }
+    }
+
+    #[test]
+    fn a_password_may_have_been_salted_before() {
+        let challenge = vec![
+            entry("nonce", to_base64(&[1; 32]) + "more"),
+            entry("salt", to_base64(b"salt")),
+            entry("kdf", "pbkdf2".to_owned()),
+            ("iterations".to_owned(), Value::from(2_u64)),
+        ];
+        let (dialect, kdf) = (Dialect::Specification, Kdf::Pbkdf2 { iterations: 2 });
+        let salted = SaltedPassword::derive(dialect, kdf, "x", b"salt").expect("in bounds");
+        let answers = [Credentials::Scram(dialect, Secret::new("x")), Credentials::Salted(dialect, salted)]
+            .map(|credentials| proof(credentials).answer("wamp-scram", &challenge));
+        assert_eq!(answers[0], answers[1]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Joining and leaving, through the client half and the transports of the router itself.
 
+use std::cell::Cell;
+
 use crossring_codec::{
     message::{
         ClientRoles, CloseDetails, Features, HelloDetails, Message, RegisterOptions, SubscribeOptions,
@@ -9,23 +11,29 @@ use crossring_codec::{
         Incoming, RawSocketClientOptions, Transport, TransportError, WebSocketClientOptions, WebSocketUrl,
     },
 };
-use crossring_router::client::{ClientEvent, ClientSession};
+use crossring_router::client::{ClientEvent, ClientSession, Proof};
 
 use super::{Carrier, MASK_KEY, PROCEDURE, Role, Shared, topic_uri};
-use crate::{fault::Fault, link::Link, protocol::FRAME_BYTES_MAX};
+use crate::{fault::Fault, identity::Method, link::Link, protocol::FRAME_BYTES_MAX};
 
 /// Joins and does what the role needs. Returns as soon as the last answer has come; whatever
 /// follows it stays in the link, to be skimmed.
-pub(super) async fn join(shared: &Shared, link: &mut Link, role: Role) -> Result<(), Fault> {
+pub(super) async fn join(shared: &Shared, link: &mut Link, role: Role, method: Method) -> Result<(), Fault> {
     let mut request = Vec::new();
     let transport = dial(shared, &mut request)?;
     let mut dialogue =
         Dialogue { shared, link, transport, session: ClientSession::new(), scratch: Vec::new() };
     dialogue.link.writer.send(request).await.map_err(Fault::io("handshake"))?;
     dialogue.wait_until_open().await?;
-    let details = HelloDetails { roles: ClientRoles::all(Features::default()), ..HelloDetails::default() };
+    let mut details =
+        HelloDetails { roles: ClientRoles::all(Features::default()), ..HelloDetails::default() };
+    let proof = method.identity().map(|(authid, credentials)| Proof::new(authid, credentials, nonce()));
+    proof.iter().for_each(|proof| proof.ask(&mut details));
     let hello = dialogue.session.hello(Some(shared.realm.as_str().into()), details);
     dialogue.send(hello.map_err(refused)?).await?;
+    if let Some(mut proof) = proof {
+        dialogue.prove(&mut proof).await?;
+    }
     dialogue.wait_for("HELLO", |event| matches!(event, ClientEvent::Welcome { .. })).await?;
     match role {
         Role::Subscriber(topic) => {
@@ -77,6 +85,15 @@ fn framed(shared: &Shared, message: &Message<'_>) -> Result<Vec<u8>, Fault> {
     Ok(out)
 }
 
+/// Another one for each session; nobody has to be kept from guessing it here.
+fn nonce() -> [u8; 32] {
+    thread_local!(static LAST: Cell<u64> = const { Cell::new(0) });
+    LAST.set(LAST.get() + 1);
+    let mut octets = [0; 32];
+    octets[..8].copy_from_slice(&LAST.get().to_le_bytes());
+    octets
+}
+
 fn refused(refusal: crossring_router::client::ClientRefusal) -> Fault {
     Fault::Setup(refusal.to_string())
 }
@@ -93,6 +110,23 @@ impl Dialogue<'_> {
     async fn send(&mut self, message: Message<'_>) -> Result<(), Fault> {
         let frame = framed(self.shared, &message)?;
         self.link.writer.send(frame).await.map(drop).map_err(Fault::io("send"))
+    }
+
+    /// Answers the challenge.
+    async fn prove(&mut self, proof: &mut Proof) -> Result<(), Fault> {
+        let mut answer = None;
+        self.wait_for("CHALLENGE", |event| match event {
+            ClientEvent::Challenged { method, extra } => {
+                answer = Some(proof.answer(method, extra));
+                true
+            }
+            _ => false,
+        })
+        .await?;
+        let answer = answer.ok_or(Fault::Closed { during: "CHALLENGE" })?;
+        let (signature, extra) = answer.map_err(|fault| Fault::Setup(fault.to_string()))?;
+        let message = self.session.authenticate(signature, extra).map_err(refused)?;
+        self.send(message).await
     }
 
     async fn wait_until_open(&mut self) -> Result<(), Fault> {
@@ -112,7 +146,7 @@ impl Dialogue<'_> {
     async fn wait_for(
         &mut self,
         during: &'static str,
-        is_wanted: fn(&ClientEvent<'_>) -> bool,
+        mut is_wanted: impl FnMut(&ClientEvent<'_>) -> bool,
     ) -> Result<(), Fault> {
         let serializer = self.shared.wire.serializer.id;
         let Dialogue { link, transport, session, scratch, .. } = self;
