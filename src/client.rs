@@ -7,7 +7,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crossring_codec::message::decode::decode;
@@ -379,7 +382,7 @@ fn dial(to: &Destination, request: &mut Vec<u8>) -> Result<(Connected, Transport
             Ok((connect(to, host, *port, *is_secure)?, dial_rawsocket(to, request)))
         }
         RouterUrl::RawSocketUnix { path } => {
-            Ok((Socket::Unix(UnixStream::connect(path)?).into(), dial_rawsocket(to, request)))
+            Ok((Socket::Unix(connect_unix(path)?).into(), dial_rawsocket(to, request)))
         }
     }
 }
@@ -398,6 +401,14 @@ fn connect(to: &Destination, host: &str, port: u16, is_secure: bool) -> Result<C
     stream.set_read_timeout(Some(to.timeout))?;
     let (stream, channel_ids) = tls::connect(config, host, stream)?;
     Ok(Connected { socket: Socket::Tls(Box::new(stream)), channel_ids })
+}
+
+/// `@name` is an abstract name.
+fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    match path.as_os_str().as_bytes() {
+        [b'@', name @ ..] => UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?),
+        _ => UnixStream::connect(path),
+    }
 }
 
 fn place(host: &str, port: u16) -> String {

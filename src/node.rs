@@ -1,14 +1,12 @@
 //! A whole node: binds the sockets, starts the shards, runs the control shard until the end.
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crossring_io::listener::{self, TcpOptions, UnixOptions};
+use crossring_io::listener;
 use crossring_io::{AnyEngine, Doorbell, Engine, EngineKind, EngineOptions, ProbeReport, affinity};
 use crossring_router::address::{SHARDS_MAX, ShardId, TransportId};
 use crossring_router::control;
@@ -17,7 +15,7 @@ use crossring_router::shard::Shard;
 use rustls::ServerConfig;
 use tokio::sync::mpsc;
 
-use crate::config::{Endpoint, EngineChoice, NodeConfig, TransportConfig};
+use crate::config::{EngineChoice, NodeConfig, TransportConfig};
 use crate::control::{Certificates, Control, NodeEnd, ShardExit};
 use crate::cookies::{CookieKeeper, OpenError};
 use crate::tls::TlsError;
@@ -25,6 +23,7 @@ use crate::worker::mail::{PostOffice, post_offices};
 use crate::worker::{Listener, Worker};
 
 mod convert;
+mod endpoints;
 
 /// The node ran and ended as it was told to.
 pub const EXIT_OK: u8 = 0;
@@ -119,7 +118,7 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
     let router_config = Arc::new(convert::router_config(config, &entropy).with_trusted_role());
     let limits = convert::limits(config);
     let mut certificates = Certificates::default();
-    let mut listeners = listen(config, shards, &mut certificates)?;
+    let (mut listeners, places) = listen(config, shards, &mut certificates)?;
     let seed = u64::from_ne_bytes(random_octets()?[..8].try_into().unwrap_or_default());
 
     let control_bell = Doorbell::eventfd()?;
@@ -156,22 +155,13 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
     let core = control::Control::new(shards, router_config, limits, seed);
     let cookies = CookieKeeper::open(&convert::cookie_stores(config).0)?;
     let office = connect(starts, &control_bell)?;
-    announce(config, shards, &report);
+    announce(config, shards, &report, &places);
     let drain_timeout = config.limits.shutdown_timeout;
     let control =
         Control::new(core, office, control_bell, shards, drain_timeout, certificates).with_cookies(cookies);
     let end = control.run(stop_after, report.chosen == EngineKind::IoUring, exits);
-    remove_sockets(config);
+    endpoints::remove_sockets(config);
     Ok(end?)
-}
-
-/// Takes away the files of Unix sockets that nobody listens on any more.
-fn remove_sockets(config: &NodeConfig) {
-    for transport in &config.transports {
-        if let Endpoint::Unix(unix) = &transport.endpoint {
-            let _ = std::fs::remove_file(&unix.path);
-        }
-    }
 }
 
 /// A shard's start: its doorbell comes, its post office goes.
@@ -252,29 +242,33 @@ fn probe(engine: EngineChoice) -> Result<ProbeReport, StartError> {
     Ok(report)
 }
 
-/// The listening sockets of every shard.
+/// The listening sockets of every shard, and where each transport listens.
 fn listen(
     config: &NodeConfig,
     shards: usize,
     certificates: &mut Certificates,
-) -> Result<Vec<Vec<Listener>>, StartError> {
+) -> Result<(Vec<Vec<Listener>>, Vec<String>), StartError> {
     let mut all: Vec<Vec<Listener>> = (0..shards).map(|_| Vec::new()).collect();
+    let mut places = Vec::new();
+    let inherited = listener::activated()?;
     for (index, transport) in config.transports.iter().enumerate() {
         let kind = convert::listener_kind(transport);
         let share = convert::connections_share(transport, shards);
         let id = TransportId(index as u16);
         let tls = tls_settings(id, transport, certificates)?;
-        let sockets = bind(transport, shards).map_err(|error| StartError::Listen {
+        let bound = endpoints::bind(&transport.endpoint, shards, &inherited);
+        let bound = bound.map_err(|error| StartError::Listen {
             transport: transport.id.clone(),
-            place: place(&transport.endpoint),
+            place: endpoints::place(&transport.endpoint),
             error,
         })?;
-        for (listeners, socket) in all.iter_mut().zip(sockets) {
+        places.push(bound.place);
+        for (listeners, socket) in all.iter_mut().zip(bound.sockets) {
             let (kind, tls) = (kind.clone(), tls.clone());
             listeners.push(Listener { socket, transport: id, kind, connections_max: share, tls });
         }
     }
-    Ok(all)
+    Ok((all, places))
 }
 
 /// Reads what a transport's TLS is made of.
@@ -289,40 +283,12 @@ fn tls_settings(
     config.map(Some).map_err(|error| StartError::Tls { transport: transport.id.clone(), error })
 }
 
-fn bind(transport: &TransportConfig, shards: usize) -> io::Result<Vec<OwnedFd>> {
-    match &transport.endpoint {
-        Endpoint::Tcp(tcp) => {
-            let options = TcpOptions { backlog: tcp.backlog.into(), ..TcpOptions::default() };
-            let address = SocketAddr::new(tcp.address, tcp.port);
-            // Shards share the port, and the kernel would let another process of this user share it too: the first socket
-            // must get it for itself.
-            drop(listener::tcp(address, &TcpOptions { shared_port: false, ..options.clone() })?);
-            let first = listener::tcp(address, &options)?;
-            let address = listener::tcp_address(&first)?;
-            std::iter::once(Ok(first)).chain((1..shards).map(|_| listener::tcp(address, &options))).collect()
-        }
-        Endpoint::Unix(unix) => {
-            let options = UnixOptions { backlog: unix.backlog.into(), mode: unix.mode };
-            let first = listener::unix(&unix.path, &options)?;
-            let mut sockets = (1..shards).map(|_| listener::share(&first)).collect::<io::Result<Vec<_>>>()?;
-            sockets.push(first);
-            Ok(sockets)
-        }
-    }
-}
-
-fn place(endpoint: &Endpoint) -> String {
-    match endpoint {
-        Endpoint::Tcp(tcp) => SocketAddr::new(tcp.address, tcp.port).to_string(),
-        Endpoint::Unix(unix) => format!("unix:{}", unix.path.display()),
-    }
-}
-
 /// Says what was started and how to try it.
-fn announce(config: &NodeConfig, shards: usize, report: &ProbeReport) {
+fn announce(config: &NodeConfig, shards: usize, report: &ProbeReport, places: &[String]) {
     tracing::info!("crossring {} on {shards} shard(s), engine {}", env!("CARGO_PKG_VERSION"), report.chosen);
-    for transport in &config.transports {
-        tracing::info!("{} listening on {}", convert::kind_name(transport), place(&transport.endpoint));
+    for (transport, place) in config.transports.iter().zip(places) {
+        let tls = if transport.endpoint.tls().is_some() { " with TLS" } else { "" };
+        tracing::info!("{}{tls} listening on {place}", convert::kind_name(transport));
     }
     let realms = config.realms.iter().map(|realm| realm.name.as_str()).collect::<Vec<_>>().join(", ");
     tracing::info!("realms: {realms}");

@@ -1,11 +1,14 @@
 //! Listening sockets: made here, handed to `Engine::listen`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::path::Path;
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -16,6 +19,8 @@ pub struct TcpOptions {
     pub backlog: u32,
     /// `SO_REUSEPORT`: every shard binds its own listener to one address and the kernel spreads.
     pub shared_port: bool,
+    /// Milliseconds that what was sent may stay unacknowledged until a connection is given up; 0: as the kernel sees fit.
+    pub user_timeout_ms: u32,
     /// An IPv6 listener refuses IPv4 peers.
     pub only_v6: bool,
     /// Size of the send buffer in bytes, `None` for the kernel's choice.
@@ -29,6 +34,7 @@ impl Default for TcpOptions {
         TcpOptions {
             backlog: 4096,
             shared_port: true,
+            user_timeout_ms: 0,
             only_v6: false,
             send_buffer_size: None,
             receive_buffer_size: None,
@@ -43,6 +49,11 @@ pub fn tcp(address: SocketAddr, options: &TcpOptions) -> io::Result<OwnedFd> {
     socket.set_tcp_nodelay(true)?;
     if options.shared_port {
         socket.set_reuse_port(true)?;
+    }
+    if options.user_timeout_ms > 0 {
+        // Accepted connections inherit it.
+        let timeout = Duration::from_millis(options.user_timeout_ms.into());
+        socket.set_tcp_user_timeout(Some(timeout))?;
     }
     if address.is_ipv6() {
         socket.set_only_v6(options.only_v6)?;
@@ -71,25 +82,43 @@ pub struct UnixOptions {
     pub backlog: u32,
     /// Permission bits of the socket file, `None` for the umask's.
     pub mode: Option<u32>,
+    /// Owner of the socket file, `None` for this process's.
+    pub user: Option<u32>,
+    /// Group of the socket file, `None` for this process's.
+    pub group: Option<u32>,
 }
 
 impl Default for UnixOptions {
     fn default() -> UnixOptions {
-        UnixOptions { backlog: 4096, mode: None }
+        UnixOptions { backlog: 4096, mode: None, user: None, group: None }
     }
 }
 
+/// Whether a path is an abstract name: `@name`, which is in no file system and gone with its last socket.
+pub fn is_abstract(path: &Path) -> bool {
+    path.as_os_str().as_bytes().starts_with(b"@")
+}
+
 /// Binds a Unix listener. A socket file which nobody listens on any more is replaced; one in use, or
-/// anything else at that path, is an error.
+/// anything else at that path, is an error. Owner and mode are set before anybody can connect; abstract names
+/// ([`is_abstract`]) have none.
 ///
 /// One listener serves all shards: give each a [`share`].
 pub fn unix(path: &Path, options: &UnixOptions) -> io::Result<OwnedFd> {
-    let address = SockAddr::unix(path)?;
-    remove_stale(path, &address)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&address)?;
-    if let Some(mode) = options.mode {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    if is_abstract(path) {
+        let name = [b"\0", &path.as_os_str().as_bytes()[1..]].concat();
+        socket.bind(&SockAddr::unix(OsStr::from_bytes(&name))?)?;
+    } else {
+        let address = SockAddr::unix(path)?;
+        remove_stale(path, &address)?;
+        socket.bind(&address)?;
+        if options.user.is_some() || options.group.is_some() {
+            chown(path, options.user, options.group)?;
+        }
+        if let Some(mode) = options.mode {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        }
     }
     socket.listen(backlog(options.backlog))?;
     Ok(socket.into())
@@ -98,6 +127,41 @@ pub fn unix(path: &Path, options: &UnixOptions) -> io::Result<OwnedFd> {
 /// A second descriptor of the same listener, for another shard.
 pub fn share(listener: &OwnedFd) -> io::Result<OwnedFd> {
     listener.try_clone()
+}
+
+/// A socket that the process was started with.
+#[derive(Debug)]
+pub struct Activated {
+    /// Its name: `FileDescriptorName=` of a systemd socket unit, `unknown` if it has none.
+    pub name: String,
+    /// The socket; check it with [`inherited`].
+    pub socket: OwnedFd,
+}
+
+/// First descriptor that a service manager passes.
+const ACTIVATED_FIRST: i32 = 3;
+
+/// Most descriptors taken; a service manager passes a handful.
+const ACTIVATED_MAX: i32 = 1024;
+
+/// The sockets that a service manager has passed by the protocol of systemd (`LISTEN_PID`, `LISTEN_FDS`,
+/// `LISTEN_FDNAMES`), in order; none if they are for another process. The passed descriptors themselves stay open.
+pub fn activated() -> io::Result<Vec<Activated>> {
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    if variable("LISTEN_PID").parse() != Ok(std::process::id()) {
+        return Ok(Vec::new());
+    }
+    let count = variable("LISTEN_FDS").parse::<i32>().unwrap_or_default().clamp(0, ACTIVATED_MAX);
+    let names = variable("LISTEN_FDNAMES");
+    let mut names = names.split(':').filter(|name| !name.is_empty());
+    (ACTIVATED_FIRST..ACTIVATED_FIRST + count)
+        .map(|descriptor| {
+            let name = names.next().unwrap_or("unknown").to_owned();
+            // SAFETY: not -1. The descriptor is only duplicated: one that is not open gives an error.
+            let passed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+            Ok(Activated { name, socket: passed.try_clone_to_owned()? })
+        })
+        .collect()
 }
 
 /// Checks a listener that was made elsewhere, as by a service manager.
@@ -161,6 +225,29 @@ mod tests {
         drop(live);
         let again = unix(&path, &options).unwrap();
         inherited(share(&again).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn abstract_names_are_in_no_file_system() {
+        let name = format!("@crossring-{}", std::process::id());
+        let path = Path::new(&name);
+        assert!(is_abstract(path) && !is_abstract(Path::new("/run/@x")));
+        let _listener = unix(path, &UnixOptions::default()).unwrap();
+        assert!(!path.exists());
+        let name = SockAddr::unix(format!("\0{}", &name[1..])).unwrap();
+        Socket::new(Domain::UNIX, Type::STREAM, None).unwrap().connect(&name).unwrap();
+        assert_eq!(unix(path, &UnixOptions::default()).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn connections_inherit_the_user_timeout() {
+        let options = TcpOptions { user_timeout_ms: 1_234, ..TcpOptions::default() };
+        let listener = Socket::from(tcp(loopback(), &options).unwrap());
+        let address = listener.local_addr().unwrap();
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        client.connect(&address).unwrap();
+        let accepted = listener.accept().unwrap().0;
+        assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(Duration::from_millis(1_234)));
     }
 
     #[test]

@@ -155,7 +155,10 @@ pub fn probe(wanted: EngineKind) -> Result<ProbeReport, OpenError> {
         return Ok(ProbeReport { chosen: EngineKind::Epoll, refusal: None, features: Vec::new() });
     }
     match uring::probe() {
-        Ok(features) => Ok(ProbeReport { chosen: EngineKind::IoUring, refusal: None, features }),
+        Ok(mut features) => {
+            features.push(kernel_tls());
+            Ok(ProbeReport { chosen: EngineKind::IoUring, refusal: None, features })
+        }
         Err(refusal) if wanted == EngineKind::IoUring => Err(OpenError::Refused(refusal)),
         Err(refusal) => {
             Ok(ProbeReport { chosen: EngineKind::Epoll, refusal: Some(refusal), features: Vec::new() })
@@ -177,6 +180,22 @@ pub fn open_probed(report: &ProbeReport, options: EngineOptions) -> Result<AnyEn
     }
     let ring = Ring::open(options).map_err(|error| OpenError::Refused(Refusal::of_setup(&error)))?;
     Ok(AnyEngine::IoUring(Box::new(ring)))
+}
+
+/// Whether the kernel could encrypt and decrypt by itself. Nothing uses it.
+fn kernel_tls() -> Feature {
+    let protocols = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_available_ulp").unwrap_or_default();
+    Feature {
+        name: "kernel_tls",
+        present: names_tls(&protocols),
+        required: false,
+        gives: "nothing: TLS is spoken in the process",
+    }
+}
+
+/// `protocols`: names between spaces.
+fn names_tls(protocols: &str) -> bool {
+    protocols.split_ascii_whitespace().any(|name| name == "tls")
 }
 
 fn fault(error: io::Error) -> OpenError {
@@ -208,6 +227,12 @@ mod tests {
         let report = probe(EngineKind::Epoll).unwrap();
         assert_eq!(report.chosen, EngineKind::Epoll);
         assert_eq!(report.to_string(), "engine epoll");
+    }
+
+    #[test]
+    fn kernel_tls_is_looked_for() {
+        assert!(names_tls("espintcp tls mptcp\n") && !names_tls("mptcp\n") && !names_tls(""));
+        assert_eq!(kernel_tls().name, "kernel_tls");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub enum RouterUrl {
         /// Whether TLS is spoken.
         is_secure: bool,
     },
-    /// `rs+unix:/path` or `rs+unix:///path`.
+    /// `rs+unix:/path` or `rs+unix:///path`; `rs+unix:@name` for an abstract name.
     RawSocketUnix {
         /// Path of the socket.
         path: PathBuf,

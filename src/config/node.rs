@@ -408,6 +408,8 @@ pub enum Endpoint {
     Tcp(TcpEndpoint),
     /// A Unix socket.
     Unix(UnixEndpoint),
+    /// A socket that the process was started with.
+    Inherited(InheritedEndpoint),
 }
 
 /// A listening TCP port.
@@ -417,6 +419,12 @@ pub struct TcpEndpoint {
     pub address: IpAddr,
     /// Port; 0 (never from a file) lets the kernel choose.
     pub port: u16,
+    /// The last port to try when those before it are taken; `port` for none but that.
+    pub port_last: u16,
+    /// Whether other processes of the same user may listen there as well.
+    pub is_shared: bool,
+    /// Milliseconds that what was sent may stay unacknowledged; 0 = as the kernel sees fit.
+    pub user_timeout_ms: u16,
     /// Connections the kernel holds until they are accepted.
     pub backlog: u16,
     /// Encryption; `None` = octets go as they are.
@@ -426,12 +434,45 @@ pub struct TcpEndpoint {
 /// A listening Unix socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnixEndpoint {
-    /// Path with environment references expanded; relative to the node directory.
+    /// Path with environment references expanded, relative to the node directory; or an abstract name, `@name`.
     pub path: PathBuf,
     /// Permissions of the socket file; `None` = by the umask.
     pub mode: Option<u32>,
+    /// Owner of the socket file; `None` = the process's user.
+    pub user: Option<SocketOwner>,
+    /// Group of the socket file; `None` = the process's.
+    pub group: Option<SocketOwner>,
     /// Connections the kernel holds until they are accepted.
     pub backlog: u16,
+}
+
+/// A user or group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SocketOwner {
+    /// By its number.
+    Number(u32),
+    /// By its name.
+    Name(String),
+}
+
+/// A listening socket that a service manager has passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InheritedEndpoint {
+    /// Its name; `None` = `index` counts.
+    pub name: Option<String>,
+    /// Its place in the order passed, from 0.
+    pub index: u16,
+    /// Encryption; `None` = octets go as they are.
+    pub tls: Option<Box<TlsEndpoint>>,
+}
+
+impl std::fmt::Display for InheritedEndpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "inherited socket {name:?}"),
+            None => write!(f, "inherited socket {}", self.index),
+        }
+    }
 }
 
 /// A serializer, plain and batched.
@@ -480,9 +521,11 @@ impl NodeConfig {
     pub fn resolve_paths(&mut self, node_directory: &Path) {
         for transport in &mut self.transports {
             match &mut transport.endpoint {
+                Endpoint::Unix(unix) if unix.is_abstract() => {}
                 Endpoint::Unix(unix) => unix.path = node_directory.join(&unix.path),
-                Endpoint::Tcp(tcp) => {
-                    tcp.tls.iter_mut().for_each(|tls| tls.resolve_paths(node_directory));
+                Endpoint::Tcp(TcpEndpoint { tls, .. })
+                | Endpoint::Inherited(InheritedEndpoint { tls, .. }) => {
+                    tls.iter_mut().for_each(|tls| tls.resolve_paths(node_directory));
                 }
             }
             if let TransportKind::WebSocket(WebSocketOptions { cookie: Some(cookie), .. }) =
@@ -522,11 +565,32 @@ impl TransportConfig {
             id: id.into(),
             worker: "worker001".into(),
             kind,
-            endpoint: Endpoint::Tcp(TcpEndpoint { address, port, backlog: BACKLOG_DEFAULT, tls: None }),
+            endpoint: Endpoint::Tcp(TcpEndpoint::new(address, port)),
             serializers: None,
             auth: None,
             max_connections: CONNECTIONS_DEFAULT,
         }
+    }
+}
+
+impl TcpEndpoint {
+    /// An endpoint with default settings.
+    pub fn new(address: IpAddr, port: u16) -> Self {
+        TcpEndpoint {
+            address,
+            port,
+            port_last: port,
+            is_shared: false,
+            user_timeout_ms: 0,
+            backlog: BACKLOG_DEFAULT,
+            tls: None,
+        }
+    }
+}
+
+impl UnixEndpoint {
+    fn is_abstract(&self) -> bool {
+        self.path.as_os_str().as_encoded_bytes().starts_with(b"@")
     }
 }
 
@@ -535,6 +599,7 @@ impl Endpoint {
     pub fn tls(&self) -> Option<&TlsEndpoint> {
         match self {
             Endpoint::Tcp(tcp) => tcp.tls.as_deref(),
+            Endpoint::Inherited(inherited) => inherited.tls.as_deref(),
             Endpoint::Unix(_) => None,
         }
     }
@@ -544,6 +609,7 @@ impl Endpoint {
         match self {
             Endpoint::Tcp(tcp) => std::net::SocketAddr::new(tcp.address, tcp.port).to_string(),
             Endpoint::Unix(unix) => unix.path.display().to_string(),
+            Endpoint::Inherited(inherited) => inherited.to_string(),
         }
     }
 }

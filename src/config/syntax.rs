@@ -131,9 +131,15 @@ pub(crate) static COOKIE_NAME: Syntax = Syntax {
 /// `$NAME`, the form of an environment reference in `endpoint.port`.
 pub(crate) static PORT_REFERENCE: Syntax = Syntax {
     name: "an environment reference",
-    rule: "$NAME",
-    accepts: |text| text.strip_prefix('$').is_some_and(is_variable_name),
+    rule: "$NAME or ${NAME}",
+    accepts: |text| reference(text).is_some(),
 };
+
+/// The variable that `$NAME` or `${NAME}` refers to, when the whole text has one of these forms.
+pub(crate) fn reference(text: &str) -> Option<&str> {
+    let name = braced_reference(text).or_else(|| text.strip_prefix('$'))?;
+    is_variable_name(name).then_some(name)
+}
 
 /// `${NAME}`, the form of an environment reference in secrets and `disabled`.
 pub(crate) static BRACED_REFERENCE: Syntax = Syntax {
@@ -167,6 +173,13 @@ pub(crate) static FILE_MODE: Syntax = Syntax {
     accepts: |text| {
         (3..=4).contains(&text.len()) && u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o777)
     },
+};
+
+/// A user or group by its name.
+pub(crate) static ACCOUNT: Syntax = Syntax {
+    name: "the name of a user or group",
+    rule: "not empty, no : and no white space",
+    accepts: |text| !text.is_empty() && !text.contains(|c: char| c == ':' || c.is_whitespace()),
 };
 
 pub(crate) static INTERFACE: Syntax = Syntax {
@@ -242,7 +255,7 @@ mod tests {
             (&PERMISSION_URI, &["", "com.", "com.*.x", "a..b"], &["a b", "a#"]),
             (&STRICT_URI, &["com.example", "a"], &["Com.x", "a..b", ""]),
             (&WEB_PATH, &["/", "ws", "a-b"], &["", "a/b", "a.b"]),
-            (&PORT_REFERENCE, &["$PORT", "$_a1"], &["$", "PORT", "${PORT}", "$1"]),
+            (&PORT_REFERENCE, &["$PORT", "$_a1", "${PORT}"], &["$", "PORT", "${}", "$1", "${PORT", "${1}"]),
             (&WEBSOCKET_URL, &["ws://a", "wss://a:1/x"], &["ws://", "http://a", "ws:///x", "ws://a b"]),
             (&FILE_MODE, &["0660", "600"], &["8", "0888", "-600", "10000"]),
         ];

@@ -321,7 +321,7 @@ pub(super) fn try_it(config: &NodeConfig) -> Option<String> {
         (TransportKind::RawSocket(_), Endpoint::Tcp(tcp)) => {
             format!("rs://{}:{}", loopback(tcp.address), tcp.port)
         }
-        (_, Endpoint::Unix(_)) => return None,
+        (_, Endpoint::Unix(_) | Endpoint::Inherited(_)) => return None,
     };
     let program = std::env::current_exe().map_or("crossring".into(), |path| path.display().to_string());
     let there = format!("--url {url} --realm {realm}");

@@ -97,7 +97,7 @@ fn five_faults_are_reported_with_five_places() {
     let expected = [
         "controller.option: unknown key 'option' (did you mean 'options'?) (line 3, column 19)",
         "workers[0].realms[0].roles[0].permissions[0]: missing mandatory key 'uri' (line 8, column 78)",
-        "workers[0].transports[0].endpoint.port: expected integer 1..65535 or $NAME, got string \"x\" \
+        "workers[0].transports[0].endpoint.port: expected integer 1..65535 or $NAME or ${NAME}, got string \"x\" \
          (line 12, column 61)",
         "workers[0].transports[1].type: invalid type of a listening transport: expected one of \"websocket\", \
          \"rawsocket\", \"web\", \"universal\", \"mqtt\", \"websocket.testee\", \"stream.testee\", \"flashpolicy\", \

@@ -7,6 +7,7 @@ mod support;
 
 mod authentication;
 mod commands;
+mod endpoints;
 mod security;
 
 use std::io::{Read, Write};

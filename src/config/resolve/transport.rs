@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::super::cursor::Cursor;
 use super::super::node::{
-    BACKLOG_DEFAULT, CONNECTIONS_DEFAULT, Endpoint, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX,
-    RawSocketOptions, SerializerName, TcpEndpoint, TransportConfig, TransportKind, UnixEndpoint,
-    WebSocketOptions,
+    BACKLOG_DEFAULT, CONNECTIONS_DEFAULT, Endpoint, InheritedEndpoint, MESSAGE_BYTES_DEFAULT,
+    MESSAGE_BYTES_MAX, RawSocketOptions, SerializerName, SocketOwner, TcpEndpoint, TransportConfig,
+    TransportKind, UnixEndpoint, WebSocketOptions,
 };
-use super::super::syntax;
 use super::super::tls::{CertificateFiles, ClientCertificates, TlsEndpoint, TlsVersion};
+use super::super::{schema, syntax};
 use super::{Names, Resolver, auth, cookie};
 
 /// `None` for transports this version does not build; the survey names them.
@@ -101,18 +101,27 @@ fn endpoint(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<Endpoin
     match written.key("type").text()? {
         "tcp" => tcp(written, resolver).map(Endpoint::Tcp),
         "unix" => Some(Endpoint::Unix(unix(written, resolver))),
+        "inherited" => Some(Endpoint::Inherited(InheritedEndpoint {
+            name: written.key("name").string(),
+            index: written.key("index").integer().unwrap_or_default(),
+            tls: tls(&written.key("tls")).map(Box::new),
+        })),
         _ => None,
     }
 }
 
 fn tcp(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<TcpEndpoint> {
     let address = address(written, resolver);
-    let port = port(&written.key("port"), resolver);
+    let port = || port(&written.key("port"), resolver).map(|port| (port, port));
+    let (port, port_last) = schema::port_range(written.key("portrange").value).or_else(port)?;
+    let default = TcpEndpoint::new(address?, port);
     Some(TcpEndpoint {
-        address: address?,
-        port: port?,
+        port_last,
+        is_shared: written.key("shared").flag(false),
+        user_timeout_ms: written.key("user_timeout").integer().unwrap_or_default(),
         backlog: written.key("backlog").integer().unwrap_or(BACKLOG_DEFAULT),
         tls: tls(&written.key("tls")).map(Box::new),
+        ..default
     })
 }
 
@@ -150,17 +159,23 @@ fn paths(written: &Cursor<'_>) -> Vec<PathBuf> {
     written.items().filter_map(|item| item.text().map(PathBuf::from)).collect()
 }
 
-/// The port itself or that of `$NAME`. A variable that is not set, or holds no port, is a fault.
+/// The text itself, or what the variable holds that it refers to. A variable that is not set is a fault.
+fn dereferenced(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<String> {
+    let text = written.text()?;
+    let Some(name) = syntax::reference(text) else { return Some(text.to_owned()) };
+    let value = (resolver.environment)(name);
+    if value.is_none() {
+        resolver.faults.add(written.path, format!("environment variable '{text}' not set"));
+    }
+    value
+}
+
+/// The port itself or that of a variable. A variable that holds no port is a fault.
 fn port(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<u16> {
-    let Some(name) = written.text().filter(|text| (syntax::PORT_REFERENCE.accepts)(text)) else {
-        return written.nonzero();
-    };
-    let Some(value) = (resolver.environment)(&name[1..]) else {
-        resolver.faults.add(written.path, format!("environment variable '{name}' not set"));
-        return None;
-    };
+    let Some(name) = written.text() else { return written.nonzero() };
+    let value = dereferenced(written, resolver)?;
     let port = value.trim().parse().ok().filter(|port| *port > 0);
-    if port.is_none() {
+    if port.is_none() && syntax::reference(name).is_some() {
         resolver.faults.add(
             written.path,
             format!("expected integer 1..65535 in environment variable '{name}', got {value:?}"),
@@ -173,12 +188,23 @@ fn port(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<u16> {
 fn address(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<IpAddr> {
     let version = written.key("version").integer::<u8>();
     let interface = written.key("interface");
-    let address = match interface.text().unwrap_or_default() {
+    let text = if interface.is_present() { dereferenced(&interface, resolver)? } else { String::new() };
+    let address = match text.trim() {
         "" if version == Some(6) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         "" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         "localhost" if version == Some(6) => IpAddr::V6(Ipv6Addr::LOCALHOST),
         "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        literal => literal.parse().ok()?,
+        literal => match literal.parse() {
+            Ok(address) => address,
+            Err(_) => {
+                if let Some(name) = interface.text().filter(|text| syntax::reference(text).is_some()) {
+                    let message =
+                        format!("expected an address in environment variable '{name}', got {literal:?}");
+                    resolver.faults.add(interface.path, message);
+                }
+                return None;
+            }
+        },
     };
     let is_of_version = version.is_none_or(|version| (version == 6) == address.is_ipv6());
     if !is_of_version {
@@ -198,6 +224,13 @@ fn unix(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> UnixEndpoint {
     UnixEndpoint {
         path: PathBuf::from(path),
         mode: written.key("mode").text().and_then(|text| u32::from_str_radix(text, 8).ok()),
+        user: owner(&written.key("user")),
+        group: owner(&written.key("group")),
         backlog: written.key("backlog").integer().unwrap_or(BACKLOG_DEFAULT),
     }
+}
+
+fn owner(written: &Cursor<'_>) -> Option<SocketOwner> {
+    let number = written.integer().map(SocketOwner::Number);
+    number.or_else(|| written.string().map(SocketOwner::Name))
 }

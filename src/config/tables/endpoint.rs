@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::super::schema::{Key, Kind, Off, Rule, Table, Union, choice, key, later_variant, variant};
-use super::super::syntax::{FILE_MODE, INTERFACE, PORT_REFERENCE};
+use super::super::schema::{Key, Kind, Rule, Table, Union, choice, key, later_variant, variant};
+use super::super::syntax::{ACCOUNT, FILE_MODE, INTERFACE, PORT_REFERENCE};
 use super::TEXTS;
 
 pub(crate) static LISTENING: Union = Union {
@@ -13,6 +13,7 @@ pub(crate) static LISTENING: Union = Union {
     variants: &[
         variant("tcp", &LISTENING_TCP),
         variant("unix", &LISTENING_UNIX),
+        variant("inherited", &LISTENING_INHERITED),
         later_variant("twisted", &LISTENING_TWISTED),
         later_variant("onion", &ONION),
     ],
@@ -20,6 +21,7 @@ pub(crate) static LISTENING: Union = Union {
 
 pub(super) static PORT: Kind = Kind::Integer(1, 65_535);
 static PORT_OR_REFERENCE: Kind = Kind::Either(&[&PORT, &Kind::Word(&PORT_REFERENCE)]);
+static INTERFACE_OR_REFERENCE: Kind = Kind::Either(&[&Kind::Word(&PORT_REFERENCE), &Kind::Word(&INTERFACE)]);
 static IP_VERSION: Kind = Kind::IntegerOf(&[4, 6]);
 static BACKLOG: Kind = Kind::Integer(1, 65_535);
 
@@ -29,19 +31,29 @@ static LISTENING_TCP: Table = Table {
         key(
             "port",
             &PORT_OR_REFERENCE,
-            "Port, or `$NAME` to take it from the environment. Mandatory unless `portrange` is given.",
+            "Port, or `$NAME` or `${NAME}` to take it from the environment. Mandatory unless `portrange` is given.",
         ),
-        key("portrange", &Kind::PortRange, "First bindable port of a range; wins over `port`.").later(),
+        key("portrange", &Kind::PortRange, "First bindable port of a range; wins over `port`."),
         key("version", &IP_VERSION, "IP version.").default("4, or that of `interface`"),
-        key("interface", &Kind::Word(&INTERFACE), "Address of this host to listen on.")
-            .default("all addresses"),
+        key(
+            "interface",
+            &INTERFACE_OR_REFERENCE,
+            "Address of this host to listen on, or `$NAME` or `${NAME}` to take it from the environment.",
+        )
+        .default("all addresses"),
         key("backlog", &BACKLOG, "Connections the kernel holds until they are accepted.").default("1024"),
-        key("shared", &Kind::Flag, "Other processes may listen on the same port.")
-            .default("false")
-            .later_unless(Off::False),
-        key("user_timeout", &Kind::Integer(0, 65_535), "TCP_USER_TIMEOUT in milliseconds; 0 = off.")
-            .default("0")
-            .later_unless(Off::Zero),
+        key(
+            "shared",
+            &Kind::Flag,
+            "Other processes of the same user may listen on the same port, as long as all do.",
+        )
+        .default("false"),
+        key(
+            "user_timeout",
+            &Kind::Integer(0, 65_535),
+            "TCP_USER_TIMEOUT in milliseconds: how long what was sent may stay unacknowledged; 0 = off.",
+        )
+        .default("0"),
         key("tls", &Kind::Object(&LISTENING_TLS), "Encryption.").default("none"),
     ],
     rules: &[Rule::OneOf(&["port", "portrange"])],
@@ -50,13 +62,35 @@ static LISTENING_TCP: Table = Table {
 static LISTENING_UNIX: Table = Table {
     name: "endpoint (listening), type unix",
     keys: &[
-        key("path", &Kind::Text, "Path of the socket, relative to the node directory; `$NAME` and `${NAME}` are expanded. A file there is removed first.")
+        key("path", &Kind::Text, "Path of the socket, relative to the node directory; `$NAME` and `${NAME}` are expanded. A socket there that nobody listens on is replaced. `@name` is an abstract name, in no file system: extension of crossring.")
             .required(),
         key("backlog", &BACKLOG, "Connections the kernel holds until they are accepted.").default("1024"),
         key("mode", &Kind::Word(&FILE_MODE), "Permissions of the socket file, octal. Extension of crossring.")
             .default("by the umask"),
+        key("user", &OWNER, "Owner of the socket file, name or number. Extension of crossring.")
+            .default("that of the process"),
+        key("group", &OWNER, "Group of the socket file, name or number. Extension of crossring.")
+            .default("that of the process"),
     ],
-    rules: &[],
+    rules: &[Rule::Check("", abstract_has_no_file)],
+};
+
+static OWNER: Kind = Kind::Either(&[&Kind::Integer(0, 0xFFFF_FFFE), &Kind::Word(&ACCOUNT)]);
+
+fn abstract_has_no_file(unix: &Map<String, Value>) -> Option<String> {
+    let is_abstract = unix.get("path").and_then(Value::as_str).is_some_and(|path| path.starts_with('@'));
+    let of_files = ["mode", "user", "group"].into_iter().find(|name| unix.contains_key(*name))?;
+    is_abstract.then(|| format!("'{of_files}' is of files, and an abstract name is none"))
+}
+
+static LISTENING_INHERITED: Table = Table {
+    name: "endpoint (listening), type inherited",
+    keys: &[
+        key("name", &Kind::Text, "Name of the socket: `FileDescriptorName` of a systemd socket unit."),
+        key("index", &Kind::Integer(0, 1023), "Place of the socket in the order passed.").default("0"),
+        key("tls", &Kind::Object(&LISTENING_TLS), "Encryption.").default("none"),
+    ],
+    rules: &[Rule::NotBoth("name", "index")],
 };
 
 static LISTENING_TWISTED: Table = Table {
