@@ -9,7 +9,7 @@ use crossring_codec::message::{ClientRoles, Feature, Features, HelloDetails, Rou
 use crossring_codec::uri::Match;
 use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
 use crossring_router::config::{
-    AnonymousConfig, HistoryRule, QueueRule, RealmConfig, ResumptionConfig, RoleConfig, RouterConfig,
+    AnonymousConfig, HistoryRule, QueueRule, RealmConfig, ResumptionConfig, RoleConfig, RouterConfig, Source,
     StoreConfig, TransportAuthentication,
 };
 use crossring_router::letter::Letter;
@@ -41,7 +41,7 @@ fn config() -> RouterConfig {
         store: StoreConfig { history, call_queue, ..StoreConfig::default() },
         ..RealmConfig::default()
     };
-    let anonymous = Some(AnonymousConfig { role: "anonymous".into(), authid: None });
+    let anonymous = Some(Source::Static(AnonymousConfig { role: "anonymous".into(), authid: None }));
     let transport = TransportAuthentication { anonymous, ..TransportAuthentication::default() };
     RouterConfig { realms: vec![realm], transports: vec![transport], ..RouterConfig::default() }
 }

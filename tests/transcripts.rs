@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -62,6 +62,7 @@ const FILES: &[&str] = &[
     include_str!("../router/tests/transcripts/traces.wamp"),
     include_str!("../router/tests/transcripts/establishment.wamp"),
     include_str!("../router/tests/transcripts/authentication.wamp"),
+    include_str!("../router/tests/transcripts/authentication_dynamic.wamp"),
     include_str!("../router/tests/transcripts/authorization.wamp"),
     include_str!("../router/tests/transcripts/identifiers.wamp"),
     include_str!("../router/tests/transcripts/publish.wamp"),
@@ -105,7 +106,7 @@ fn run_all(shards: usize) {
                 continue;
             }
             for (first, way) in WAYS.iter().enumerate() {
-                let mut clients = Clients::new(&node, script.clients(), first);
+                let mut clients = Clients::new(&node, &script, first);
                 if let Err(fault) = script.run(&mut clients) {
                     panic!(
                         "{} ({shards} shards, first client {way:?})\n{fault}\n{}",
@@ -172,21 +173,43 @@ const WAYS: [(Carrier, Serializer); 6] = [
 /// The router, configured as the one in memory.
 struct Node {
     router: Router,
+    doors: BTreeMap<&'static str, Door>,
+    _directory: TempDir,
+}
+
+/// What the router in memory has as one listening transport.
+struct Door {
     websocket: SocketAddr,
     rawsocket: SocketAddr,
     unix: PathBuf,
-    _directory: TempDir,
+}
+
+impl Door {
+    fn new(directory: &Path, name: &str) -> Self {
+        let [websocket, rawsocket] = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+        Self { websocket, rawsocket, unix: directory.join(format!("{name}.sock")) }
+    }
+
+    fn transports(&self, auth: &serde_json::Value) -> [serde_json::Value; 3] {
+        let tcp =
+            |address: SocketAddr| json!({"type": "tcp", "interface": "127.0.0.1", "port": address.port()});
+        [
+            json!({"type": "websocket", "endpoint": tcp(self.websocket), "auth": auth}),
+            json!({"type": "rawsocket", "endpoint": tcp(self.rawsocket), "auth": auth}),
+            json!({"type": "rawsocket", "endpoint": {"type": "unix", "path": self.unix}, "auth": auth}),
+        ]
+    }
+
+    fn addresses(&self) -> [Address; 3] {
+        [Address::Tcp(self.websocket), Address::Tcp(self.rawsocket), Address::Unix(self.unix.clone())]
+    }
 }
 
 impl Node {
     fn start(shards: usize) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let [websocket, rawsocket] = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
-        let unix = directory.path().join("rawsocket.sock");
         let config = directory.path().join("config.json");
-        let tcp =
-            |address: SocketAddr| json!({"type": "tcp", "interface": "127.0.0.1", "port": address.port()});
-        let auth = json!({
+        let known = json!({
             "anonymous": {"type": "static", "role": "anonymous"},
             "ticket": {"type": "static", "principals": {
                 "joe": {"ticket": "secret", "role": "limited"},
@@ -195,22 +218,43 @@ impl Node {
                 "never": {"ticket": "${CROSSRING_TEST_NOT_SET}", "role": "limited"}
             }}
         });
+        let auths = [
+            ("static", known),
+            ("dynamic", dynamic(None)),
+            ("elsewhere", dynamic(Some("advanced"))),
+            ("nowhere", dynamic(Some("nowhere"))),
+        ];
+        let mut transports = Vec::new();
+        let doors: BTreeMap<_, _> = auths
+            .into_iter()
+            .map(|(name, auth)| {
+                let door = Door::new(directory.path(), name);
+                transports.extend(door.transports(&auth));
+                (name, door)
+            })
+            .collect();
         let document = json!({
             "version": 2,
             "controller": {"options": {"shards": shards}},
-            "workers": [{"type": "router", "realms": [realm("realm1", "loose"), realm("strict", "strict"), advanced(), realm("crossbar", "loose")], "transports": [
-                {"type": "websocket", "endpoint": tcp(websocket), "auth": auth},
-                {"type": "rawsocket", "endpoint": tcp(rawsocket), "auth": auth},
-                {"type": "rawsocket", "endpoint": {"type": "unix", "path": unix}, "auth": auth}
-            ]}]
+            "workers": [{"type": "router", "realms": [realm("realm1", "loose"), realm("strict", "strict"), advanced(), realm("crossbar", "loose")], "transports": transports}]
         });
         std::fs::write(&config, document.to_string()).expect("the configuration is writable");
         let mut command = Command::new(env!("CARGO_BIN_EXE_crossring"));
         command.arg("start").arg("--cbdir").arg(directory.path()).arg("--config").arg(&config);
-        let addresses = [Address::Tcp(websocket), Address::Tcp(rawsocket), Address::Unix(unix.clone())];
+        let addresses: Vec<Address> = doors.values().flat_map(Door::addresses).collect();
         let router = Router::start(command, directory.path().join("log"), &addresses);
-        Self { router, websocket, rawsocket, unix, _directory: directory }
+        Self { router, doors, _directory: directory }
     }
+}
+
+/// A procedure knows who may join.
+fn dynamic(elsewhere: Option<&str>) -> serde_json::Value {
+    let mut method = json!({"type": "dynamic", "authenticator": "com.open.authenticate"});
+    if let Some(realm) = elsewhere {
+        method["authenticator-realm"] = realm.into();
+        method["default-role"] = "limited".into();
+    }
+    json!({"ticket": method})
 }
 
 fn realm(name: &str, uri_check: &str) -> serde_json::Value {
@@ -280,12 +324,12 @@ struct Client {
 struct Clients(BTreeMap<String, Client>);
 
 impl Clients {
-    fn new(node: &Node, names: Vec<&str>, first: usize) -> Self {
+    fn new(node: &Node, script: &Script<'_>, first: usize) -> Self {
         let client = |(index, name): (usize, &str)| {
             let (carrier, serializer) = WAYS[(first + index) % WAYS.len()];
-            (name.to_owned(), Client::connect(node, carrier, serializer))
+            (name.to_owned(), Client::connect(&node.doors[script.door(name)], carrier, serializer))
         };
-        Self(names.into_iter().enumerate().map(client).collect())
+        Self(script.clients().into_iter().enumerate().map(client).collect())
     }
 
     /// Ends all sessions, and waits for it: the next script finds nothing of this one.
@@ -305,23 +349,23 @@ impl Clients {
 }
 
 impl Client {
-    fn connect(node: &Node, carrier: Carrier, serializer: Serializer) -> Self {
+    fn connect(door: &Door, carrier: Carrier, serializer: Serializer) -> Self {
         let mut request = Vec::new();
         let options = RawSocketClientOptions::default();
         let (stream, transport): (Box<dyn Stream>, _) = match carrier {
             Carrier::Tcp => (
-                Box::new(tcp(node.rawsocket)),
+                Box::new(tcp(door.rawsocket)),
                 Transport::dial_rawsocket(serializer.id, &options, &mut request),
             ),
             Carrier::Unix => {
-                let stream = UnixStream::connect(&node.unix).expect("the router listens");
+                let stream = UnixStream::connect(&door.unix).expect("the router listens");
                 (Box::new(stream), Transport::dial_rawsocket(serializer.id, &options, &mut request))
             }
             Carrier::WebSocket => {
-                let url = WebSocketUrl::parse(&format!("ws://{}/ws", node.websocket)).expect("a URL");
+                let url = WebSocketUrl::parse(&format!("ws://{}/ws", door.websocket)).expect("a URL");
                 let options = WebSocketClientOptions::default();
                 let transport = Transport::dial_websocket(&url, &[serializer], &options, 7, &mut request);
-                (Box::new(tcp(node.websocket)), transport)
+                (Box::new(tcp(door.websocket)), transport)
             }
         };
         let mut client = Self {

@@ -13,7 +13,8 @@ use crossring_codec::payload::Payload;
 use crossring_codec::uri::Match;
 use crossring_router::address::{Now, RealmId, SessionAddress, SessionKey, ShardId, TransportId};
 use crossring_router::config::{
-    Allow, AnonymousConfig, Permission, RealmConfig, RoleConfig, RouterConfig, TransportAuthentication,
+    Allow, AnonymousConfig, Permission, RealmConfig, RoleConfig, RouterConfig, Source,
+    TransportAuthentication,
 };
 use crossring_router::input::Input;
 use crossring_router::letter::{Callee, Letter};
@@ -245,7 +246,7 @@ pub(crate) fn config() -> RouterConfig {
     RouterConfig {
         realms: vec![RealmConfig { roles: vec![role], ..RealmConfig::default() }],
         transports: vec![TransportAuthentication {
-            anonymous: Some(anonymous),
+            anonymous: Some(Source::Static(anonymous)),
             ..TransportAuthentication::default()
         }],
         agent: "crossring".into(),

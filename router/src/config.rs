@@ -189,16 +189,16 @@ impl Allow {
 /// How clients of one listening transport authenticate: the methods in no order, the client's order decides.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TransportAuthentication {
-    /// `anonymous`: the role given to everybody who asks for nothing else.
-    pub anonymous: Option<AnonymousConfig>,
+    /// `anonymous`
+    pub anonymous: Option<Source<AnonymousConfig>>,
     /// `ticket`
-    pub ticket: Option<Source<TicketPrincipal>>,
-    /// `wampcra`: static users.
-    pub cra: Principals<CraPrincipal>,
-    /// `wamp-scram` and Autobahn's `scram`: static principals.
-    pub scram: Principals<ScramPrincipal>,
-    /// `cryptosign`: static principals.
-    pub cryptosign: Principals<CryptosignPrincipal>,
+    pub ticket: Option<Source<Principals<TicketPrincipal>>>,
+    /// `wampcra`
+    pub cra: Option<Source<Principals<CraPrincipal>>>,
+    /// `wamp-scram` and Autobahn's `scram`
+    pub scram: Option<Source<Principals<ScramPrincipal>>>,
+    /// `cryptosign`
+    pub cryptosign: Option<Source<Principals<CryptosignPrincipal>>>,
     /// `cookie`: who has logged in with the tracking cookie before is let in.
     pub cookie: bool,
     /// The tracking cookie of the transport's connections; absent: they have none.
@@ -271,9 +271,9 @@ impl fmt::Debug for PrivateKey {
 
 /// Who knows the identities of a method.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Source<P> {
+pub enum Source<S> {
     /// The configuration.
-    Static(Principals<P>),
+    Static(S),
     /// A procedure.
     Dynamic(Authenticator),
 }
@@ -285,6 +285,8 @@ pub struct Authenticator {
     pub procedure: Box<str>,
     /// The realm it is called on; absent: the one asked for.
     pub realm: Option<Box<str>>,
+    /// The role in which it is called; absent: that of the router's own sessions.
+    pub role: Option<Box<str>>,
     /// The role of those to whom it gives none.
     pub default_role: Option<Box<str>>,
 }
@@ -318,10 +320,6 @@ impl<P: Principal> Principals<P> {
     /// All of them, in the order of their `authid`.
     pub fn iter(&self) -> impl Iterator<Item = &P> {
         self.0.iter()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 

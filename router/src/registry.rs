@@ -8,29 +8,26 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crossring_codec::id::{RegistrationId, RequestId, SessionId, SubscriptionId};
-use crossring_codec::message::{
-    Feature, Features, HelloDetails, InvocationPolicy, RouterRoles, WelcomeDetails,
-};
-use crossring_codec::uri::{Match, well_known};
-use crossring_codec::value::Dict;
+use crossring_codec::message::{Feature, Features, InvocationPolicy, RouterRoles, WelcomeDetails};
+use crossring_codec::uri::Match;
 
 use crate::address::{CallAddress, Now, RealmId, SessionAddress, SessionKey, ShardId, ShardSet, TransportId};
-use crate::auth::{self, Attempt, Denial, FailureReport, Failures, Identity, Method, Pending, Step};
+use crate::auth::{Failures, Identity, Method};
 use crate::config::{RealmConfig, RouterConfig};
 use crate::cookies::CookieTable;
 use crate::dense::Assigner;
-use crate::derivation::{DerivedKey, Job};
+use crate::derivation::Job;
 use crate::details::{self, TransportDetails};
-use crate::inquiry::{Answer, Asker, Inquiry};
+use crate::inquiry::Inquiry;
 use crate::inspect::RegistryView;
 use crate::letter::{self, Admission, Letter};
-use crate::lifecycle::NS_PER_MS;
 use crate::limits::Limits;
 use crate::outbox::Post;
 use crate::pattern::PatternTable;
 use crate::rng::SecretGenerator;
 use crate::table::{IntegerMap, IntegerState};
 
+mod attempts;
 mod cookies;
 mod nodes;
 mod notice;
@@ -43,6 +40,7 @@ mod sessions;
 mod snapshots;
 mod subscriptions;
 
+use attempts::Attempt;
 use nodes::Nodes;
 pub(crate) use notice::{Departed, Notice};
 use places::{Member, Places};
@@ -207,14 +205,6 @@ enum Subject {
     Move(SessionAddress),
 }
 
-/// An attempt to join between two steps.
-struct Attempted {
-    address: SessionAddress,
-    session: SessionId,
-    deadline_ns: u64,
-    channel: Box<Channel>,
-}
-
 impl Registry {
     /// The registry of a node with `shards` data shards. `seed` decides every random choice it makes.
     pub fn new(shards: usize, config: Arc<RouterConfig>, limits: Limits, seed: u64) -> Self {
@@ -313,187 +303,13 @@ impl Registry {
 
     /// Does what is due at `now`.
     pub fn expire<P: Post>(&mut self, now: Now, out: &mut P) {
-        self.prune_deadlines();
-        while let Some((_, address)) =
-            self.deadlines.front().copied().filter(|entry| entry.0 <= now.monotonic_ns)
-        {
-            let message = "authentication timeout".to_owned();
-            let denial = Denial { reason: well_known::AUTHENTICATION_FAILED.into(), message };
-            self.refuse(address, &denial, out);
-        }
+        self.expire_attempts(now, out);
         self.expire_frozen(now, out);
     }
 
     /// A read-only view for checkers and the meta API.
     pub fn inspect(&self) -> RegistryView<'_> {
         RegistryView::new(self)
-    }
-
-    fn hello<P: Post>(
-        &mut self,
-        now: Now,
-        address: SessionAddress,
-        channel: Channel,
-        realm: Option<&str>,
-        details: &HelloDetails<'_>,
-        out: &mut P,
-    ) {
-        if details.resume_session.is_some() && !self.is_shutting_down {
-            return self.resume(address, channel, realm, details, out);
-        }
-        let session = self.new_session_id();
-        let step = if self.is_shutting_down {
-            let message = "the router shuts down".to_owned();
-            Step::Deny(Denial { reason: well_known::SYSTEM_SHUTDOWN.into(), message })
-        } else if let Some(step) = self.cookie_login(now, &channel, details) {
-            step
-        } else {
-            let (config, random, transport) = (&self.config, &mut self.random, channel.transport);
-            let channel = &channel.details;
-            let step =
-                auth::begin(Attempt { config, transport, channel, realm, details, session, now, random });
-            let claimant = self.failures.claimant(channel, details.authid.as_deref());
-            self.failures.after_hello(now.monotonic_ns, claimant, step)
-        };
-        let deadline_ns = now.monotonic_ns + u64::from(self.limits.join_timeout_ms) * NS_PER_MS;
-        if matches!(step, Step::Challenge(..) | Step::Ask(..) | Step::Derive(..)) {
-            self.deadlines.push_back((deadline_ns, address));
-        }
-        self.take_step(
-            now,
-            Attempted { address, session, deadline_ns, channel: Box::new(channel) },
-            step,
-            out,
-        );
-    }
-
-    fn authenticate<P: Post>(
-        &mut self,
-        now: Now,
-        address: SessionAddress,
-        signature: &str,
-        extra: &Dict,
-        out: &mut P,
-    ) {
-        self.go_on(
-            now,
-            address,
-            None,
-            |config, channel, attempt| auth::proceed(config, channel, attempt, signature, extra),
-            out,
-        );
-    }
-
-    /// A procedure that had to be asked about an attempt to join has answered.
-    pub(crate) fn attempt_answered<P: Post>(
-        &mut self,
-        now: Now,
-        address: SessionAddress,
-        session: SessionId,
-        answer: Answer,
-        out: &mut P,
-    ) {
-        let step = |config: &_, _: &_, attempt| auth::answered(config, attempt, answer);
-        self.go_on(now, address, Some(session), step, out);
-    }
-
-    /// A key that had to be derived for an attempt to join is there.
-    pub(crate) fn attempt_derived<P: Post>(&mut self, now: Now, derived: DerivedKey, out: &mut P) {
-        self.derivations_open = self.derivations_open.saturating_sub(1);
-        let DerivedKey { address, session, key } = derived;
-        let step = |config: &_, _: &_, attempt| auth::derived(config, attempt, key.as_ref());
-        self.go_on(now, address, Some(session), step, out);
-    }
-
-    /// Keys to derive since the last time.
-    pub(crate) fn take_derivations(&mut self) -> Vec<Job> {
-        std::mem::take(&mut self.derivations)
-    }
-
-    /// The next step of an attempt, if it is still the one of `session`.
-    fn go_on<P: Post>(
-        &mut self,
-        now: Now,
-        address: SessionAddress,
-        session: Option<SessionId>,
-        step: impl FnOnce(&RouterConfig, &TransportDetails, Pending) -> Step,
-        out: &mut P,
-    ) {
-        let is_same = matches!(self.places.member(address), Member::Pending { attempt, .. }
-            if session.is_none_or(|session| session == attempt.session));
-        if !is_same {
-            return;
-        }
-        let Member::Pending { deadline_ns, attempt, channel } = self.places.take(address) else { return };
-        let (session, claimant) = (attempt.session, attempt.claimant);
-        let step = || step(&self.config, &channel.details, *attempt);
-        let step = self.failures.after_proof(now.monotonic_ns, &claimant, step);
-        self.take_step(now, Attempted { address, session, deadline_ns, channel }, step, out);
-    }
-
-    fn take_step<P: Post>(&mut self, now: Now, attempted: Attempted, step: Step, out: &mut P) {
-        let Attempted { address, session, deadline_ns, channel } = attempted;
-        match step {
-            Step::Accept(identity) => {
-                self.admit(address, session, identity, *channel, out);
-                self.note_cookie(now, address);
-            }
-            Step::Deny(denial) => self.refuse(address, &denial, out),
-            Step::Challenge(attempt, extra) => {
-                let method = attempt.method().as_str().into();
-                *self.places.make(address) = Member::Pending { deadline_ns, attempt, channel };
-                out.post(address.shard, Letter::Challenge { key: address.key, method, extra });
-            }
-            Step::Derive(attempt, password, derivation) => {
-                if self.derivations_open >= self.limits.derivations_max {
-                    return self.refuse(address, &Denial::busy(), out);
-                }
-                self.derivations_open += 1;
-                self.derivations.push(Job { address, session, password, derivation });
-                *self.places.make(address) = Member::Pending { deadline_ns, attempt, channel };
-            }
-            Step::Ask(attempt, question) => {
-                *self.places.make(address) = Member::Pending { deadline_ns, attempt, channel };
-                let left_ms = deadline_ns.saturating_sub(now.monotonic_ns) / NS_PER_MS;
-                let timeout_ms = (left_ms as u32).max(1);
-                let asker = Asker::Attempt { address, session };
-                self.inquiries.push(Inquiry { asker, question, timeout_ms });
-            }
-        }
-    }
-
-    /// Attempts to join that have failed, or been refused because others had, since the last time; `None`: none.
-    pub(crate) fn take_failures(&mut self) -> Option<FailureReport> {
-        self.failures.take_report()
-    }
-
-    /// What has to be asked since the last time.
-    pub(crate) fn take_inquiries(&mut self) -> Vec<Inquiry> {
-        std::mem::take(&mut self.inquiries)
-    }
-
-    fn refuse<P: Post>(&mut self, address: SessionAddress, denial: &Denial, out: &mut P) {
-        *self.places.make(address) = Member::Nobody;
-        self.prune_deadlines();
-        let (reason, message) = ((*denial.reason).into(), denial.message.as_str().into());
-        out.post(address.shard, Letter::Refuse { key: address.key, reason, message });
-    }
-
-    fn admit<P: Post>(
-        &mut self,
-        address: SessionAddress,
-        session: SessionId,
-        identity: Identity,
-        channel: Channel,
-        out: &mut P,
-    ) {
-        let mut joined = Session::new(session, identity, channel);
-        let mut admission = self.admission(&joined);
-        joined.resumption = self.make_resumable(&joined, &mut admission.details);
-        self.settle_in(address, joined);
-        self.prune_deadlines();
-        out.post(address.shard, Letter::Admit { key: address.key, admission: Box::new(admission) });
-        self.note_joined(address);
     }
 
     /// How a session is told that it has joined.
@@ -511,7 +327,7 @@ impl Registry {
         match self.places.take(address) {
             Member::Joined(session) => self.bury(address, session, out),
             Member::Resuming(id) => self.successor_left(id, address),
-            Member::Pending { .. } => self.prune_deadlines(),
+            Member::Pending(..) => self.prune_deadlines(),
             Member::Nobody => self.parked_left(address, out),
         }
     }
@@ -539,17 +355,6 @@ impl Registry {
 
     pub(crate) fn session_mut(&mut self, address: SessionAddress) -> Option<&mut Session> {
         self.places.session_mut(address)
-    }
-
-    /// Forgets deadlines at the front that have been met.
-    fn prune_deadlines(&mut self) {
-        while let Some(&(deadline, address)) = self.deadlines.front() {
-            if matches!(self.places.member(address), Member::Pending { deadline_ns, .. } if *deadline_ns == deadline)
-            {
-                return;
-            }
-            self.deadlines.pop_front();
-        }
     }
 
     /// Posts what all shards have to acknowledge.

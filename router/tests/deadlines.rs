@@ -81,7 +81,7 @@ impl Pair {
         let config = Arc::new(RouterConfig {
             realms: vec![RealmConfig { name: "realm1".into(), roles: vec![role], ..RealmConfig::default() }],
             transports: vec![TransportAuthentication {
-                anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
+                anonymous: Some(Source::Static(AnonymousConfig { role: "anonymous".into(), authid: None })),
                 ticket: Some(Source::Static(Principals::new(vec![principal]))),
                 ..TransportAuthentication::default()
             }],

@@ -74,9 +74,9 @@ fn config() -> RouterConfig {
         realm: None,
     };
     let transport = TransportAuthentication {
-        anonymous: Some(AnonymousConfig { role: "member".into(), authid: None }),
+        anonymous: Some(Source::Static(AnonymousConfig { role: "member".into(), authid: None })),
         ticket: Some(Source::Static(Principals::new(vec![ticket]))),
-        cra: Principals::new(vec![cra]),
+        cra: Some(Source::Static(Principals::new(vec![cra]))),
         ..TransportAuthentication::default()
     };
     RouterConfig {

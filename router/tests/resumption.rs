@@ -14,7 +14,7 @@ use crossring_codec::uri::Match;
 use crossring_codec::value::Value;
 use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
 use crossring_router::config::{
-    Allow, AnonymousConfig, Permission, RealmConfig, ResumptionConfig, RoleConfig, RouterConfig,
+    Allow, AnonymousConfig, Permission, RealmConfig, ResumptionConfig, RoleConfig, RouterConfig, Source,
     TransportAuthentication,
 };
 use crossring_router::control::Control;
@@ -469,7 +469,7 @@ fn config() -> RouterConfig {
             ..RealmConfig::default()
         }],
         transports: vec![TransportAuthentication {
-            anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
+            anonymous: Some(Source::Static(AnonymousConfig { role: "anonymous".into(), authid: None })),
             ..TransportAuthentication::default()
         }],
         ..RouterConfig::default()

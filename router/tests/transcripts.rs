@@ -18,10 +18,11 @@ fn check(text: &str) {
     for script in Script::parse(text) {
         let clients = script.clients();
         for placement in placements(clients.len()) {
-            let places = clients.iter().copied().zip(placement.iter().copied());
+            let places =
+                clients.iter().zip(&placement).map(|(name, place)| (*name, *place, script.door(name)));
             let used = placement.iter().max().map_or(1, |highest| highest + 1);
             for shards in [used, SHARDS] {
-                let mut node = Node::new(shards, places.clone());
+                let mut node = Node::with_doors(shards, places.clone());
                 let result = script.run(&mut node).and_then(|()| node.check_empty_after_all_left());
                 if let Err(fault) = result {
                     panic!("{} ({shards} shards, placement {placement:?})\n{fault}", script.title);
@@ -75,6 +76,7 @@ transcripts!(
     traces,
     establishment,
     authentication,
+    authentication_dynamic,
     authorization,
     identifiers,
     publish,

@@ -159,7 +159,10 @@ fn authentication(transport: &TransportConfig, store: Option<u16>) -> core::Tran
     });
     let methods = transport.auth.clone().unwrap_or_else(|| {
         let anonymous = core::AnonymousConfig { role: "anonymous".into(), authid: None };
-        core::TransportAuthentication { anonymous: Some(anonymous), ..Default::default() }
+        core::TransportAuthentication {
+            anonymous: Some(core::Source::Static(anonymous)),
+            ..Default::default()
+        }
     });
     core::TransportAuthentication { tracking, ..methods }
 }

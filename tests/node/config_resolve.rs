@@ -125,7 +125,9 @@ fn environment_references_are_replaced() {
 fn principals_get_tickets_and_roles() {
     let checked = sample("router.json");
     let auth = checked.node.transports[0].auth.as_ref().expect("authentication");
-    let anonymous = auth.anonymous.as_ref().expect("anonymous");
+    let Some(crossring_router::config::Source::Static(anonymous)) = &auth.anonymous else {
+        panic!("anonymous")
+    };
     assert_eq!((&*anonymous.role, &anonymous.authid), ("nobody", &None));
     let Some(crossring_router::config::Source::Static(tickets)) = &auth.ticket else { panic!("tickets") };
     let found: Vec<_> = tickets
@@ -156,8 +158,9 @@ fn passwords_become_keys_and_hints() {
     }]}]});
     let checked = load_json(&document).expect("valid");
     let auth = checked.node.transports[0].auth.as_ref().expect("authentication");
+    let Some(crossring_router::config::Source::Static(users)) = &auth.cra else { panic!("users") };
     let key =
-        |index: usize| auth.cra.iter().nth(index).and_then(|user| user.key.as_ref()).map(|key| key.expose());
+        |index: usize| users.iter().nth(index).and_then(|user| user.key.as_ref()).map(|key| key.expose());
     assert_eq!(key(1), Some("password"));
     assert_eq!(key(2), Some("XX9AIwVx2pYcnIAm+U69vjdUImcvNehHD5atN4rwDb0="));
     assert_eq!(

@@ -161,7 +161,7 @@ fn disclosing(prefix: &str) -> Permission {
 }
 
 fn anonymous(role: &str) -> TransportAuthentication {
-    let anonymous = Some(AnonymousConfig { role: role.into(), authid: None });
+    let anonymous = Some(Source::Static(AnonymousConfig { role: role.into(), authid: None }));
     TransportAuthentication { anonymous, ..TransportAuthentication::default() }
 }
 
@@ -172,8 +172,7 @@ fn tickets() -> TransportAuthentication {
         role: known.role.into(),
         realm: known.realm.map(Into::into),
     };
-    let principals = Principals::new(PRINCIPALS.iter().map(principal).collect());
-    let ticket = Some(Source::Static(principals));
+    let ticket = Some(Source::Static(Principals::new(PRINCIPALS.iter().map(principal).collect())));
     TransportAuthentication { ticket, ..TransportAuthentication::default() }
 }
 

@@ -12,7 +12,7 @@ use super::{Answer, Context, PROCEDURES, Schemas};
 use crate::address::{Now, RealmId, SessionKey, ShardId, TransportId};
 use crate::authz::Authorization;
 use crate::config::{
-    Allow, AnonymousConfig, Permission, RealmConfig, RoleConfig, RouterConfig, StoreConfig,
+    Allow, AnonymousConfig, Permission, RealmConfig, RoleConfig, RouterConfig, Source, StoreConfig,
     TransportAuthentication,
 };
 use crate::letter::Letter;
@@ -103,7 +103,8 @@ fn config(store: StoreConfig) -> RouterConfig {
     let secret = Permission { uri: "com.secret".into(), ..Permission::default() };
     let permissions = vec![everything, secret];
     let role = RoleConfig { name: "anonymous".into(), permissions, ..RoleConfig::default() };
-    let anonymous = Some(AnonymousConfig { role: "anonymous".into(), authid: Some("ann".into()) });
+    let anonymous =
+        Some(Source::Static(AnonymousConfig { role: "anonymous".into(), authid: Some("ann".into()) }));
     RouterConfig {
         realms: vec![RealmConfig { roles: vec![role], store, ..RealmConfig::default() }],
         transports: vec![TransportAuthentication { anonymous, ..TransportAuthentication::default() }],

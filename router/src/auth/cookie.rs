@@ -4,10 +4,11 @@
 use crossring_codec::message::HelloDetails;
 use crossring_codec::uri::well_known;
 
-use super::{Attempt, Denial, Identity, Method, Provider, Step};
-use crate::address::{RealmId, RoleId};
+use super::{Denial, Identity, Method, Provider, Step};
+use crate::address::{RealmId, RoleId, TransportId};
 use crate::config::RouterConfig;
 use crate::cookies::CookieLogin;
+use crate::details::TransportDetails;
 
 /// The method's name in `HELLO.Details.authmethods`.
 const NAME: &str = "cookie";
@@ -38,10 +39,14 @@ pub(crate) fn accept(config: &RouterConfig, login: &CookieLogin) -> Option<Step>
 }
 
 /// The cookie as an identity, where nobody can log in with it.
-pub(super) fn anonymous_authid(attempt: &Attempt<'_>) -> Option<Box<str>> {
-    let tracking = attempt.config.tracking(attempt.transport)?;
-    let is_told = tracking.names_anonymous && !attempt.config.is_secret(tracking);
-    attempt.channel.cookie().filter(|_| is_told).map(|cookie| cookie.expose().into())
+pub(crate) fn pseudonym(
+    config: &RouterConfig,
+    transport: TransportId,
+    channel: &TransportDetails,
+) -> Option<Box<str>> {
+    let tracking = config.tracking(transport)?;
+    let is_told = tracking.names_anonymous && !config.is_secret(tracking);
+    channel.cookie().filter(|_| is_told).map(|cookie| cookie.expose().into())
 }
 
 /// The realm and the role of that time. What a store says does not make anybody trusted.

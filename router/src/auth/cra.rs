@@ -1,127 +1,191 @@
 //! `wampcra`: the challenge is a JSON text that names who asks, signed with a key that both sides have.
 
 use crossring_codec::serializer::SerializerId;
-use crossring_codec::uri::well_known;
 use crossring_codec::value::{Dict, Value};
 
-use super::{Attempt, Challenged, Denial, Grant, Method, entry};
-use crate::address::RealmId;
-use crate::config::{CraPrincipal, Principals, Secret};
+use super::dynamic::{Asking, Finding, Told, failed};
+use super::{Context, Denial, Grant, Hello, Method, PendingAuthentication, Provider, Step, entry};
+use crate::config::{CraPrincipal, Principals, Secret, Source};
 use crate::credentials::cra::{self, Derivation};
 use crate::credentials::to_base64;
 use crate::rfc3339;
 
 /// `ABORT.Details.message` for a wrong signature.
-pub(super) const FAILURE: &str = "WAMP-CRA client signature is invalid";
+const FAILURE: &str = "WAMP-CRA client signature is invalid";
 
-/// What will be a right signature.
-#[derive(Debug)]
-pub(super) struct Proof {
-    key: Key,
-    challenge: String,
-}
-
-/// The key of the right signature.
-#[derive(Debug)]
-enum Key {
-    Known(Secret),
-    /// It follows from a password, with much work.
-    Password(Secret, Derivation),
-    /// It is being derived; this signature waits for it.
-    Awaited(String),
-}
-
-pub(super) fn begin(
-    principals: &Principals<CraPrincipal>,
-    realm: Option<RealmId>,
-    attempt: &mut Attempt<'_>,
-) -> Result<Challenged, Denial> {
-    let principal = attempt.authid().and_then(|authid| principals.find(authid));
-    // Nobody of that name: a principal like the first one, with a key that nobody has.
-    let like = principal.or(principals.first());
-    let role = like.map(|principal| &*principal.role).unwrap_or_default().to_owned();
-    let derivation = like.and_then(|principal| principal.derivation.clone());
-    let salt = derivation.as_ref().map(|derivation| match principal {
-        Some(_) => derivation.salt.to_string(),
-        None => mock_salt(attempt, &derivation.salt),
-    });
-    let key = match principal.and_then(|principal| principal.key.clone()) {
-        Some(key) => key,
-        None => Secret::new(to_base64(&attempt.random_octets::<32>())),
-    };
-    let key = Key::Known(key);
-    let challenge = challenge(&role, attempt);
-    let mut extra = vec![entry("challenge", challenge.as_str())];
-    if let (Some(Derivation { iterations, key_length, .. }), Some(salt)) = (derivation, salt) {
-        extra.push(entry("salt", salt.as_str()));
-        extra.push(entry("iterations", u64::from(iterations)));
-        extra.push(entry("keylen", u64::from(key_length)));
+pub(super) fn hello(
+    source: &Source<Principals<CraPrincipal>>,
+    hello: &Hello<'_>,
+    context: &mut Context<'_>,
+) -> Result<Step, Denial> {
+    match source {
+        Source::Static(users) => Ok(challenge_known(users, hello, context)),
+        Source::Dynamic(authenticator) => {
+            let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
+            let authrole = hello.details.authrole.as_deref();
+            let more = vec![entry("authid", text(hello.authid())), entry("authrole", text(authrole))];
+            Asking::new(authenticator, Method::Cra, hello).ask(more, Secrets, context)
+        }
     }
-    let grant = principal.map(|principal| Grant::of(principal, realm));
-    Ok(Challenged { proof: super::Proof::Cra(Proof { key, challenge }), grant, extra })
+}
+
+fn challenge_known(users: &Principals<CraPrincipal>, hello: &Hello<'_>, context: &mut Context<'_>) -> Step {
+    let name = hello.authid().unwrap_or_default();
+    let user = users.find(name);
+    // Nobody of that name: a user like the first one, with a key that nobody has.
+    let like = user.or(users.first());
+    let mut derivation = like.and_then(|user| user.derivation.clone());
+    if let (None, Some(derivation)) = (user, &mut derivation) {
+        derivation.salt = mock_salt(context, name, derivation.salt.chars().count());
+    }
+    let key = match user.and_then(|user| user.key.clone()) {
+        Some(key) => key,
+        None => Secret::new(to_base64(&context.random_octets::<32>())),
+    };
+    let challenge = Text {
+        authid: name,
+        authrole: like.map(|user| &*user.role).unwrap_or_default(),
+        authprovider: Provider::Static,
+    };
+    let grant = user.map(|user| Grant::of(user, hello));
+    let pending = Signature { key, challenge: challenge.write(context), grant, authextra: Dict::new() };
+    pending.challenge(derivation)
+}
+
+/// Waits for the secret of a user.
+#[derive(Debug)]
+struct Secrets;
+
+impl Finding for Secrets {
+    fn found(self, told: Told, context: &mut Context<'_>) -> Result<Step, Denial> {
+        let secret = Secret::new(told.required("secret")?);
+        let parameters = (told.text("salt")?, told.number("iterations")?, told.number("keylen")?);
+        let derivation = match parameters {
+            (Some(salt), Some(iterations), Some(key_length)) => {
+                Some(Derivation { salt: salt.into(), iterations, key_length })
+            }
+            _ => None,
+        };
+        let challenge = Text {
+            authid: told.grant.authid.as_deref().unwrap_or_default(),
+            authrole: told.grant.role.as_deref().unwrap_or_default(),
+            authprovider: Provider::Dynamic,
+        };
+        let challenge = challenge.write(context);
+        let Told { grant, authextra, .. } = told;
+        let pending = Signature { key: secret, challenge, grant: Some(grant), authextra };
+        Ok(match derivation {
+            None => pending.challenge(None),
+            Some(derivation) => {
+                let extra = pending.challenge_extra(Some(&derivation));
+                Step::challenge(Method::Cra, extra, Salted { derivation, pending })
+            }
+        })
+    }
+}
+
+/// Waits for a signature.
+#[derive(Debug)]
+struct Signature {
+    key: Secret,
+    challenge: String,
+    /// Absent: there is nobody of that name.
+    grant: Option<Grant>,
+    authextra: Dict,
+}
+
+impl Signature {
+    fn challenge(self, derivation: Option<Derivation>) -> Step {
+        let extra = self.challenge_extra(derivation.as_ref());
+        Step::challenge(Method::Cra, extra, self)
+    }
+
+    fn challenge_extra(&self, derivation: Option<&Derivation>) -> Dict {
+        let mut extra = vec![entry("challenge", self.challenge.as_str())];
+        if let Some(Derivation { salt, iterations, key_length }) = derivation {
+            extra.push(entry("salt", &**salt));
+            extra.push(entry("iterations", u64::from(*iterations)));
+            extra.push(entry("keylen", u64::from(*key_length)));
+        }
+        extra
+    }
+
+    fn check(self, signature: &str, context: &Context<'_>) -> Step {
+        let is_right = cra::verify(self.key.expose(), &self.challenge, signature);
+        match self.grant.filter(|_| is_right) {
+            Some(grant) => grant.accept(Method::Cra, self.authextra, context).unwrap_or_else(Step::Deny),
+            None => Step::Deny(Denial::not_authorized(FAILURE)),
+        }
+    }
+}
+
+impl PendingAuthentication for Signature {
+    fn authenticate(self: Box<Self>, signature: &str, _: &Dict, context: &mut Context<'_>) -> Step {
+        self.check(signature, context)
+    }
+}
+
+/// Waits for a signature whose key follows from the password, with much work: it is done only for who answers.
+#[derive(Debug)]
+struct Salted {
+    derivation: Derivation,
+    /// With the password for a key.
+    pending: Signature,
+}
+
+impl PendingAuthentication for Salted {
+    fn authenticate(self: Box<Self>, signature: &str, _: &Dict, _: &mut Context<'_>) -> Step {
+        let Self { derivation, pending } = *self;
+        let password = pending.key.clone();
+        Step::Derive(Box::new(Derived { signature: signature.to_owned(), pending }), password, derivation)
+    }
+}
+
+/// Waits for the key with which a signature can be checked.
+#[derive(Debug)]
+struct Derived {
+    signature: String,
+    pending: Signature,
+}
+
+impl PendingAuthentication for Derived {
+    fn derived(self: Box<Self>, key: Option<Secret>, context: &mut Context<'_>) -> Step {
+        let Self { signature, pending } = *self;
+        match key {
+            Some(key) => Signature { key, ..pending }.check(&signature, context),
+            None => Step::Deny(failed("\"iterations\" or \"keylen\" is out of bounds")),
+        }
+    }
 }
 
 /// The same salt for the same unknown name, as long as the router runs: an attacker must not tell it from a real one.
-fn mock_salt(attempt: &Attempt<'_>, like: &str) -> String {
-    let name = attempt.authid().unwrap_or_default();
-    let text = cra::sign(attempt.config.entropy.expose(), name);
-    text.chars().filter(char::is_ascii_alphanumeric).take(like.chars().count()).collect()
+fn mock_salt(context: &Context<'_>, name: &str, length: usize) -> Box<str> {
+    let text = to_base64(&context.realms.stand_in(name));
+    text.chars().filter(char::is_ascii_alphanumeric).take(length).collect()
 }
 
 /// The challenge, in Crossbar.io's form.
-fn challenge(role: &str, attempt: &mut Attempt<'_>) -> String {
-    let nonce = to_base64(&attempt.random_octets::<48>());
-    let authid = attempt.authid().unwrap_or_default();
-    let text = |value: &str| {
-        let mut out = Vec::new();
-        let encoded = Value::from(value).encode(SerializerId::Json, &mut out);
-        encoded.ok().and_then(|()| String::from_utf8(out).ok()).unwrap_or_else(|| "\"\"".to_owned())
-    };
-    let (authid, role, method) = (text(authid), text(role), text(Method::Cra.as_str()));
-    let (session, timestamp) = (attempt.session.get(), rfc3339::format(attempt.now.unix_ms));
-    format!(
-        r#"{{"authid": {authid}, "authrole": {role}, "authmethod": {method}, "authprovider": "static", "session": {session}, "nonce": "{nonce}", "timestamp": "{timestamp}"}}"#
-    )
+struct Text<'a> {
+    authid: &'a str,
+    authrole: &'a str,
+    authprovider: Provider,
 }
 
-impl Proof {
-    /// From here on the key is what follows from this password, as the peer has been told to derive it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the keys of static principals are known"))]
-    pub(super) fn set_password(&mut self, password: Secret, derivation: Derivation) {
-        self.key = Key::Password(password, derivation);
+impl Text<'_> {
+    fn write(&self, context: &mut Context<'_>) -> String {
+        let nonce = to_base64(&context.random_octets::<48>());
+        let (authid, authrole) = (quoted(self.authid), quoted(self.authrole));
+        let (method, provider) = (Method::Cra.as_str(), self.authprovider.as_str());
+        let (session, timestamp) = (context.session.get(), rfc3339::format(context.now.unix_ms));
+        format!(
+            r#"{{"authid": {authid}, "authrole": {authrole}, "authmethod": "{method}", "authprovider": "{provider}", "session": {session}, "nonce": "{nonce}", "timestamp": "{timestamp}"}}"#
+        )
     }
+}
 
-    /// What has to be derived before the signature can be checked, by [`Proof::derived`] then.
-    pub(super) fn derivation(&mut self, signature: &str) -> Option<(Secret, Derivation)> {
-        if !matches!(self.key, Key::Password(..)) {
-            return None;
-        }
-        match std::mem::replace(&mut self.key, Key::Awaited(signature.to_owned())) {
-            Key::Password(password, derivation) => Some((password, derivation)),
-            _ => None,
-        }
-    }
-
-    /// Checks the signature that waited for the key.
-    pub(super) fn derived(&self, key: Option<&Secret>) -> Result<Dict, Denial> {
-        match (&self.key, key) {
-            (Key::Awaited(signature), Some(key)) => self.check_with(key, signature),
-            _ => Err(Denial {
-                reason: well_known::AUTHENTICATION_FAILED.into(),
-                message: "no key can be derived with these parameters".to_owned(),
-            }),
-        }
-    }
-
-    pub(super) fn check(&self, signature: &str) -> Result<Dict, Denial> {
-        match &self.key {
-            Key::Known(key) => self.check_with(key, signature),
-            Key::Password(..) | Key::Awaited(_) => Err(Denial::not_authorized(FAILURE)),
-        }
-    }
-
-    fn check_with(&self, key: &Secret, signature: &str) -> Result<Dict, Denial> {
-        let is_right = cra::verify(key.expose(), &self.challenge, signature);
-        if is_right { Ok(Dict::new()) } else { Err(Denial::not_authorized(FAILURE)) }
-    }
+/// A JSON text.
+fn quoted(value: &str) -> String {
+    let mut out = Vec::new();
+    let encoded = Value::from(value).encode(SerializerId::Json, &mut out);
+    encoded.ok().and_then(|()| String::from_utf8(out).ok()).unwrap_or_else(|| "\"\"".to_owned())
 }

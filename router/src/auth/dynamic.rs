@@ -1,105 +1,226 @@
 //! Dynamic authenticators: a procedure of a realm decides who somebody is.
 
-use crossring_codec::id::SessionId;
+use std::fmt;
+
+use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::well_known;
 use crossring_codec::value::{Dict, Value};
 
-use super::{Attempt, Challenged, Denial, Grant, Method, entry, find_realm};
+use super::{Context, Denial, Grant, Hello, Method, PendingAuthentication, Provider, Step, entry, no_realm};
 use crate::address::RealmId;
-use crate::config::{Authenticator, RouterConfig};
-use crate::details::TransportDetails;
+use crate::config::{Authenticator, TRUSTED};
 use crate::inquiry::{Answer, Question};
 
-/// What the procedure is asked about.
+/// What a procedure is asked about.
 #[derive(Debug)]
 pub(super) struct Asking {
     authenticator: Authenticator,
     method: Method,
-    realm: Option<RealmId>,
-    authid: Option<Box<str>>,
+    realm: Option<Box<str>>,
+    /// What the peer calls itself, or what it is called if the procedure says nothing else.
+    pub(super) authid: Option<Box<str>>,
     authextra: Dict,
 }
 
-pub(super) fn begin(
-    authenticator: &Authenticator,
-    method: Method,
-    realm: Option<RealmId>,
-    attempt: &Attempt<'_>,
-) -> Result<Challenged, Denial> {
-    let asking = Asking {
-        authenticator: authenticator.clone(),
-        method,
-        realm,
-        authid: attempt.authid().map(Into::into),
-        authextra: attempt.details.authextra.clone(),
-    };
-    Ok(Challenged { proof: super::Proof::DynamicTicket(asking), grant: None, extra: Dict::new() })
+/// What a method does with what it is told.
+pub(super) trait Finding: fmt::Debug + Send + 'static {
+    /// The next step.
+    fn found(self, told: Told, context: &mut Context<'_>) -> Result<Step, Denial>;
+}
+
+/// What a procedure has told of somebody.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// Method of the attempt.
+    pub(super) method: Method,
+    /// Who it is, once there is a proof.
+    pub(super) grant: Grant,
+    /// `extra`: what the peer is told.
+    pub(super) authextra: Dict,
+    /// Everything.
+    principal: Dict,
+}
+
+/// There is nothing more to prove.
+#[derive(Debug)]
+pub(super) struct Join;
+
+impl Finding for Join {
+    fn found(self, told: Told, context: &mut Context<'_>) -> Result<Step, Denial> {
+        told.grant.accept(told.method, told.authextra, context)
+    }
 }
 
 impl Asking {
-    /// `authenticator(realm, authid, details)`; `more` are details of the method.
+    /// What HELLO says.
+    pub(super) fn new(authenticator: &Authenticator, method: Method, hello: &Hello<'_>) -> Self {
+        Self {
+            authenticator: authenticator.clone(),
+            method,
+            realm: hello.realm.map(Into::into),
+            authid: hello.authid().map(Into::into),
+            authextra: hello.details.authextra.clone(),
+        }
+    }
+
+    /// `authenticator(realm, authid, details)`; `more` are details of the method. The answer goes to `finding`.
     pub(super) fn ask(
-        &self,
-        config: &RouterConfig,
-        channel: &TransportDetails,
-        session: SessionId,
+        self,
         more: Dict,
-    ) -> Result<Question, Denial> {
-        let requested = self.realm.map(|realm| &*config.realms[usize::from(realm.0)].name);
-        let realm = match &self.authenticator.realm {
-            Some(name) => find_realm(config, name).map_err(|_| Denial {
-                reason: well_known::NO_SUCH_REALM.into(),
-                message: format!(
-                    "explicit realm <{name}> configured for dynamic authenticator does not exist"
-                ),
-            })?,
-            None => self.realm.ok_or_else(|| Denial {
-                reason: well_known::NO_SUCH_REALM.into(),
-                message: "no realm requested".to_owned(),
-            })?,
-        };
+        finding: impl Finding,
+        context: &Context<'_>,
+    ) -> Result<Step, Denial> {
+        let realm = self.place(context)?;
         let mut details = vec![
-            entry("transport", Value::Dict(channel.to_dict())),
-            entry("session", session.get()),
+            entry("transport", Value::Dict(context.channel.to_dict())),
+            entry("session", context.session.get()),
             entry("authmethod", self.method.as_str()),
             entry("authextra", Value::Dict(self.authextra.clone())),
         ];
         details.extend(more);
-        let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
-        let arguments = vec![text(requested), text(self.authid.as_deref()), Value::Dict(details)];
-        Ok(Question { realm, procedure: self.authenticator.procedure.clone(), arguments })
+        let arguments = vec![text(self.realm.as_deref()), text(self.authid.as_deref()), Value::Dict(details)];
+        let question = Question { realm, procedure: self.authenticator.procedure.clone(), arguments };
+        Ok(Step::Ask(Box::new(Asked { asking: self, finding }), question))
     }
 
-    /// Role, or dict of a principal.
-    pub(super) fn read(&self, config: &RouterConfig, answer: Answer) -> Result<(Grant, Dict), Denial> {
+    /// The realm on which the procedure is called.
+    fn place(&self, context: &Context<'_>) -> Result<RealmId, Denial> {
+        let realm = match (&self.authenticator.realm, &self.realm) {
+            (Some(name), _) => context.realms.find_realm(name).ok_or_else(|| {
+                let message =
+                    format!("explicit realm <{name}> configured for dynamic authenticator does not exist");
+                Denial::new(well_known::NO_SUCH_REALM, message)
+            }),
+            (None, Some(name)) => context.realms.find_realm(name).ok_or_else(|| no_realm(name)),
+            (None, None) => Err(Denial::new(well_known::NO_SUCH_REALM, "no realm requested")),
+        }?;
+        let role = self.authenticator.role.as_deref().filter(|role| *role != TRUSTED);
+        match role.filter(|role| context.realms.find_role(realm, role).is_none()) {
+            None => Ok(realm),
+            Some(role) => {
+                let name = context.realms.realm_name(realm);
+                let message = format!(
+                    "explicit role <{role}> on realm <{name}> configured for dynamic authenticator does not exist"
+                );
+                Err(Denial::new(well_known::NO_SUCH_ROLE, message))
+            }
+        }
+    }
+
+    /// Reads the answer: a role, or the dict of a principal.
+    fn read(self, answer: Answer) -> Result<Told, Denial> {
         let principal = match answer {
             Answer::Result(arguments, _) => arguments.into_iter().next().unwrap_or_default(),
-            Answer::Error(reason, arguments) => {
-                let message = arguments.first().and_then(Value::as_str).unwrap_or_default().to_owned();
-                return Err(Denial { reason: reason.into_string().into(), message });
-            }
+            Answer::Error(reason, arguments) => return Err(denial(reason, arguments)),
         };
         let principal = match principal {
             Value::String(role) => vec![entry("role", role.as_str())],
             Value::Dict(principal) => principal,
-            _ => {
-                let message = "got invalid return type from dynamic authenticator".to_owned();
-                return Err(Denial { reason: well_known::AUTHENTICATION_FAILED.into(), message });
-            }
+            other => return Err(invalid_type(&other)),
         };
-        let told = |key: &str| principal.iter().find(|(name, _)| name == key).map(|(_, value)| value);
-        let text = |key: &str| told(key).and_then(Value::as_str).map(Box::<str>::from);
-        let requested = self.realm.filter(|realm| usize::from(realm.0) < config.realms.len());
-        let grant = Grant {
-            authid: text("authid").or_else(|| self.authid.clone()).unwrap_or_default(),
-            role: text("role").or_else(|| self.authenticator.default_role.clone()).unwrap_or_default(),
-            requested,
-            only: text("realm"),
+        let mut told = Told {
+            method: self.method,
+            grant: Grant { realm: None, authid: None, role: None, provider: Provider::Dynamic },
+            authextra: Dict::new(),
+            principal,
         };
-        let authextra = match told("extra") {
+        told.grant.realm = told.name("realm")?.or(self.realm);
+        told.grant.authid = told.name("authid")?.or(self.authid);
+        told.grant.role = told.name("role")?.or(self.authenticator.default_role);
+        told.authextra = match told.value("extra") {
+            None => Dict::new(),
             Some(Value::Dict(extra)) => extra.clone(),
-            _ => Dict::new(),
+            Some(_) => return Err(failed("\"extra\" is no dict")),
         };
-        Ok((grant, authextra))
+        Ok(told)
     }
+}
+
+impl Told {
+    /// An entry; null is as good as absent.
+    pub(super) fn value(&self, key: &str) -> Option<&Value> {
+        let entry = self.principal.iter().find(|(name, _)| name == key);
+        entry.map(|(_, value)| value).filter(|value| **value != Value::Null)
+    }
+
+    /// A text.
+    pub(super) fn text(&self, key: &str) -> Result<Option<&str>, Denial> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(failed(&format!("\"{key}\" is no string"))),
+        }
+    }
+
+    /// A text that has to be there.
+    pub(super) fn required(&self, key: &str) -> Result<&str, Denial> {
+        self.text(key)?.ok_or_else(|| failed(&format!("\"{key}\" is missing")))
+    }
+
+    /// A whole number that is not negative.
+    pub(super) fn number(&self, key: &str) -> Result<Option<u32>, Denial> {
+        let Some(value) = self.value(key) else { return Ok(None) };
+        let number = value.as_integer().and_then(|number| u32::try_from(number).ok());
+        number.map(Some).ok_or_else(|| failed(&format!("\"{key}\" is out of bounds")))
+    }
+
+    fn name(&self, key: &str) -> Result<Option<Box<str>>, Denial> {
+        Ok(self.text(key)?.filter(|name| !name.is_empty()).map(Into::into))
+    }
+}
+
+/// Waits for the answer of a procedure.
+#[derive(Debug)]
+struct Asked<F> {
+    asking: Asking,
+    finding: F,
+}
+
+impl<F: Finding> PendingAuthentication for Asked<F> {
+    fn answered(self: Box<Self>, answer: Answer, context: &mut Context<'_>) -> Step {
+        let Self { asking, finding } = *self;
+        let step = asking.read(answer).and_then(|told| finding.found(told, context));
+        step.unwrap_or_else(Step::Deny)
+    }
+}
+
+/// What an error of the procedure is told as.
+fn denial(reason: Box<str>, arguments: Vec<Value>) -> Denial {
+    let message = match arguments.into_iter().next() {
+        Some(Value::String(text)) => text,
+        Some(other) => in_json(&other),
+        None => "dynamic authenticator failed".to_owned(),
+    };
+    Denial { reason: reason.into_string().into(), message }
+}
+
+/// The authenticator has answered nonsense.
+pub(super) fn failed(why: &str) -> Denial {
+    Denial::new(well_known::AUTHENTICATION_FAILED, format!("dynamic authenticator failed: {why}"))
+}
+
+/// In Crossbar.io's words, which are Python's.
+fn invalid_type(value: &Value) -> Denial {
+    let name = match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Integer(_) => "int",
+        Value::Float(_) => "float",
+        Value::String(_) => "str",
+        Value::Binary(_) => "bytes",
+        Value::List(_) => "list",
+        Value::Dict(_) => "dict",
+    };
+    let message = format!("got invalid return type \"<class '{name}'>\" from dynamic authenticator");
+    Denial::new(well_known::AUTHENTICATION_FAILED, message)
+}
+
+fn in_json(value: &Value) -> String {
+    let mut octets = Vec::new();
+    let written = value.encode(SerializerId::Json, &mut octets);
+    written.ok().and_then(|()| String::from_utf8(octets).ok()).unwrap_or_default()
+}
+
+fn text(text: Option<&str>) -> Value {
+    text.map_or(Value::Null, Value::from)
 }

@@ -95,22 +95,10 @@ impl Failures {
 
     /// What follows from HELLO, given what would without earlier failures. Who joins without a proof is not limited; who is
     /// denied before it could show one has not guessed.
-    pub(crate) fn after_hello(&mut self, now_ns: u64, claimant: Claimant, step: Step) -> Step {
+    pub(crate) fn after_hello(&mut self, now_ns: u64, claimant: &Claimant, step: Step) -> Step {
         match step {
-            Step::Challenge(..) | Step::Ask(..) | Step::Derive(..) if self.refuses(now_ns, &claimant) => {
+            Step::Challenge(..) | Step::Ask(..) | Step::Derive(..) if self.refuses(now_ns, claimant) => {
                 too_many()
-            }
-            Step::Challenge(mut pending, extra) => {
-                pending.claimant = claimant;
-                Step::Challenge(pending, extra)
-            }
-            Step::Ask(mut pending, question) => {
-                pending.claimant = claimant;
-                Step::Ask(pending, question)
-            }
-            Step::Derive(mut pending, password, derivation) => {
-                pending.claimant = claimant;
-                Step::Derive(pending, password, derivation)
             }
             step => step,
         }

@@ -2,72 +2,136 @@
 
 use crossring_codec::value::{Dict, Value};
 
-use super::{Attempt, Challenged, Denial, Grant, Method, entry};
-use crate::address::RealmId;
-use crate::config::{Principals, ScramPrincipal};
+use super::dynamic::{Asking, Finding, Told, failed};
+use super::{Context, Denial, Grant, Hello, Method, PendingAuthentication, Step, entry};
+use crate::config::{Principals, ScramPrincipal, Source};
+use crate::credentials::cryptosign::octets;
 use crate::credentials::scram::{Dialect, Exchange, Kdf, StoredKeys};
-use crate::credentials::{cra, from_base64, to_base64};
+use crate::credentials::{from_base64, from_hex, to_base64};
 
 /// `ABORT.Details.message` for a wrong proof.
-pub(super) const FAILURE: &str = "SCRAM authentication failed";
+const FAILURE: &str = "SCRAM authentication failed";
 
 /// Longest nonce of a client, in octets of text.
 const NONCE_LENGTH_MAX: usize = 512;
 
-/// What will be a right proof.
-#[derive(Debug)]
-pub(super) struct Proof {
-    dialect: Dialect,
-    keys: StoredKeys,
-    nonce: String,
-    auth_message: String,
-}
-
-pub(super) fn begin(
+pub(super) fn hello(
     method: Method,
-    principals: &Principals<ScramPrincipal>,
-    realm: Option<RealmId>,
-    attempt: &mut Attempt<'_>,
-) -> Result<Challenged, Denial> {
-    let dialect = if method == Method::Scram { Dialect::Specification } else { Dialect::Autobahn };
-    let Some(authid) = attempt.authid().map(str::to_owned) else {
+    source: &Source<Principals<ScramPrincipal>>,
+    hello: &Hello<'_>,
+    context: &mut Context<'_>,
+) -> Result<Step, Denial> {
+    let Some(authid) = hello.authid() else {
         return Err(Denial::not_authorized("cannot identify client: no authid requested"));
     };
-    let client_nonce = client_nonce(attempt)?;
-    no_binding(attempt)?;
-    let principal = principals.find(&authid);
-    let Some(like) = principal.or(principals.first()) else {
-        return Err(Denial::not_authorized(FAILURE));
-    };
-    let salt = match principal {
-        Some(principal) => to_base64(&principal.salt),
-        None => mock_salt(attempt, &authid, like.salt.len()),
-    };
-    let keys = match principal.and_then(|principal| principal.keys(dialect)) {
-        Some(keys) => keys.clone(),
-        None => StoredKeys { stored: attempt.random_octets(), server: attempt.random_octets() },
-    };
-    let grant = principal
-        .filter(|principal| principal.keys(dialect).is_some())
-        .map(|principal| Grant::of(principal, realm));
-    let nonce = whole_nonce(dialect, &client_nonce, attempt.random_octets());
-    let exchange = Exchange {
-        dialect,
-        authid: &authid,
-        client_nonce: &client_nonce,
-        nonce: &nonce,
-        salt: &salt,
-        iterations: like.kdf.iterations(),
-        binding: None,
-    };
-    let auth_message = exchange.auth_message().map_err(|_| Denial::not_authorized(FAILURE))?;
-    let extra = challenge(dialect, like.kdf, &nonce, &salt);
-    let proof = super::Proof::Scram(Proof { dialect, keys, nonce, auth_message });
-    Ok(Challenged { proof, grant, extra })
+    let request = Request { method, authid: authid.into(), client_nonce: client_nonce(hello)? };
+    no_binding(hello)?;
+    match source {
+        Source::Static(principals) => request.challenge_known(principals, hello, context),
+        Source::Dynamic(authenticator) => {
+            Asking::new(authenticator, method, hello).ask(Dict::new(), request, context)
+        }
+    }
 }
 
-fn client_nonce(attempt: &Attempt<'_>) -> Result<String, Denial> {
-    let nonce = attempt.extra("nonce").and_then(Value::as_str);
+/// What the peer has asked for. With a dynamic authenticator, it waits for the keys.
+#[derive(Debug)]
+struct Request {
+    method: Method,
+    authid: Box<str>,
+    client_nonce: String,
+}
+
+/// What is on record of somebody, or looks so.
+struct Record {
+    kdf: Kdf,
+    salt: Vec<u8>,
+    keys: StoredKeys,
+    /// Absent: there is nobody of that name.
+    grant: Option<Grant>,
+    authextra: Dict,
+}
+
+impl Request {
+    fn dialect(&self) -> Dialect {
+        if self.method == Method::Scram { Dialect::Specification } else { Dialect::Autobahn }
+    }
+
+    fn challenge_known(
+        self,
+        principals: &Principals<ScramPrincipal>,
+        hello: &Hello<'_>,
+        context: &mut Context<'_>,
+    ) -> Result<Step, Denial> {
+        let principal = principals.find(&self.authid);
+        // Nobody of that name: somebody like the first one, with keys that nobody has.
+        let Some(like) = principal.or(principals.first()) else {
+            return Err(Denial::not_authorized(FAILURE));
+        };
+        let salt = match principal {
+            Some(principal) => principal.salt.to_vec(),
+            None => mock_salt(context, &self.authid, like.salt.len()),
+        };
+        let keys = principal.and_then(|principal| principal.keys(self.dialect()));
+        let grant = principal.filter(|_| keys.is_some()).map(|principal| Grant::of(principal, hello));
+        let keys = match keys {
+            Some(keys) => keys.clone(),
+            None => StoredKeys { stored: context.random_octets(), server: context.random_octets() },
+        };
+        self.challenge(Record { kdf: like.kdf, salt, keys, grant, authextra: Dict::new() }, context)
+    }
+
+    fn challenge(self, record: Record, context: &mut Context<'_>) -> Result<Step, Denial> {
+        let dialect = self.dialect();
+        let Record { kdf, salt, keys, grant, authextra } = record;
+        let salt = to_base64(&salt);
+        let nonce = whole_nonce(dialect, &self.client_nonce, context.random_octets());
+        let exchange = Exchange {
+            dialect,
+            authid: &self.authid,
+            client_nonce: &self.client_nonce,
+            nonce: &nonce,
+            salt: &salt,
+            iterations: kdf.iterations(),
+            binding: None,
+        };
+        let auth_message = exchange.auth_message().map_err(|_| Denial::not_authorized(FAILURE))?;
+        let extra = challenge(dialect, kdf, &nonce, &salt);
+        let pending = Proof { method: self.method, dialect, keys, nonce, auth_message, grant, authextra };
+        Ok(Step::challenge(self.method, extra, pending))
+    }
+}
+
+impl Finding for Request {
+    /// The entries are those of a principal in the configuration.
+    fn found(self, told: Told, context: &mut Context<'_>) -> Result<Step, Denial> {
+        let iterations = told.number("iterations")?.ok_or_else(|| failed("\"iterations\" is missing"))?;
+        let kdf = match told.required("kdf")? {
+            "pbkdf2" => Kdf::Pbkdf2 { iterations },
+            "argon2id-13" | "argon2id13" => {
+                let memory_kib = told.number("memory")?.ok_or_else(|| failed("\"memory\" is missing"))?;
+                Kdf::Argon2id { iterations, memory_kib }
+            }
+            _ => return Err(failed("\"kdf\" is neither \"argon2id-13\" nor \"pbkdf2\"")),
+        };
+        let salt = from_hex(told.required("salt")?).ok_or_else(|| failed("\"salt\" is not hexadecimal"))?;
+        let key = |name: &str| -> Result<_, Denial> {
+            let key = octets(told.required(name)?);
+            key.ok_or_else(|| failed(&format!("\"{name}\" is not 64 hexadecimal digits")))
+        };
+        let keys = match self.dialect() {
+            Dialect::Autobahn => StoredKeys { stored: key("stored-key")?, server: key("server-key")? },
+            Dialect::Specification => {
+                StoredKeys { stored: key("wamp-scram-stored-key")?, server: key("wamp-scram-server-key")? }
+            }
+        };
+        let Told { grant, authextra, .. } = told;
+        self.challenge(Record { kdf, salt, keys, grant: Some(grant), authextra }, context)
+    }
+}
+
+fn client_nonce(hello: &Hello<'_>) -> Result<String, Denial> {
+    let nonce = hello.extra("nonce").and_then(Value::as_str);
     let Some(nonce) = nonce.filter(|nonce| nonce.len() <= NONCE_LENGTH_MAX) else {
         return Err(Denial::not_authorized("client must send a nonce"));
     };
@@ -77,8 +141,8 @@ fn client_nonce(attempt: &Attempt<'_>) -> Result<String, Denial> {
     }
 }
 
-fn no_binding(attempt: &Attempt<'_>) -> Result<(), Denial> {
-    match attempt.extra("channel_binding") {
+fn no_binding(hello: &Hello<'_>) -> Result<(), Denial> {
+    match hello.extra("channel_binding") {
         None => Ok(()),
         Some(Value::String(name)) => Err(Denial::not_authorized(format!(
             "channel binding \"{name}\" requested, but the transport has no TLS channel ID"
@@ -100,9 +164,9 @@ fn whole_nonce(dialect: Dialect, client_nonce: &str, own: [u8; 16]) -> String {
 }
 
 /// The same salt for the same unknown name, as long as the router runs.
-fn mock_salt(attempt: &Attempt<'_>, authid: &str, length: usize) -> String {
-    let octets = from_base64(&cra::sign(attempt.config.entropy.expose(), authid)).unwrap_or_default();
-    to_base64(&octets[..length.min(octets.len())])
+fn mock_salt(context: &Context<'_>, authid: &str, length: usize) -> Vec<u8> {
+    let octets = context.realms.stand_in(authid);
+    octets[..length.min(octets.len())].to_vec()
 }
 
 fn challenge(dialect: Dialect, kdf: Kdf, nonce: &str, salt: &str) -> Dict {
@@ -128,22 +192,51 @@ fn challenge(dialect: Dialect, kdf: Kdf, nonce: &str, salt: &str) -> Dict {
     extra
 }
 
+/// Waits for a proof.
+#[derive(Debug)]
+struct Proof {
+    method: Method,
+    dialect: Dialect,
+    keys: StoredKeys,
+    nonce: String,
+    auth_message: String,
+    /// Absent: there is nobody of that name.
+    grant: Option<Grant>,
+    authextra: Dict,
+}
+
 impl Proof {
-    pub(super) fn check(&self, signature: &str, extra: &Dict) -> Result<Dict, Denial> {
+    fn is_right(&self, signature: &str, extra: &Dict) -> bool {
         let told = |key: &str| extra.iter().find(|(name, _)| name == key).map(|(_, value)| value);
         let same_nonce = match told("nonce") {
             Some(Value::String(nonce)) => *nonce == self.nonce,
             Some(_) => false,
             None => self.dialect == Dialect::Autobahn,
         };
-        if !same_nonce || !self.keys.verify(&self.auth_message, signature) {
-            return Err(Denial::not_authorized(FAILURE));
-        }
+        same_nonce && self.keys.verify(&self.auth_message, signature)
+    }
+
+    /// That the router knows the keys.
+    fn own_proof(&self) -> (String, Value) {
         let signature = self.keys.server_signature(&self.auth_message);
         let key = match self.dialect {
             Dialect::Specification => "verifier",
             Dialect::Autobahn => "scram_server_signature",
         };
-        Ok(vec![entry(key, signature.as_str())])
+        entry(key, signature.as_str())
+    }
+}
+
+impl PendingAuthentication for Proof {
+    fn authenticate(mut self: Box<Self>, signature: &str, extra: &Dict, context: &mut Context<'_>) -> Step {
+        let is_right = self.is_right(signature, extra);
+        let Some(grant) = self.grant.take().filter(|_| is_right) else {
+            return Step::Deny(Denial::not_authorized(FAILURE));
+        };
+        let own_proof = self.own_proof();
+        let mut authextra = self.authextra;
+        authextra.retain(|(key, _)| *key != own_proof.0);
+        authextra.push(own_proof);
+        grant.accept(self.method, authextra, context).unwrap_or_else(Step::Deny)
     }
 }

@@ -2,8 +2,8 @@ use crossring_codec::message::{ClientRoles, Features};
 
 use super::*;
 use crate::config::{
-    CraPrincipal, CryptosignPrincipal, Principals, PrivateKey, RealmConfig, RoleConfig, ScramPrincipal,
-    Secret, TicketPrincipal,
+    Authenticator, CraPrincipal, CryptosignPrincipal, Principals, PrivateKey, RealmConfig, RoleConfig,
+    RouterConfig, ScramPrincipal, Secret, Source, TicketPrincipal,
 };
 use crate::credentials::cra::{self, Derivation};
 use crate::credentials::cryptosign::{octets, public_key, sign, verify};
@@ -34,8 +34,11 @@ fn config() -> RouterConfig {
     let transport = TransportAuthentication {
         anonymous: None,
         ticket: Some(Source::Static(Principals::new(vec![ticket]))),
-        cra: Principals::new(vec![cra("joe", &derived, Some(derivation)), cra("plain", "secret", None)]),
-        scram: Principals::new(vec![ScramPrincipal {
+        cra: Some(Source::Static(Principals::new(vec![
+            cra("joe", &derived, Some(derivation)),
+            cra("plain", "secret", None),
+        ]))),
+        scram: Some(Source::Static(Principals::new(vec![ScramPrincipal {
             authid: "joe".into(),
             kdf: KDF,
             salt: b"0123456789"[..].into(),
@@ -43,13 +46,13 @@ fn config() -> RouterConfig {
             specification: Some(salted(Dialect::Specification).keys()),
             role: "member".into(),
             realm: None,
-        }]),
-        cryptosign: Principals::new(vec![CryptosignPrincipal {
+        }]))),
+        cryptosign: Some(Source::Static(Principals::new(vec![CryptosignPrincipal {
             authid: "joe".into(),
             authorized_keys: vec![key],
             role: "member".into(),
             realm: None,
-        }]),
+        }]))),
         ..TransportAuthentication::default()
     };
     let realm = |name: &str| RealmConfig {
@@ -75,13 +78,23 @@ fn hello(config: &RouterConfig, method: &str, authid: Option<&str>, authextra: D
         authextra,
         ..HelloDetails::default()
     };
-    begin(Attempt {
-        config,
-        transport: TransportId(0),
+    let hello = Hello { realm: Some("realm1"), details: &details };
+    in_context(config, seed, |context| super::hello(&config.transports[0], &hello, context))
+}
+
+/// AUTHENTICATE; what follows.
+fn authenticate(config: &RouterConfig, pending: Pending, signature: &str, extra: &Dict) -> Step {
+    in_context(config, 0, |context| pending.authenticate(signature, extra, context))
+}
+
+const SESSION: u64 = 1 << 20;
+
+fn in_context(config: &RouterConfig, seed: u64, step: impl FnOnce(&mut Context<'_>) -> Step) -> Step {
+    step(&mut Context {
+        realms: config,
         channel: &TransportDetails::default(),
-        realm: Some("realm1"),
-        details: &details,
-        session: SessionId::from_random(1 << 20),
+        session: SessionId::from_random(SESSION),
+        pseudonym: None,
         now: Now::default(),
         random: &mut SecretGenerator::new(seed, ""),
     })
@@ -90,7 +103,7 @@ fn hello(config: &RouterConfig, method: &str, authid: Option<&str>, authextra: D
 #[track_caller]
 fn challenged(step: Step) -> (Pending, Dict) {
     match step {
-        Step::Challenge(pending, extra) => (*pending, extra),
+        Step::Challenge(pending, challenge) => (pending, challenge.extra),
         other => panic!("not challenged: {other:?}"),
     }
 }
@@ -120,17 +133,11 @@ fn names(extra: &Dict) -> Vec<&str> {
 }
 
 #[test]
-fn serial_numbers_have_crossbars_form() {
-    let serial = serial_number(&mut SecretGenerator::new(1, ""));
-    assert_eq!((serial.len(), serial.split('-').count()), (29, 6));
-}
-
-#[test]
 fn a_ticket_puts_its_owner_on_the_realm_of_the_principal() {
     let config = config();
     let (pending, extra) = challenged(hello(&config, "ticket", Some("joe"), Dict::new(), 1));
     assert_eq!(extra, Dict::new());
-    let identity = accepted(proceed(&config, &TransportDetails::default(), pending, "secret", &Dict::new()));
+    let identity = accepted(authenticate(&config, pending, "secret", &Dict::new()));
     assert_eq!((&*identity.authid, identity.realm, identity.method), ("joe", RealmId(1), Method::Ticket));
 }
 
@@ -153,11 +160,7 @@ fn unknown_identities_look_like_wrong_secrets() {
             let told = names(&extra).join(" ");
             let lengths: Vec<usize> =
                 names(&extra).iter().map(|name| told_length(&extra, name, authid)).collect();
-            (
-                told,
-                lengths,
-                denied(proceed(&config, &TransportDetails::default(), pending, &proof, &Dict::new())),
-            )
+            (told, lengths, denied(authenticate(&config, pending, &proof, &Dict::new())))
         });
         assert_eq!(&*answers[1].2.reason, well_known::NOT_AUTHORIZED, "{method}");
         answers[0].1.sort_unstable();
@@ -193,7 +196,7 @@ fn wampcra_signs_a_text_that_names_the_session() {
         let challenge = told(&extra, "challenge").to_owned();
         let start = format!(
             "{{\"authid\": \"{authid}\", \"authrole\": \"member\", \"authmethod\": \"wampcra\", \"authprovider\": \"static\", \"session\": {}, \"nonce\": \"",
-            pending.session
+            SessionId::from_random(SESSION)
         );
         assert!(challenge.starts_with(&start), "{challenge}");
         assert!(challenge.ends_with("\", \"timestamp\": \"1970-01-01T00:00:00.000Z\"}"), "{challenge}");
@@ -203,36 +206,41 @@ fn wampcra_signs_a_text_that_names_the_session() {
         } else {
             key
         };
-        let identity = accepted(proceed(
-            &config,
-            &TransportDetails::default(),
-            pending,
-            &cra::sign(&key, &challenge),
-            &Dict::new(),
-        ));
+        let identity = accepted(authenticate(&config, pending, &cra::sign(&key, &challenge), &Dict::new()));
         assert_eq!((&*identity.authid, identity.realm), (authid, RealmId(0)));
     }
 }
 
 #[test]
 fn wampcra_derives_a_key_only_for_who_answers() {
-    let config = config();
-    let channel = TransportDetails::default();
+    let mut config = config();
+    let authenticator = Authenticator { procedure: "com.auth".into(), ..Authenticator::default() };
+    config.transports[0].cra = Some(Source::Dynamic(authenticator));
     for (password, passes) in [("password", true), ("other", false)] {
-        let (mut pending, extra) = challenged(hello(&config, "wampcra", Some("joe"), Dict::new(), 3));
+        let Step::Ask(pending, question) = hello(&config, "wampcra", Some("jim"), Dict::new(), 3) else {
+            panic!("nobody is asked");
+        };
+        assert_eq!((question.realm, &*question.procedure), (RealmId(0), "com.auth"));
+        let principal = Value::Dict(vec![
+            entry("secret", password),
+            entry("salt", "salt123"),
+            entry("iterations", 10),
+            entry("keylen", 16),
+            entry("role", "member"),
+        ]);
+        let answer = Answer::Result(vec![principal], Dict::new());
+        let (pending, extra) =
+            challenged(in_context(&config, 3, |context| pending.answered(answer, context)));
         let derivation = Derivation { salt: "salt123".into(), iterations: 10, key_length: 16 };
-        let Proof::Cra(proof) = &mut pending.proof else { panic!("{pending:?}") };
-        proof.set_password(Secret::new(password), derivation.clone());
         let key = derivation.derive("password").expect("in bounds");
         let signature = cra::sign(&key, told(&extra, "challenge"));
-        let Step::Derive(pending, secret, asked) =
-            proceed(&config, &channel, pending, &signature, &Dict::new())
+        let Step::Derive(pending, secret, asked) = authenticate(&config, pending, &signature, &Dict::new())
         else {
             panic!("nothing to derive");
         };
         assert_eq!((secret.expose(), &asked), (password, &derivation));
         let key = asked.derive(secret.expose()).map(Secret::new);
-        let step = derived(&config, *pending, key.as_ref());
+        let step = in_context(&config, 3, |context| pending.derived(key, context));
         assert_eq!(matches!(step, Step::Accept(_)), passes, "{step:?}");
     }
 }
@@ -274,13 +282,7 @@ fn scram_proves_both_sides() {
             Dialect::Specification => vec![entry("nonce", nonce)],
             Dialect::Autobahn => Dict::new(),
         };
-        let identity = accepted(proceed(
-            &config,
-            &TransportDetails::default(),
-            pending,
-            &salted.proof(&message),
-            &answer,
-        ));
+        let identity = accepted(authenticate(&config, pending, &salted.proof(&message), &answer));
         let authextra = identity.authextra.expect("the router's proof");
         assert_eq!(told(&authextra, verifier), salted.keys().server_signature(&message));
     }
@@ -316,13 +318,7 @@ fn cryptosign_finds_the_identity_by_its_key_and_signs_back() {
         let router_key = octets(told(&extra, "pubkey")).expect("32 octets");
         assert_eq!(verify(&router_key, &own_challenge, told(&extra, "signature")), Ok(()));
         let challenge = octets(told(&extra, "challenge")).expect("32 octets");
-        let identity = accepted(proceed(
-            &config,
-            &TransportDetails::default(),
-            pending,
-            &sign(&[1; 32], &challenge),
-            &Dict::new(),
-        ));
+        let identity = accepted(authenticate(&config, pending, &sign(&[1; 32], &challenge), &Dict::new()));
         assert_eq!(&*identity.authid, "joe");
     }
 }
@@ -334,10 +330,7 @@ fn cryptosign_takes_no_replay() {
     let (_, extra) = challenged(hello(&config, "cryptosign", Some("joe"), authextra.clone(), 1));
     let old = sign(&[1; 32], &octets(told(&extra, "challenge")).expect("32 octets"));
     let (pending, _) = challenged(hello(&config, "cryptosign", Some("joe"), authextra, 2));
-    assert_eq!(
-        denied(proceed(&config, &TransportDetails::default(), pending, &old, &Dict::new())).message,
-        "message signed is bogus"
-    );
+    assert_eq!(denied(authenticate(&config, pending, &old, &Dict::new())).message, "message signed is bogus");
 }
 
 #[test]
@@ -345,7 +338,7 @@ fn cryptosign_says_what_is_wrong_with_hello() {
     let config = config();
     let key = public_key(&[1; 32]);
     for (authextra, text) in [
-        (Dict::new(), "cannot identify client: no extra.pubkey provided"),
+        (Dict::new(), "cannot identify client: no authid requested and no extra.pubkey provided"),
         (vec![entry("pubkey", "ff")], "invalid extra.pubkey: 64 hexadecimal digits expected"),
         (
             vec![entry("pubkey", &*key), entry("channel_binding", "tls-unique")],

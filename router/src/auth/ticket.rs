@@ -3,44 +3,62 @@
 use crossring_codec::value::Dict;
 use subtle::{Choice, ConstantTimeEq};
 
-use super::{Attempt, Challenged, Denial, Grant};
-use crate::address::RealmId;
-use crate::config::{Principals, Secret, TicketPrincipal};
+use super::dynamic::{Asking, Join};
+use super::{Context, Denial, Grant, Hello, Method, PendingAuthentication, Step, entry};
+use crate::config::{Principals, Secret, Source, TicketPrincipal};
 
 /// `ABORT.Details.message` for a wrong ticket.
-pub(super) const FAILURE: &str = "ticket in static WAMP-Ticket authentication is invalid";
+const FAILURE: &str = "ticket in static WAMP-Ticket authentication is invalid";
 
-/// What will be a right answer.
+/// Whether there is somebody of that name is not told before the ticket is there.
+pub(super) fn hello(source: &Source<Principals<TicketPrincipal>>, hello: &Hello<'_>) -> Step {
+    let (method, extra) = (Method::Ticket, Dict::new());
+    match source {
+        Source::Static(principals) => {
+            let principal = hello.authid().and_then(|authid| principals.find(authid));
+            let pending = Known {
+                ticket: principal.and_then(|principal| principal.ticket.clone()),
+                grant: principal.map(|principal| Grant::of(principal, hello)),
+                authextra: hello.details.authextra.clone(),
+            };
+            Step::challenge(method, extra, pending)
+        }
+        Source::Dynamic(authenticator) => {
+            Step::challenge(method, extra, Asked(Asking::new(authenticator, method, hello)))
+        }
+    }
+}
+
+/// Waits for a ticket that is known.
 #[derive(Debug)]
-pub(super) struct Proof {
+struct Known {
     /// Absent: none is right.
     ticket: Option<Secret>,
+    /// Absent: there is nobody of that name.
+    grant: Option<Grant>,
     /// What the peer sent along, and is told again.
     authextra: Dict,
 }
 
-pub(super) fn begin(
-    principals: &Principals<TicketPrincipal>,
-    realm: Option<RealmId>,
-    attempt: &Attempt<'_>,
-) -> Challenged {
-    let principal = attempt.authid().and_then(|authid| principals.find(authid));
-    Challenged {
-        proof: super::Proof::Ticket(Proof {
-            ticket: principal.and_then(|principal| principal.ticket.clone()),
-            authextra: attempt.details.authextra.clone(),
-        }),
-        grant: principal.map(|principal| Grant::of(principal, realm)),
-        extra: Dict::new(),
-    }
-}
-
-impl Proof {
-    pub(super) fn check(&self, signature: &str) -> Result<Dict, Denial> {
+impl PendingAuthentication for Known {
+    fn authenticate(self: Box<Self>, signature: &str, _: &Dict, context: &mut Context<'_>) -> Step {
         let secret = self.ticket.as_ref().map(Secret::expose).unwrap_or_default();
         let same = is_same_secret(signature.as_bytes(), secret.as_bytes());
         let right = same & Choice::from(u8::from(self.ticket.is_some()));
-        if bool::from(right) { Ok(self.authextra.clone()) } else { Err(Denial::not_authorized(FAILURE)) }
+        match self.grant.filter(|_| bool::from(right)) {
+            Some(grant) => grant.accept(Method::Ticket, self.authextra, context).unwrap_or_else(Step::Deny),
+            None => Step::Deny(Denial::not_authorized(FAILURE)),
+        }
+    }
+}
+
+/// Waits for a ticket about which a procedure decides.
+#[derive(Debug)]
+struct Asked(Asking);
+
+impl PendingAuthentication for Asked {
+    fn authenticate(self: Box<Self>, signature: &str, _: &Dict, context: &mut Context<'_>) -> Step {
+        self.0.ask(vec![entry("ticket", signature)], Join, context).unwrap_or_else(Step::Deny)
     }
 }
 

@@ -131,7 +131,8 @@ mod tests {
     use super::*;
     use crate::address::ShardId;
     use crate::config::{
-        Allow, AnonymousConfig, Permission, RealmConfig, RoleConfig, RouterConfig, TransportAuthentication,
+        Allow, AnonymousConfig, Permission, RealmConfig, RoleConfig, RouterConfig, Source,
+        TransportAuthentication,
     };
     use crate::letter::Letter;
     use crate::limits::Limits;
@@ -154,7 +155,7 @@ mod tests {
         let config = RouterConfig {
             realms: vec![RealmConfig { roles: vec![role], ..RealmConfig::default() }],
             transports: vec![TransportAuthentication {
-                anonymous: Some(anonymous),
+                anonymous: Some(Source::Static(anonymous)),
                 ..TransportAuthentication::default()
             }],
             ..RouterConfig::default()

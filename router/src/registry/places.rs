@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crossring_codec::id::SessionId;
 
-use super::{Channel, Session};
+use super::{Attempt, Session};
 use crate::address::{SessionAddress, SessionKey, ShardId};
 use crate::auth::Pending;
 
@@ -29,7 +29,7 @@ pub(super) enum Member {
     #[default]
     Nobody,
     /// Has to authenticate before the deadline.
-    Pending { deadline_ns: u64, attempt: Box<Pending>, channel: Box<Channel> },
+    Pending(Box<Attempt>, Pending),
     /// Shall carry on a session that is elsewhere, or without transport.
     Resuming(SessionId),
     /// Joined.
@@ -125,7 +125,7 @@ impl Places {
                     let key = SessionKey { slot: index as u32, generation: slot.generation };
                     Some((SessionAddress { shard: ShardId(shard as u8), key }, &**session))
                 }
-                Member::Nobody | Member::Pending { .. } | Member::Resuming(_) => None,
+                Member::Nobody | Member::Pending(..) | Member::Resuming(_) => None,
             })
         });
         joined.chain(self.all_parked())
@@ -133,6 +133,6 @@ impl Places {
 
     /// Attempts to authenticate.
     pub(super) fn pending(&self) -> usize {
-        self.slots.iter().flatten().filter(|slot| matches!(slot.member, Member::Pending { .. })).count()
+        self.slots.iter().flatten().filter(|slot| matches!(slot.member, Member::Pending(..))).count()
     }
 }

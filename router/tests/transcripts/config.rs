@@ -1,10 +1,11 @@
 //! What the node of the transcripts is configured with.
 
 use crossring_codec::uri::{Match, Strictness};
+use crossring_router::address::TransportId;
 use crossring_router::config::{
-    Allow, AnonymousConfig, HistoryRule, Permission, Principals, QueueRule, RealmConfig, ResumptionConfig,
-    RoleConfig, RouterConfig, Secret, Source, StatisticsConfig, StoreConfig, TicketPrincipal,
-    TransportAuthentication,
+    Allow, AnonymousConfig, Authenticator, HistoryRule, Permission, Principals, QueueRule, RealmConfig,
+    ResumptionConfig, RoleConfig, RouterConfig, Secret, Source, StatisticsConfig, StoreConfig,
+    TicketPrincipal, TransportAuthentication,
 };
 
 /// How long sessions of the realm `advanced` survive the loss of their transport.
@@ -25,22 +26,49 @@ pub(crate) fn config() -> RouterConfig {
             advanced(),
             realm("crossbar", Strictness::Loose),
         ],
-        transports: vec![TransportAuthentication {
-            anonymous: Some(AnonymousConfig { role: "anonymous".into(), authid: None }),
-            ticket: Some(Source::Static(Principals::new(vec![
-                principal("joe", "limited", None),
-                principal("link", "link", Some("advanced")),
-                principal("boss", "anonymous", None),
-                principal("bound", "limited", Some("realm1")),
-                principal("lost", "no_such_role", None),
-                TicketPrincipal { ticket: None, ..principal("never", "limited", None) },
-            ]))),
-            ..TransportAuthentication::default()
-        }],
+        transports: vec![known(), dynamic(None), dynamic(Some("advanced")), dynamic(Some("nowhere"))],
         agent: "crossring".into(),
         node: "node".into(),
-        workers: vec!["worker001".into()],
+        workers: vec!["worker001".into(); DOORS.len()],
         ..RouterConfig::default()
+    }
+}
+
+/// The listening transports, by their names in transcripts.
+const DOORS: [&str; 4] = ["static", "dynamic", "elsewhere", "nowhere"];
+
+/// The listening transport of that name.
+pub(crate) fn door(name: &str) -> TransportId {
+    let index = DOORS.iter().position(|door| *door == name);
+    TransportId(index.expect("scripts name listening transports that are there") as u16)
+}
+
+/// Everybody who may join is in the configuration.
+fn known() -> TransportAuthentication {
+    TransportAuthentication {
+        anonymous: Some(Source::Static(AnonymousConfig { role: "anonymous".into(), authid: None })),
+        ticket: Some(Source::Static(Principals::new(vec![
+            principal("joe", "limited", None),
+            principal("link", "link", Some("advanced")),
+            principal("boss", "anonymous", None),
+            principal("bound", "limited", Some("realm1")),
+            principal("lost", "no_such_role", None),
+            TicketPrincipal { ticket: None, ..principal("never", "limited", None) },
+        ]))),
+        ..TransportAuthentication::default()
+    }
+}
+
+/// A procedure knows them. `elsewhere`: the realm it is called on, and then there is a role for whom it gives none.
+fn dynamic(elsewhere: Option<&str>) -> TransportAuthentication {
+    TransportAuthentication {
+        ticket: Some(Source::Dynamic(Authenticator {
+            procedure: "com.open.authenticate".into(),
+            realm: elsewhere.map(Into::into),
+            role: None,
+            default_role: elsewhere.map(|_| "limited".into()),
+        })),
+        ..TransportAuthentication::default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crossring_codec::message::{self, Message};
 use crossring_codec::serializer::{Serializer, SerializerId};
-use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
+use crossring_router::address::{Now, SessionKey, ShardId};
 use crossring_router::control::Control;
 use crossring_router::details::{ChannelFraming, ChannelType, Peer, TransportDetails};
 use crossring_router::input::Input;
@@ -16,7 +16,7 @@ use crossring_router::outbox::{EndCause, Outbox, Post, Refused};
 use crossring_router::shard::Shard;
 use crossring_router::statistics::Traffic;
 
-use self::config::{RESUMPTION_MS, config};
+use self::config::{RESUMPTION_MS, config, door};
 use crate::script::Driver;
 
 #[path = "config.rs"]
@@ -57,6 +57,14 @@ impl Client {
 impl Node {
     /// A node whose clients live on the given shards.
     pub(crate) fn new<'a>(shards: usize, places: impl Iterator<Item = (&'a str, usize)>) -> Self {
+        Self::with_doors(shards, places.map(|(name, place)| (name, place, "static")))
+    }
+
+    /// A node whose clients live on the given shards, and come by the listening transports of the given names.
+    pub(crate) fn with_doors<'a>(
+        shards: usize,
+        places: impl Iterator<Item = (&'a str, usize, &'a str)>,
+    ) -> Self {
         let config = Arc::new(config().with_trusted_role());
         let limits = Limits::default();
         let shard = |index: usize| {
@@ -76,7 +84,7 @@ impl Node {
         node.control.start(Now::default(), &mut out);
         node.settle();
         node.baseline = (node.control.registry().inspect().sizes(), node.shards[0].inspect().sizes());
-        for (slot, (name, place)) in places.enumerate() {
+        for (slot, (name, place, by)) in places.enumerate() {
             let key = SessionKey { slot: slot as u32, generation: 1 };
             let shard = ShardId(place as u8);
             let client = Client {
@@ -89,7 +97,7 @@ impl Node {
                 traffic: None,
             };
             node.clients.insert(name.to_owned(), client);
-            node.input(shard, Input::Opened { key, transport: TransportId(0), details: transport() });
+            node.input(shard, Input::Opened { key, transport: door(by), details: transport() });
         }
         node
     }

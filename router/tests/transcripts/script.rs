@@ -9,6 +9,7 @@
 //! a+ [32,2,{},"com.y"]              the same, but the next line follows at once
 //! a< [33,1,$sub]                    the next message that `a` receives; `$sub` is bound, or compared
 //! a< [2,$id,{"realm":"realm1","...":0}]   further keys are allowed
+//! a by dynamic                      `a` comes by the listening transport of that name; others by `static`
 //! a limit 64                        from here on `a` takes messages of at most so many octets
 //! a any                             whatever `a` has received, if anything
 //! a lost                            the client's transport breaks
@@ -85,6 +86,12 @@ impl<'a> Script<'a> {
         names
     }
 
+    /// The listening transport that a client comes by.
+    pub(crate) fn door(&self, client: &str) -> &'a str {
+        let mut lines = self.lines.iter().map(|(_, line)| split(line));
+        lines.find(|line| line.0 == client && line.1 == "by").map_or("static", |line| line.2)
+    }
+
     /// Milliseconds that it waits in all.
     #[allow(dead_code, reason = "time costs nothing in memory")]
     pub(crate) fn waits_ms(&self) -> u64 {
@@ -128,6 +135,7 @@ fn run_line(line: &str, driver: &mut impl Driver, bound: &mut BTreeMap<String, V
     match action {
         ">" | "+" => driver.send(client, &substitute(rest, bound)?, action == "+"),
         "<" => expect(driver, client, rest, bound)?,
+        "by" => {}
         "any" => while driver.receive_unexpected(client).is_some() {},
         "lost" => driver.lose(client),
         "ended" if !driver.is_ended(client) => return Err("the transport is still open".to_owned()),

@@ -17,11 +17,18 @@ pub(super) fn auth(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<
     let mut methods = TransportAuthentication::default();
     for (name, method) in written.members() {
         match name {
-            "anonymous" => methods.anonymous = Some(anonymous(&method)),
-            "ticket" => methods.ticket = Some(source(&method, "principals", resolver, ticket)),
-            "wampcra" => methods.cra = principals(&method, "users", resolver, wampcra),
-            "scram" => methods.scram = principals(&method, "principals", resolver, scram),
-            "cryptosign" => methods.cryptosign = principals(&method, "principals", resolver, cryptosign),
+            "anonymous" => methods.anonymous = Some(source(&method, anonymous)),
+            "ticket" => {
+                methods.ticket = Some(source(&method, |it| principals(it, "principals", resolver, ticket)));
+            }
+            "wampcra" => methods.cra = Some(source(&method, |it| principals(it, "users", resolver, wampcra))),
+            "scram" => {
+                methods.scram = Some(source(&method, |it| principals(it, "principals", resolver, scram)));
+            }
+            "cryptosign" => {
+                methods.cryptosign =
+                    Some(source(&method, |it| principals(it, "principals", resolver, cryptosign)));
+            }
             "cookie" => methods.cookie = true,
             _ => {}
         }
@@ -45,19 +52,15 @@ struct Named<'a> {
 }
 
 /// Who knows the identities of a method.
-fn source<P: crossring_router::config::Principal>(
-    method: &Cursor<'_>,
-    list: &str,
-    resolver: &mut Resolver<'_>,
-    read: impl Fn(Named<'_>, &mut Resolver<'_>) -> Option<P>,
-) -> Source<P> {
+fn source<S>(method: &Cursor<'_>, known: impl FnOnce(&Cursor<'_>) -> S) -> Source<S> {
     if method.key("type").text() != Some("dynamic") {
-        return Source::Static(principals(method, list, resolver, read));
+        return Source::Static(known(method));
     }
     let text = |key: &str| method.key(key).text().map(Into::into);
     Source::Dynamic(Authenticator {
         procedure: text("authenticator").unwrap_or_default(),
         realm: text("authenticator-realm"),
+        role: text("authenticator-role"),
         default_role: text("default-role"),
     })
 }
