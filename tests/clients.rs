@@ -193,6 +193,16 @@ fn python_advanced(kind: Kind) {
     }
 }
 
+/// The Unix socket is part of the other runs.
+#[test]
+fn python_checks_with_tls() {
+    let Some(tools) = Tools::find() else { return };
+    let node = Node::start(Kind::Secured);
+    let [websocket, rawsocket, _] = node.routes();
+    let suite = tools.python("suite.py", &["--part", "some"], &[websocket, rawsocket], &node);
+    node.judge(Program::start(suite), 90);
+}
+
 fn javascript_with_python(kind: Kind) {
     let Some(tools) = Tools::find() else { return };
     let node = Node::start(kind);
@@ -233,14 +243,20 @@ fn tour(kind: Kind) {
 
 /// Which router is tested.
 enum Kind {
-    Crossring { shards: u32 },
-    Crossbar { program: PathBuf },
+    Crossring {
+        shards: u32,
+    },
+    /// Two shards; the ports speak TLS.
+    Secured,
+    Crossbar {
+        program: PathBuf,
+    },
 }
 
 impl Kind {
     fn name(&self) -> &'static str {
         match self {
-            Self::Crossring { .. } => "crossring",
+            Self::Crossring { .. } | Self::Secured => "crossring",
             Self::Crossbar { .. } => "crossbar",
         }
     }
@@ -264,6 +280,7 @@ impl Node {
         let config = directory.path().join("config.json");
         let node = node_config(&kind, websocket, rawsocket, &socket);
         fs::write(&config, node.to_string()).expect("the configuration is writable");
+        write_certificate(directory.path());
         let addresses = [Address::Tcp(websocket), Address::Tcp(rawsocket), Address::Unix(socket)];
         let command = start_command(&kind, directory.path(), &config);
         let router = Router::start(command, directory.path().join("log"), &addresses);
@@ -272,9 +289,13 @@ impl Node {
 
     /// WebSocket, RawSocket and Unix socket, as the scripts take them.
     fn routes(&self) -> [String; 3] {
+        let (websocket, tcp) = match self.kind {
+            Kind::Secured => ("wss://localhost", "tls://localhost"),
+            _ => ("ws://127.0.0.1", "tcp://127.0.0.1"),
+        };
         [
-            format!("ws://{}/ws", self.websocket),
-            format!("tcp://{}", self.rawsocket),
+            format!("{websocket}:{}/ws", self.websocket.port()),
+            format!("{tcp}:{}", self.rawsocket.port()),
             format!("unix:{}", self.directory.path().join(SOCKET).display()),
         ]
     }
@@ -301,19 +322,29 @@ impl Node {
             ended.errors,
             self.router.log(),
         );
-        let by_config = matches!(self.kind, Kind::Crossring { .. });
+        let by_config = !matches!(self.kind, Kind::Crossbar { .. });
         let status = self.router.stop();
         assert!(!by_config || status.success(), "the router ended with {status}");
     }
 }
 
 const SOCKET: &str = "rawsocket.sock";
+const CERTIFICATE: &str = "node.crt";
+const KEY: &str = "node.key";
+
+/// A certificate for `localhost` that clients can trust by itself.
+fn write_certificate(directory: &Path) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    fs::write(directory.join(CERTIFICATE), made.cert.pem()).expect("the directory is writable");
+    fs::write(directory.join(KEY), made.signing_key.serialize_pem()).expect("the directory is writable");
+}
 
 fn node_config(kind: &Kind, websocket: SocketAddr, rawsocket: SocketAddr, socket: &Path) -> Value {
     let template = fs::read_to_string(clients_directory().join("node.json")).expect("node.json is tracked");
     let mut node: Value = serde_json::from_str(&template).expect("node.json is JSON");
     match kind {
-        Kind::Crossring { shards } => {
+        Kind::Crossring { .. } | Kind::Secured => {
+            let shards = if let Kind::Crossring { shards } = kind { *shards } else { 2 };
             node["controller"]["options"]["shards"] = json!(shards);
             let realm = &mut node["workers"][0]["realms"][0];
             realm["options"] = json!({"resumption": {}});
@@ -329,12 +360,17 @@ fn node_config(kind: &Kind, websocket: SocketAddr, rawsocket: SocketAddr, socket
     transports[0]["endpoint"]["port"] = json!(websocket.port());
     transports[1]["endpoint"]["port"] = json!(rawsocket.port());
     transports[2]["endpoint"]["path"] = json!(socket);
+    if let Kind::Secured = kind {
+        for transport in 0..2 {
+            transports[transport]["endpoint"]["tls"] = json!({"certificate": CERTIFICATE, "key": KEY});
+        }
+    }
     node
 }
 
 fn start_command(kind: &Kind, directory: &Path, config: &Path) -> Command {
     let mut command = match kind {
-        Kind::Crossring { .. } => Command::new(env!("CARGO_BIN_EXE_crossring")),
+        Kind::Crossring { .. } | Kind::Secured => Command::new(env!("CARGO_BIN_EXE_crossring")),
         Kind::Crossbar { program } => Command::new(program),
     };
     command.arg("start").arg("--cbdir").arg(directory).arg("--config").arg(config);
@@ -372,6 +408,7 @@ impl Tools {
         let mut command = Command::new(&self.python);
         command.arg(clients_directory().join(script)).args(arguments);
         command.args(["--router", node.kind.name()]);
+        command.env("SUITE_CA", node.directory.path().join(CERTIFICATE));
         command.args(routes.iter().flat_map(|route| ["--route", route]));
         command
     }

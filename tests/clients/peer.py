@@ -1,9 +1,12 @@
 """One Autobahn|Python session per call of `join`, over any route and serializer, and what the checks share."""
 
 import asyncio
+import functools
 import itertools
 import json
 import logging
+import os
+import ssl
 import sys
 import traceback
 import uuid
@@ -137,8 +140,14 @@ def serializer(name):
     return SERIALIZERS[plain](batched=bool(batched))
 
 
+@functools.cache
+def trusting():
+    """Trusts the authorities in the file that SUITE_CA names, and nobody else."""
+    return ssl.create_default_context(cafile=os.environ["SUITE_CA"])
+
+
 async def join(route, serializer_name, realm=REALM, authid=None, ticket=None, proof=None, resume=None, adopt=None):
-    """Connects to `route` (`ws://host:port/path`, `tcp://host:port` or `unix:/path`) and joins.
+    """Connects to `route` (`ws://host:port/path`, `tcp://host:port` or `unix:/path`; with TLS `wss:` and `tls:`) and joins.
 
     `proof`: an authenticator of Autobahn's, for methods other than `ticket`.
     `resume`: True asks for a session that can be resumed; (session, token) resumes one, which `adopt` was.
@@ -147,15 +156,16 @@ async def join(route, serializer_name, realm=REALM, authid=None, ticket=None, pr
     txaio.config.loop = loop
     peer = Peer(realm, authid, ticket, proof, resume, adopt)
     url = urlsplit(route)
-    if url.scheme == "ws":
+    secure = trusting() if url.scheme in ("wss", "tls") else None
+    if url.scheme in ("ws", "wss"):
         factory = WampWebSocketClientFactory(lambda: peer, url=route, serializers=[serializer(serializer_name)])
-        connecting = loop.create_connection(factory, url.hostname, url.port)
+        connecting = loop.create_connection(factory, url.hostname, url.port, ssl=secure)
     else:
         factory = WampRawSocketClientFactory(lambda: peer, serializer=serializer(serializer_name))
         if url.scheme == "unix":
             connecting = loop.create_unix_connection(factory, url.path)
         else:
-            connecting = loop.create_connection(factory, url.hostname, url.port)
+            connecting = loop.create_connection(factory, url.hostname, url.port, ssl=secure)
     await asyncio.wait_for(connecting, PATIENCE_S)
     await asyncio.wait_for(peer.joined, PATIENCE_S)
     return peer
