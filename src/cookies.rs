@@ -4,6 +4,7 @@
 //! shard nor the control shard ever waits for a disk. What the thread cannot take at once is not queued without end: the
 //! store is then written anew as a whole.
 
+mod database;
 mod file;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use crossring_router::control::Control;
 use crossring_router::cookies::{ChangeKind, CookieRecord};
 
 use crate::config::CookieStoreConfig;
+use database::{DatabaseOptions, DatabaseStore};
 use file::FileStore;
 
 /// Pieces of work that wait for the thread; beyond, a store is written anew as a whole later.
@@ -224,6 +226,10 @@ fn open_store(config: &CookieStoreConfig) -> Result<Option<(PathBuf, Read)>, Ope
         CookieStoreConfig::Memory => return Ok(None),
         CookieStoreConfig::File { path, purge_on_startup } => {
             (path, FileStore::open(path, *purge_on_startup))
+        }
+        CookieStoreConfig::Database { path, purge_on_startup, is_readonly } => {
+            let options = DatabaseOptions { purges: *purge_on_startup, is_readonly: *is_readonly };
+            (path, DatabaseStore::open(path, options))
         }
     };
     match read {

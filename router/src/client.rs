@@ -21,6 +21,6 @@ mod tests;
 pub use check::OptionFault;
 pub use event::{ClientEvent, ClientRefusal, ClientViolation};
 pub use pending::{PENDING_MAX, RECENT_MAX, RequestKind};
-pub use proof::{Credentials, Proof, ProofFault};
+pub use proof::{Channel, Credentials, Proof, ProofFault};
 pub use roles::ROLES;
 pub use session::{ClientSession, ClientState, Request};

@@ -57,6 +57,24 @@ fn files_keep_cookies() {
 }
 
 #[test]
+fn databases_keep_cookies() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("cookies");
+    let config = |purge_on_startup, is_readonly| CookieStoreConfig::Database {
+        path: path.clone(),
+        purge_on_startup,
+        is_readonly,
+    };
+    check(&config(false, false), &config(true, false));
+    let one = record("one", "joe");
+    read(&config(false, false)).store.apply(&[change(ChangeKind::Created, &one)]).expect("written");
+    let mut readonly = read(&config(false, true));
+    readonly.store.apply(&[change(ChangeKind::Deleted, &one)]).expect("left out");
+    drop(readonly);
+    assert_eq!(read(&config(false, false)).records, [one]);
+}
+
+#[test]
 fn a_file_is_its_owners_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().expect("a directory");

@@ -5,8 +5,8 @@ use crossring_codec::value::{Dict, Value};
 
 use crate::config::{PrivateKey, Secret};
 use crate::credentials::cra::{self, Derivation};
-use crate::credentials::cryptosign;
-use crate::credentials::scram::{self, Dialect, Exchange, Kdf, SaltedPassword};
+use crate::credentials::cryptosign::{self, Octets32};
+use crate::credentials::scram::{self, Binding, Dialect, Exchange, Kdf, SaltedPassword};
 use crate::credentials::{from_base64, to_base64};
 
 /// What a client knows that proves who it is.
@@ -57,12 +57,38 @@ pub struct Proof {
     nonce: [u8; 32],
     /// SCRAM: what the router has to answer.
     expected: Option<String>,
+    /// The transport that the proof is worth something on; absent: any.
+    channel: Option<Channel>,
+}
+
+/// A channel binding: what both ends of one TLS connection know, and nobody between them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Channel {
+    /// Its type, such as `tls-exporter`.
+    pub binding: Box<str>,
+    /// The channel id of that type.
+    pub id: Octets32,
 }
 
 impl Proof {
     /// An attempt of `authid`, which only `cryptosign` can do without. `nonce`: 32 fresh random octets.
     pub fn new(authid: Option<String>, credentials: Credentials, nonce: [u8; 32]) -> Self {
-        Self { authid, credentials, nonce, expected: None }
+        Self { authid, credentials, nonce, expected: None, channel: None }
+    }
+
+    /// Makes the proof worth nothing on any other channel. For `wamp-scram` and `cryptosign`; the router must agree.
+    #[must_use]
+    pub fn bound_to(self, channel: Channel) -> Self {
+        Self { channel: Some(channel), ..self }
+    }
+
+    /// The binding, where the method has one.
+    fn channel(&self) -> Option<&Channel> {
+        let can_bind = matches!(
+            self.credentials,
+            Credentials::Scram(Dialect::Specification, _) | Credentials::Cryptosign(_)
+        );
+        self.channel.as_ref().filter(|_| can_bind)
     }
 
     /// The method, as HELLO names it.
@@ -90,6 +116,9 @@ impl Proof {
                 hello.authextra.push(entry("pubkey", cryptosign::public_key(key.octets())));
             }
         }
+        if let Some(channel) = self.channel() {
+            hello.authextra.push(entry("channel_binding", channel.binding.to_string()));
+        }
     }
 
     /// Signature and extra of AUTHENTICATE. Deriving a key may take as long as the router's parameters demand, within
@@ -116,7 +145,12 @@ impl Proof {
             Credentials::Cryptosign(key) => {
                 let asked = cryptosign::octets(text(challenge, "challenge")?);
                 let asked = asked.ok_or(ProofFault::Challenge("no 32 octets"))?;
-                Ok((cryptosign::sign(key.octets(), &asked), Dict::new()))
+                let channel = self.channel();
+                if text(challenge, "channel_binding").ok() != channel.map(|channel| &*channel.binding) {
+                    return Err(ProofFault::Challenge("another channel binding than asked for"));
+                }
+                let message = cryptosign::message(&asked, channel.map(|channel| &channel.id));
+                Ok((cryptosign::sign(key.octets(), &message), Dict::new()))
             }
         }
     }
@@ -159,16 +193,26 @@ impl Proof {
             nonce,
             salt,
             iterations: kdf.iterations(),
-            binding: None,
+            binding: self.channel().map(|it| Binding { name: &it.binding, data: &it.id }),
         };
         let message = exchange.auth_message().map_err(absurd)?;
-        self.expected = Some(salted.keys().server_signature(&message));
         let extra = match dialect {
-            Dialect::Specification => vec![entry("nonce", nonce.to_owned())],
+            Dialect::Specification => scram_extra(nonce, self.channel()),
             Dialect::Autobahn => Dict::new(),
         };
+        self.expected = Some(salted.keys().server_signature(&message));
         Ok((salted.proof(&message), extra))
     }
+}
+
+/// `AUTHENTICATE.Extra` of `wamp-scram`.
+fn scram_extra(nonce: &str, channel: Option<&Channel>) -> Dict {
+    let mut extra = vec![entry("nonce", nonce.to_owned())];
+    if let Some(Channel { binding, id }) = channel {
+        extra.push(entry("channel_binding", binding.to_string()));
+        extra.push(entry("cbind_data", to_base64(id)));
+    }
+    extra
 }
 
 fn kdf(challenge: &Dict) -> Result<Kdf, ProofFault> {
@@ -221,6 +265,48 @@ mod tests {
     fn another_method_is_not_answered() {
         let mut proof = proof(Credentials::Cra(Secret::new("x")));
         assert_eq!(proof.answer("ticket", &Dict::new()), Err(ProofFault::Method("ticket".to_owned())));
+    }
+
+    /// The specification's example, which Autobahn tests itself with (`tls-unique`).
+    #[test]
+    fn bound_proofs_are_those_of_others() {
+        let octets = |digits| cryptosign::octets(digits).expect("64 digits");
+        let seed = octets("4d57d97a68f555696620a6d849c0ce582568518d729eb753dc7c732de2804510");
+        let id = octets("62e935ae755f3d48f80d4d59f6121358c435722a67e859cc0caa8b539027f2ff");
+        let channel = |id| Channel { binding: "tls-unique".into(), id };
+        let mut signer = proof(Credentials::Cryptosign(PrivateKey::new(seed))).bound_to(channel(id));
+        let mut challenge =
+            vec![entry("challenge", "ff".repeat(32)), entry("channel_binding", "tls-unique".to_owned())];
+        let (signature, _) = signer.answer("cryptosign", &challenge).expect("a fine challenge");
+        assert_eq!(
+            signature,
+            "9b6f41540c9b95b4b7b281c3042fa9c54cef43c842d62ea3fd6030fcb66e70b3e80d49d44c29d1635da9348d02ec93f3\
+             ed1ef227dfb59a07b580095c2b82f80f9d16ca518aa0c2b707f2b2a609edeca73bca8dd59817a633f35574ac6fd80d00"
+        );
+        challenge.pop();
+        let answer = signer.answer("cryptosign", &challenge);
+        assert_eq!(answer, Err(ProofFault::Challenge("another channel binding than asked for")));
+    }
+
+    #[test]
+    fn scram_says_what_it_is_bound_to() {
+        let id: Octets32 = std::array::from_fn(|index| index as u8);
+        let scram = proof(Credentials::Scram(Dialect::Specification, Secret::new("x")));
+        let mut scram = scram.bound_to(Channel { binding: "tls-exporter".into(), id });
+        let mut hello = HelloDetails::default();
+        scram.ask(&mut hello);
+        assert_eq!(text(&hello.authextra, "channel_binding"), Ok("tls-exporter"));
+        let challenge = vec![
+            entry("nonce", to_base64(&[1; 32]) + "more"),
+            entry("salt", "AAAA".to_owned()),
+            entry("kdf", "pbkdf2".to_owned()),
+            ("iterations".to_owned(), Value::from(1_u64)),
+        ];
+        let (bound, extra) = scram.answer("wamp-scram", &challenge).expect("a fine challenge");
+        assert_eq!(text(&extra, "channel_binding"), Ok("tls-exporter"));
+        assert_eq!(text(&extra, "cbind_data"), Ok(&*to_base64(&id)));
+        let mut free = proof(Credentials::Scram(Dialect::Specification, Secret::new("x")));
+        assert_ne!(free.answer("wamp-scram", &challenge).expect("a fine challenge").0, bound);
     }
 
     #[test]

@@ -33,6 +33,15 @@ pub enum CookieStoreConfig {
         /// Begin empty.
         purge_on_startup: bool,
     },
+    /// In a database.
+    Database {
+        /// Its directory; relative to the node directory.
+        path: PathBuf,
+        /// Begin empty.
+        purge_on_startup: bool,
+        /// Never write.
+        is_readonly: bool,
+    },
 }
 
 impl CookieConfig {
@@ -54,12 +63,12 @@ impl CookieStoreConfig {
     pub fn path(&self) -> Option<&Path> {
         match self {
             CookieStoreConfig::Memory => None,
-            CookieStoreConfig::File { path, .. } => Some(path),
+            CookieStoreConfig::File { path, .. } | CookieStoreConfig::Database { path, .. } => Some(path),
         }
     }
 
     pub(super) fn resolve_path(&mut self, node_directory: &Path) {
-        if let CookieStoreConfig::File { path, .. } = self {
+        if let CookieStoreConfig::File { path, .. } | CookieStoreConfig::Database { path, .. } = self {
             *path = node_directory.join(&*path);
         }
     }

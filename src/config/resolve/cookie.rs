@@ -30,6 +30,11 @@ fn store(written: &Cursor<'_>) -> CookieStoreConfig {
             path: written.key("filename").text().unwrap_or_default().into(),
             purge_on_startup,
         },
+        Some("database") => CookieStoreConfig::Database {
+            path: written.key("path").text().unwrap_or_default().into(),
+            purge_on_startup,
+            is_readonly: written.key("readonly").flag(false),
+        },
         _ => CookieStoreConfig::Memory,
     }
 }

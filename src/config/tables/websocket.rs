@@ -1,6 +1,6 @@
 //! `options` of WebSocket transports and the cookie block.
 
-use super::super::schema::{Kind, Off, Table, Union, choice, key, later_variant, variant};
+use super::super::schema::{Kind, Off, Table, Union, choice, key, variant};
 use super::super::syntax::COOKIE_NAME;
 use super::TEXTS;
 use super::endpoint::PORT;
@@ -141,7 +141,7 @@ static STORE: Union = Union {
     what: "a cookie store",
     tag: "type",
     default: None,
-    variants: &[variant("memory", &MEMORY), variant("file", &FILE), later_variant("database", &DATABASE)],
+    variants: &[variant("memory", &MEMORY), variant("file", &FILE), variant("database", &DATABASE)],
 };
 
 static MEMORY: Table = Table { name: "cookie.store, type memory", keys: &[], rules: &[] };
@@ -158,12 +158,16 @@ static FILE: Table = Table {
 static DATABASE: Table = Table {
     name: "cookie.store, type database",
     keys: &[
-        key("path", &Kind::Text, "Directory of the database.").required(),
+        key("path", &Kind::Text, "Directory of the database; Crossbar.io's own there is left alone.")
+            .required(),
         key("purge_on_startup", &Kind::Flag, "Begin empty.").default("false"),
         key("maxsize", &Kind::Integer(131_072, 137_438_953_472), "Size limit in bytes.")
-            .default("1073741824"),
+            .default("1073741824")
+            .no_effect("the number of cookies and the size of each are bounded"),
         key("readonly", &Kind::Flag, "Never write.").default("false"),
-        key("sync", &Kind::Flag, "Flush to disk after each change.").default("true"),
+        key("sync", &Kind::Flag, "Flush to disk after each change.")
+            .default("true")
+            .fixed(Off::True, "it always is, by a thread of its own"),
     ],
     rules: &[],
 };
