@@ -332,6 +332,50 @@ fn the_table_of_features_names_only_tests_that_exist() {
     faults.check("features");
 }
 
+/// A test is named as `file.rs::name`, a transcript by its file.
+#[test]
+fn the_threat_model_names_only_tests_that_exist() {
+    const PAGE: &str = "docs/security.md";
+    let page = fs::read_to_string(root_directory().join(PAGE)).expect("the threat model");
+    let mut faults = Faults::default();
+    let files = text_files();
+    let mut tests = 0;
+    for (number, line) in numbered(&page) {
+        for named in line.split('`').skip(1).step_by(2) {
+            let (file, name) = named.split_once("::").unwrap_or((named, ""));
+            if ![".wamp", ".rs", ".py", ".js"].iter().any(|end| file.ends_with(end)) {
+                continue;
+            }
+            tests += 1;
+            let found = files.iter().filter(|it| it.path.ends_with(&format!("/{file}")));
+            let declared = [format!("fn {name}("), format!("def {name}(")];
+            if !found
+                .into_iter()
+                .any(|it| name.is_empty() || declared.iter().any(|text| it.text.contains(text)))
+            {
+                faults.add(PAGE, number, &format!("there is no {named}"));
+            }
+        }
+    }
+    assert!(tests > 0, "the threat model names tests");
+    faults.check("threat model");
+}
+
+/// Secrets are compared where that takes the same time wherever they differ, and nowhere else.
+#[test]
+fn exposed_secrets_are_not_compared() {
+    let mut faults = Faults::default();
+    for file in rust_files().iter().filter(|file| !file.is_test()) {
+        for (number, line) in numbered(&without_test_modules(&file.code)) {
+            let compared = ["==", "!=", ".eq(", ".ne(", "starts_with", "contains("];
+            if line.contains(".expose()") && compared.iter().any(|operator| line.contains(operator)) {
+                faults.add(&file.path, number, "an exposed secret is compared");
+            }
+        }
+    }
+    faults.check("secrets");
+}
+
 #[test]
 fn the_guide_names_every_command_and_option() {
     let guide: String = text_files()

@@ -5,6 +5,7 @@ use std::fmt;
 use crossring_codec::uri::{Match, Strictness};
 
 use crate::address::TransportId;
+use crate::auth::is_same_secret;
 use crate::credentials::cra::Derivation;
 use crate::credentials::cryptosign::Octets32;
 use crate::credentials::scram::{Dialect, Kdf, StoredKeys};
@@ -225,9 +226,15 @@ pub struct AnonymousConfig {
     pub authid: Option<Box<str>>,
 }
 
-/// A secret that no log ever shows.
-#[derive(Clone, Default, Eq, PartialEq)]
+/// A secret that no log ever shows, compared in a time that does not depend on where two differ.
+#[derive(Clone, Default, Eq)]
 pub struct Secret(Box<str>);
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        is_same_secret(self.0.as_bytes(), other.0.as_bytes()).into()
+    }
+}
 
 impl Secret {
     /// Wraps it.
@@ -247,9 +254,15 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A private key that no log ever shows.
-#[derive(Clone, Eq, PartialEq)]
+/// A private key that no log ever shows, compared like a [`Secret`].
+#[derive(Clone, Eq)]
 pub struct PrivateKey([u8; 32]);
+
+impl PartialEq for PrivateKey {
+    fn eq(&self, other: &Self) -> bool {
+        is_same_secret(&self.0, &other.0).into()
+    }
+}
 
 impl PrivateKey {
     /// Wraps the seed of an Ed25519 key.

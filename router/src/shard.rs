@@ -186,6 +186,12 @@ impl Shard {
         }
     }
 
+    /// Whether a transport has no session yet, or no longer one: its peer is nobody.
+    pub fn is_unjoined(&self, key: SessionKey) -> bool {
+        let state = self.sessions.state(key);
+        matches!(state, State::Vacant | State::Opened { .. } | State::Joining(_) | State::Challenged(_))
+    }
+
     /// Transports with a joined session.
     pub fn joined(&self) -> usize {
         self.sessions.joined

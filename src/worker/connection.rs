@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crossring_codec::message::decode::decode;
-use crossring_codec::transport::{Incoming, Transport, TransportError, close_code};
+use crossring_codec::transport::{Incoming, Transport, TransportError, TransportErrorKind, close_code};
 use crossring_io::Monotonic;
 use crossring_router::address::{Now, SessionKey, TransportId};
 use crossring_router::config::Secret;
@@ -61,6 +61,8 @@ pub(super) struct Connection {
     is_settled: bool,
     is_paused: bool,
     is_secured: bool,
+    /// Octets received since there was a session last.
+    unjoined_octets: u32,
     transport: Option<Transport>,
     rare: Option<Box<Rare>>,
 }
@@ -77,6 +79,10 @@ struct Rare {
     cookie: Option<Secret>,
 }
 
+/// Octets that a peer without a session may send, handshake, HELLO and AUTHENTICATE in all. Protects the router's memory:
+/// messages are kept until they are whole.
+const UNJOINED_OCTETS_MAX: u32 = 64 * 1024;
+
 const _: () = assert!(size_of::<Connection>() <= 96, "one per connection");
 
 impl Connection {
@@ -89,6 +95,7 @@ impl Connection {
             is_settled: false,
             is_paused: false,
             is_secured: false,
+            unjoined_octets: 0,
             transport: None,
             rare: None,
         }
@@ -139,6 +146,13 @@ impl Connection {
         self.rare.get_or_insert_default().held.extend_from_slice(octets);
     }
 
+    /// Takes no further input for now; what is left is taken, and counted, later.
+    fn set_aside(&mut self, octets: &[u8]) {
+        self.unjoined_octets = self.unjoined_octets.saturating_sub(octets.len() as u32);
+        self.hold(octets);
+        self.is_paused = true;
+    }
+
     /// Takes the input that was held; reading goes on.
     pub(super) fn take_held(&mut self) -> Vec<u8> {
         self.is_paused = false;
@@ -149,18 +163,20 @@ impl Connection {
     pub(super) fn pump(&mut self, octets: &[u8], routing: &mut Routing<'_>) -> Pumped {
         let mut consumed = 0;
         let mut pumped = Pumped::Done;
+        if !self.is_within_budget(octets.len(), routing.shard) {
+            let kind = TransportErrorKind::MessageTooLong;
+            return self.fail(TransportError { kind, offset: 0 }, routing);
+        }
         while self.phase != Phase::Ending {
             if consumed < octets.len() && !routing.outbound.mail.has_credit() {
-                self.hold(&octets[consumed..]);
-                self.is_paused = true;
+                self.set_aside(&octets[consumed..]);
                 return Pumped::Paused;
             }
             let Some(transport) = &mut self.transport else { break };
             match transport.next(octets, &mut consumed, routing.scratch) {
                 Ok(None) => break,
                 Ok(Some(Incoming::Requested)) => {
-                    self.hold(&octets[consumed..]);
-                    self.is_paused = true;
+                    self.set_aside(&octets[consumed..]);
                     return Pumped::Requested;
                 }
                 Ok(Some(Incoming::Message(message))) => {
@@ -209,6 +225,16 @@ impl Connection {
         }
         self.heard(routing.now);
         pumped
+    }
+
+    /// Takes note of octets about to be taken; `false`: who has no session has sent too many.
+    fn is_within_budget(&mut self, received: usize, shard: &Shard) -> bool {
+        if !shard.is_unjoined(self.key) {
+            self.unjoined_octets = 0;
+            return true;
+        }
+        self.unjoined_octets = self.unjoined_octets.saturating_add(received as u32);
+        self.unjoined_octets <= UNJOINED_OCTETS_MAX
     }
 
     /// The tracking cookie of a request that waits.

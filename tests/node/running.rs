@@ -56,6 +56,17 @@ impl Node {
         auth: serde_json::Value,
         change: impl FnOnce(&mut Command, &Path),
     ) -> Self {
+        Self::start_edited(options, websocket_options, auth, |_| {}, change)
+    }
+
+    /// `edit`: what else the configuration needs.
+    fn start_edited(
+        options: serde_json::Value,
+        websocket_options: serde_json::Value,
+        auth: serde_json::Value,
+        edit: impl FnOnce(&mut serde_json::Value),
+        change: impl FnOnce(&mut Command, &Path),
+    ) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let [websocket, rawsocket] = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
         let config = directory.path().join("config.json");
@@ -64,7 +75,7 @@ impl Node {
         let role =
             |name| json!({"name": name, "permissions": [{"uri": "", "match": "prefix", "allow": all}]});
         let roles = [role("anonymous"), role("user")];
-        let document = json!({
+        let mut document = json!({
             "version": 2,
             "controller": {"options": options},
             "workers": [{"type": "router", "realms": [{"name": "realm1", "roles": roles}], "transports": [
@@ -72,6 +83,7 @@ impl Node {
                 {"type": "rawsocket", "endpoint": tcp(rawsocket), "auth": auth}
             ]}]
         });
+        edit(&mut document);
         std::fs::write(&config, document.to_string()).expect("the configuration is writable");
         let addresses = [Address::Tcp(websocket), Address::Tcp(rawsocket)];
         let log = directory.path().join("log");

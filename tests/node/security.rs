@@ -1,6 +1,6 @@
 //! What attackers may not do to a running node, and what nobody may read in its log. See docs/security.md.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -22,12 +22,12 @@ use super::{Node, raw};
 
 const HANDSHAKE: [u8; 4] = [0x7f, 0xf1, 0, 0];
 
-/// A RawSocket connection that has not sent HELLO; `None`: the router has closed it at once.
+/// A RawSocket connection that has not sent HELLO; `None`: the router has turned it away.
 fn unauthenticated(node: &Node) -> Option<TcpStream> {
     let mut stream = raw(node.rawsocket);
     let mut answer = [0; 4];
-    let opened = stream.write_all(&HANDSHAKE).and_then(|()| stream.read_exact(&mut answer));
-    opened.ok().map(|()| stream)
+    stream.write_all(&HANDSHAKE).and_then(|()| stream.read_exact(&mut answer)).ok()?;
+    (answer == HANDSHAKE).then_some(stream)
 }
 
 fn join(node: &Node, authid: Option<&str>, credentials: Credentials) -> Result<Client, String> {
@@ -64,6 +64,40 @@ fn connections_that_never_join_are_few_and_the_newest_are_closed() {
     held.pop();
     assert!(wait_until(|| unauthenticated(&node).is_some()), "there is room again");
     drop((joined, held));
+    assert!(node.router.stop().success());
+}
+
+#[test]
+fn a_transport_has_no_more_connections_than_it_may() {
+    let limited = |document: &mut Json| {
+        document["workers"][0]["transports"][1]["max_connections"] = 2.into();
+    };
+    let node = Node::start_edited(json!({"shards": 1}), json!({}), json!({}), limited, |_, _| {});
+    let mut held = Vec::new();
+    assert!(wait_until(|| {
+        held.extend(unauthenticated(&node));
+        held.len() == 2
+    }));
+    assert!(unauthenticated(&node).is_none(), "one too many");
+    held.pop();
+    assert!(wait_until(|| unauthenticated(&node).is_some()), "there is room again");
+}
+
+#[test]
+fn who_has_not_joined_cannot_make_the_router_keep_much() {
+    let node = Node::start(json!({"shards": 1}), json!({}));
+    let mut stream = unauthenticated(&node).expect("there is room");
+    // A HELLO of 16 MB is announced, and begins.
+    stream.write_all(&[0, 0xff, 0xff, 0xff]).expect("connected");
+    let _ = stream.write_all(&[b' '; 80_000]);
+    let mut told = Vec::new();
+    match stream.read_to_end(&mut told) {
+        Ok(_) => assert!(String::from_utf8_lossy(&told).contains("wamp.error.protocol_violation")),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "cut off"),
+    }
+    // Who has joined may send as much.
+    let mut client = node.join();
+    super::publish(&mut client, "com.example.large", &super::numbered(1, 200_000), true);
     assert!(node.router.stop().success());
 }
 

@@ -63,8 +63,14 @@ impl std::fmt::Display for Fault {
 }
 
 /// What a client proves that it knows.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone, Eq)]
 pub struct SaltedPassword(Vec<u8>);
+
+impl PartialEq for SaltedPassword {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
 
 impl std::fmt::Debug for SaltedPassword {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -73,12 +79,18 @@ impl std::fmt::Debug for SaltedPassword {
 }
 
 /// What a router stores: it can check a proof, and prove that it can, but not log in elsewhere.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone, Eq)]
 pub struct StoredKeys {
     /// Hash of the client key.
     pub stored: [u8; 32],
     /// Key of the server's signature.
     pub server: [u8; 32],
+}
+
+impl PartialEq for StoredKeys {
+    fn eq(&self, other: &Self) -> bool {
+        (self.stored.ct_eq(&other.stored) & self.server.ct_eq(&other.server)).into()
+    }
 }
 
 impl std::fmt::Debug for StoredKeys {
