@@ -303,6 +303,7 @@ impl Client {
             match incoming {
                 Incoming::Opened { .. } => self.framing = self.transport.framing(),
                 Incoming::Message(message) => {
+                    self.framing = self.transport.framing();
                     let Some(framing) = self.framing else { continue };
                     let message = decode(framing.serializer().id, message)?.into_owned();
                     match self.session.receive(message) {

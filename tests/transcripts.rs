@@ -161,13 +161,16 @@ enum Carrier {
     WebSocket,
 }
 
-const WAYS: [(Carrier, Serializer); 6] = [
+const WAYS: [(Carrier, Serializer); 9] = [
     (Carrier::WebSocket, Serializer::JSON),
     (Carrier::Tcp, Serializer::MESSAGE_PACK),
     (Carrier::WebSocket, Serializer::CBOR_BATCHED),
     (Carrier::Unix, Serializer::JSON),
     (Carrier::WebSocket, Serializer::JSON_BATCHED),
     (Carrier::Tcp, Serializer::CBOR),
+    (Carrier::WebSocket, Serializer::BJDATA_BATCHED),
+    (Carrier::Unix, Serializer::UBJSON),
+    (Carrier::Tcp, Serializer::BJDATA),
 ];
 
 /// The router, configured as the one in memory.
@@ -196,7 +199,8 @@ impl Door {
         [
             json!({"type": "websocket", "endpoint": tcp(self.websocket), "auth": auth}),
             json!({"type": "rawsocket", "endpoint": tcp(self.rawsocket), "auth": auth}),
-            json!({"type": "rawsocket", "endpoint": {"type": "unix", "path": self.unix}, "auth": auth}),
+            json!({"type": "rawsocket", "endpoint": {"type": "unix", "path": self.unix}, "auth": auth,
+                "serializers": ["json", "ubjson-draft12"]}),
         ]
     }
 

@@ -16,6 +16,7 @@ use crate::msgpack::MessagePackReader;
 use crate::payload::Payload;
 use crate::serializer::SerializerId;
 use crate::transcode;
+use crate::ubjson::{BjdataReader, Draft12Reader};
 use crate::value::{Dict, Value};
 use crate::wire::{Reader, Token};
 
@@ -32,6 +33,12 @@ pub fn decode_cbor(octets: &[u8]) {
 /// Any octets as a MessagePack message: a message that reads back, or an error within the octets.
 pub fn decode_msgpack(octets: &[u8]) {
     decode_as(SerializerId::MessagePack, octets);
+}
+
+/// Any octets as a UBJSON and as a BJData message: messages that read back, or errors within the octets.
+pub fn decode_ubjson(octets: &[u8]) {
+    decode_as(SerializerId::Ubjson, octets);
+    decode_as(SerializerId::Bjdata, octets);
 }
 
 /// The generated message reads back in every serializer, and no part of it is a message.
@@ -69,6 +76,8 @@ pub fn skim_agrees_with_decode(octets: &[u8]) {
     skim_agrees::<JsonReader<'_>>(octets);
     skim_agrees::<MessagePackReader<'_>>(octets);
     skim_agrees::<CborReader<'_>>(octets);
+    skim_agrees::<Draft12Reader<'_>>(octets);
+    skim_agrees::<BjdataReader<'_>>(octets);
 }
 
 fn decode_as(serializer: SerializerId, octets: &[u8]) {

@@ -16,6 +16,7 @@ pub mod payload;
 pub mod serializer;
 pub mod transcode;
 pub mod transport;
+mod ubjson;
 pub mod uri;
 pub mod value;
 mod wire;

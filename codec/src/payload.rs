@@ -7,6 +7,7 @@ use crate::error::{DecodeError, Expected, Fault, Unrepresentable};
 use crate::json::JsonWriter;
 use crate::msgpack::MessagePackWriter;
 use crate::serializer::SerializerId;
+use crate::ubjson::{BjdataWriter, Draft12Writer};
 use crate::value::{Dict, Value};
 use crate::wire::Writer;
 use crate::wire::value::{write_dict, write_list};
@@ -92,7 +93,7 @@ impl<'a> Payload<'a> {
                 let comma = rest.iter().position(|&octet| octet == b',');
                 rest[comma.map_or(rest.len(), |comma| comma + 1)..].trim_ascii_start()
             }
-            SerializerId::MessagePack | SerializerId::Cbor => rest,
+            _ => rest,
         }
     }
 
@@ -114,6 +115,8 @@ impl<'a> Payload<'a> {
                 write_elements(&mut MessagePackWriter(&mut octets), arguments, keywords)
             }
             SerializerId::Cbor => write_elements(&mut CborWriter(&mut octets), arguments, keywords),
+            SerializerId::Ubjson => write_elements(&mut Draft12Writer::new(&mut octets), arguments, keywords),
+            SerializerId::Bjdata => write_elements(&mut BjdataWriter::new(&mut octets), arguments, keywords),
         };
         let Ok(arguments_size) = arguments_size else {
             return Payload::from_values(SerializerId::Cbor, arguments, keywords);

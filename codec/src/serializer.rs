@@ -14,15 +14,24 @@ pub enum SerializerId {
     MessagePack = 1,
     /// RFC 8949.
     Cbor = 2,
+    /// UBJSON draft 12: big-endian.
+    Ubjson = 3,
+    /// BJData draft 4: the little-endian successor of UBJSON, under the same names on the wire.
+    Bjdata = 4,
 }
 
 impl SerializerId {
     /// Number of serializer ids; `self as usize` is below it, so tables can be arrays.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 5;
 
     /// Every serializer id, in discriminant order.
-    pub const ALL: [SerializerId; SerializerId::COUNT] =
-        [SerializerId::Json, SerializerId::MessagePack, SerializerId::Cbor];
+    pub const ALL: [SerializerId; SerializerId::COUNT] = [
+        SerializerId::Json,
+        SerializerId::MessagePack,
+        SerializerId::Cbor,
+        SerializerId::Ubjson,
+        SerializerId::Bjdata,
+    ];
 }
 
 /// A negotiated serializer: the encoding, and whether several messages share one WebSocket message.
@@ -43,19 +52,32 @@ impl Serializer {
     pub const MESSAGE_PACK: Serializer = Serializer::plain(SerializerId::MessagePack);
     /// `wamp.2.cbor`, RawSocket id 3.
     pub const CBOR: Serializer = Serializer::plain(SerializerId::Cbor);
+    /// `wamp.2.ubjson`, RawSocket id 4: of the two dialects the one that current peers speak.
+    pub const BJDATA: Serializer = Serializer::plain(SerializerId::Bjdata);
+    /// `wamp.2.ubjson`, RawSocket id 4: the dialect of Autobahn before 26.6.
+    pub const UBJSON: Serializer = Serializer::plain(SerializerId::Ubjson);
     /// `wamp.2.json.batched`.
     pub const JSON_BATCHED: Serializer = Serializer::batched(SerializerId::Json);
     /// `wamp.2.msgpack.batched`.
     pub const MESSAGE_PACK_BATCHED: Serializer = Serializer::batched(SerializerId::MessagePack);
     /// `wamp.2.cbor.batched`.
     pub const CBOR_BATCHED: Serializer = Serializer::batched(SerializerId::Cbor);
+    /// `wamp.2.ubjson.batched`, current dialect.
+    pub const BJDATA_BATCHED: Serializer = Serializer::batched(SerializerId::Bjdata);
+    /// `wamp.2.ubjson.batched`, old dialect.
+    pub const UBJSON_BATCHED: Serializer = Serializer::batched(SerializerId::Ubjson);
 
-    /// Every serializer, in the order Autobahn|Python offers them (most compact first).
-    pub const ALL: [Serializer; 6] = [
+    /// Every serializer, in the order Autobahn|Python offers them (most compact first). Of two dialects under one name on the
+    /// wire the first is assumed until a peer's messages tell.
+    pub const ALL: [Serializer; 2 * SerializerId::COUNT] = [
         Serializer::CBOR_BATCHED,
         Serializer::CBOR,
         Serializer::MESSAGE_PACK_BATCHED,
         Serializer::MESSAGE_PACK,
+        Serializer::BJDATA_BATCHED,
+        Serializer::BJDATA,
+        Serializer::UBJSON_BATCHED,
+        Serializer::UBJSON,
         Serializer::JSON_BATCHED,
         Serializer::JSON,
     ];
@@ -79,17 +101,31 @@ impl Serializer {
             (SerializerId::MessagePack, true) => "wamp.2.msgpack.batched",
             (SerializerId::Cbor, false) => "wamp.2.cbor",
             (SerializerId::Cbor, true) => "wamp.2.cbor.batched",
+            (SerializerId::Ubjson | SerializerId::Bjdata, false) => "wamp.2.ubjson",
+            (SerializerId::Ubjson | SerializerId::Bjdata, true) => "wamp.2.ubjson.batched",
         }
     }
 
-    /// The serializer of a WebSocket subprotocol; none if unknown. Names compare exactly (RFC 6455 §4.1).
-    pub fn from_subprotocol(subprotocol: &str) -> Option<Serializer> {
-        Serializer::from_name(subprotocol.strip_prefix("wamp.2.")?)
+    /// The name that peers know it by: the subprotocol without `wamp.2.`. The two dialects share theirs.
+    pub fn wire_name(self) -> &'static str {
+        &self.subprotocol()["wamp.2.".len()..]
     }
 
-    /// The name used in configurations and on command lines: the subprotocol without `wamp.2.`.
-    pub fn name(self) -> &'static str {
-        &self.subprotocol()["wamp.2.".len()..]
+    /// The name used in configurations and on command lines: the subprotocol without `wamp.2.`, unless that means another
+    /// dialect.
+    pub const fn name(self) -> &'static str {
+        match (self.id, self.batched) {
+            (SerializerId::Json, false) => "json",
+            (SerializerId::Json, true) => "json.batched",
+            (SerializerId::MessagePack, false) => "msgpack",
+            (SerializerId::MessagePack, true) => "msgpack.batched",
+            (SerializerId::Cbor, false) => "cbor",
+            (SerializerId::Cbor, true) => "cbor.batched",
+            (SerializerId::Bjdata, false) => "ubjson",
+            (SerializerId::Bjdata, true) => "ubjson.batched",
+            (SerializerId::Ubjson, false) => "ubjson-draft12",
+            (SerializerId::Ubjson, true) => "ubjson-draft12.batched",
+        }
     }
 
     /// The serializer of a configuration name such as `cbor` or `cbor.batched`; none if unknown.
@@ -103,15 +139,8 @@ impl Serializer {
             SerializerId::Json => 1,
             SerializerId::MessagePack => 2,
             SerializerId::Cbor => 3,
+            SerializerId::Ubjson | SerializerId::Bjdata => 4,
         }
-    }
-
-    /// The (never batched) serializer of a RawSocket nibble; none if illegal, reserved or unknown.
-    pub fn from_rawsocket_id(id: u8) -> Option<Serializer> {
-        SerializerId::ALL
-            .into_iter()
-            .map(Serializer::plain)
-            .find(|serializer| serializer.rawsocket_id() == id)
     }
 
     /// Whether messages are UTF-8 text: they travel in WebSocket text messages, all others in binary ones.
@@ -151,6 +180,16 @@ impl SerializerSet {
         self.0 & serializer.bit() != 0
     }
 
+    /// The member of a WebSocket subprotocol, the first of several; none if unknown. Names compare exactly (RFC 6455 §4.1).
+    pub fn by_subprotocol(self, subprotocol: &str) -> Option<Serializer> {
+        self.iter().find(|serializer| serializer.subprotocol() == subprotocol)
+    }
+
+    /// The (never batched) member of a RawSocket nibble, the first of several; none if illegal, reserved or unknown.
+    pub fn by_rawsocket_id(self, id: u8) -> Option<Serializer> {
+        self.iter().find(|serializer| !serializer.batched && serializer.rawsocket_id() == id)
+    }
+
     /// The members, in the order of [`Serializer::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Serializer> {
         Serializer::ALL.into_iter().filter(move |serializer| self.contains(*serializer))
@@ -170,20 +209,31 @@ mod tests {
     #[test]
     fn names_and_ids_read_back() {
         for serializer in Serializer::ALL {
-            assert_eq!(Serializer::from_subprotocol(serializer.subprotocol()), Some(serializer));
             assert_eq!(Serializer::from_name(serializer.name()), Some(serializer));
+            let only = SerializerSet::NONE.with(serializer);
+            assert_eq!(only.by_subprotocol(serializer.subprotocol()), Some(serializer));
             let plain = Serializer::plain(serializer.id);
-            assert_eq!(Serializer::from_rawsocket_id(serializer.rawsocket_id()), Some(plain));
+            assert_eq!(SerializerSet::NONE.with(plain).by_rawsocket_id(plain.rawsocket_id()), Some(plain));
+        }
+    }
+
+    #[test]
+    fn the_current_dialect_comes_first() {
+        assert_eq!(SerializerSet::ALL.by_subprotocol("wamp.2.ubjson"), Some(Serializer::BJDATA));
+        assert_eq!(SerializerSet::ALL.by_rawsocket_id(4), Some(Serializer::BJDATA));
+        for serializer in Serializer::ALL {
+            let name = serializer.name();
+            assert!(name.contains("draft12") || serializer.subprotocol() == format!("wamp.2.{name}"));
         }
     }
 
     #[test]
     fn unknown_names_and_ids_are_refused() {
         for name in ["", "wamp.2.", "wamp.2.JSON", "wamp.1.json", "json", "wamp.2.json.batched.batched"] {
-            assert_eq!(Serializer::from_subprotocol(name), None, "{name}");
+            assert_eq!(SerializerSet::ALL.by_subprotocol(name), None, "{name}");
         }
-        for id in [0, 4, 5, 15, 255] {
-            assert_eq!(Serializer::from_rawsocket_id(id), None, "{id}");
+        for id in [0, 5, 15, 255] {
+            assert_eq!(SerializerSet::ALL.by_rawsocket_id(id), None, "{id}");
         }
     }
 

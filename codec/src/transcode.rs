@@ -1,9 +1,10 @@
 //! Payloads from one serializer to another, value by value, without a tree in between.
 //!
 //! * Integers of 64 bits stay integers, with or without sign. JSON integers beyond are floats; so are CBOR's below -2^63 for
-//!   MessagePack. Floats stay floats.
-//! * Binary is `"\0"` + base64 in JSON. Text that starts with U+0000, dict keys that are not text, NaN and infinities cannot
-//!   be told in JSON; MessagePack extensions not in any other serializer.
+//!   MessagePack. Floats stay floats. High-precision numbers of UBJSON are integers if 64 bits and a sign suffice, else floats.
+//! * Binary is `"\0"` + base64 in JSON. Text that starts with U+0000, NaN and infinities cannot be told in JSON, dict keys that
+//!   are not text neither in JSON nor in UBJSON; MessagePack extensions and BJData arrays of several dimensions not in any
+//!   other serializer.
 //! * CBOR: tags are dropped (bignums become numbers), `undefined` and unassigned simple values become null.
 
 use std::borrow::Cow;
@@ -14,6 +15,7 @@ use crate::json::{JsonReader, JsonWriter};
 use crate::msgpack::{MessagePackReader, MessagePackWriter};
 use crate::payload::{Payload, Shape};
 use crate::serializer::SerializerId;
+use crate::ubjson::{BjdataReader, BjdataWriter, Draft12Reader, Draft12Writer};
 use crate::wire::value::write_text;
 use crate::wire::{DecodeStart, Items, Kind, LEVELS_MAX, Reader, Token, Writer};
 
@@ -33,6 +35,8 @@ pub fn transcode<'p>(
         SerializerId::Json => transcode_into(payload, &mut JsonWriter::new(&mut octets)),
         SerializerId::MessagePack => transcode_into(payload, &mut MessagePackWriter(&mut octets)),
         SerializerId::Cbor => transcode_into(payload, &mut CborWriter(&mut octets)),
+        SerializerId::Ubjson => transcode_into(payload, &mut Draft12Writer::new(&mut octets)),
+        SerializerId::Bjdata => transcode_into(payload, &mut BjdataWriter::new(&mut octets)),
     }?;
     Ok(Payload { serializer, shape: payload.shape, octets: Cow::Owned(octets), arguments_size })
 }
@@ -60,6 +64,8 @@ fn transcode_value<W: Writer>(
         SerializerId::Json => Transcoder::run(JsonReader::new(octets), writer),
         SerializerId::MessagePack => Transcoder::run(MessagePackReader::new(octets), writer),
         SerializerId::Cbor => Transcoder::run(CborReader::new(octets), writer),
+        SerializerId::Ubjson => Transcoder::run(Draft12Reader::new(octets), writer),
+        SerializerId::Bjdata => Transcoder::run(BjdataReader::new(octets), writer),
     }
 }
 
@@ -121,7 +127,7 @@ impl<'a, R: Reader<'a>, W: Writer> Transcoder<'_, R, W> {
     }
 
     fn key(&mut self, levels: usize) -> Result<(), Unrepresentable> {
-        if !W::TEXT_ONLY && !R::TEXT_KEYS {
+        if !W::TEXT_KEYS && !R::TEXT_KEYS {
             return self.value(levels);
         }
         match self.reader.token_of_key() {

@@ -128,8 +128,8 @@ impl Transport {
         scratch: &'a mut Vec<u8>,
     ) -> Result<Option<Incoming<'a>>, TransportErrorKind> {
         match &mut self.state {
-            State::RawSocket(open) => open.next(input, consumed, scratch),
-            State::WebSocket(open) => open.next(input, consumed, scratch),
+            State::RawSocket(open) => open.next(input, consumed, scratch).inspect(|it| open.settle(it)),
+            State::WebSocket(open) => open.next(input, consumed, scratch).inspect(|it| open.settle(it)),
             State::Finished => {
                 *consumed = input.len();
                 Ok(None)
@@ -192,12 +192,22 @@ impl Transport {
 
     /// How the peer wants its messages; none before [`Incoming::Opened`].
     ///
-    /// A WebSocket peer settles the separator of JSON batches with its first message: ask after it.
+    /// The first messages of the peer may still change it, until [`Transport::is_settled`]: a WebSocket peer chooses the
+    /// separator of JSON batches, and messages in UBJSON or BJData tell which of the two they are in.
     pub fn framing(&self) -> Option<Framing> {
         match &self.state {
             State::RawSocket(open) => Some(open.framing()),
             State::WebSocket(open) => Some(open.framing()),
             _ => None,
+        }
+    }
+
+    /// Whether [`Transport::framing`] stays as it is.
+    pub fn is_settled(&self) -> bool {
+        match &self.state {
+            State::RawSocket(open) => open.is_settled(),
+            State::WebSocket(open) => open.is_settled(),
+            _ => false,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::error::{DecodeError, EncodeError};
 use crate::json::{JsonReader, JsonWriter};
 use crate::msgpack::{MessagePackReader, MessagePackWriter};
 use crate::serializer::SerializerId;
+use crate::ubjson::{BjdataReader, BjdataWriter, Draft12Reader, Draft12Writer};
 use crate::wire::Reader;
 use crate::wire::value::{read, write};
 
@@ -70,6 +71,8 @@ impl Value {
             SerializerId::Json => read_whole::<JsonReader<'_>>(octets),
             SerializerId::MessagePack => read_whole::<MessagePackReader<'_>>(octets),
             SerializerId::Cbor => read_whole::<CborReader<'_>>(octets),
+            SerializerId::Ubjson => read_whole::<Draft12Reader<'_>>(octets),
+            SerializerId::Bjdata => read_whole::<BjdataReader<'_>>(octets),
         }
     }
 
@@ -83,6 +86,8 @@ impl Value {
             SerializerId::Json => write(&mut JsonWriter::new(out), self),
             SerializerId::MessagePack => write(&mut MessagePackWriter(out), self),
             SerializerId::Cbor => write(&mut CborWriter(out), self),
+            SerializerId::Ubjson => write(&mut Draft12Writer::new(out), self),
+            SerializerId::Bjdata => write(&mut BjdataWriter::new(out), self),
         };
         written.map_err(|what| {
             out.truncate(start);

@@ -145,12 +145,28 @@ pub(crate) fn integral(float: f64) -> Result<u64, Fault> {
     }
 }
 
+/// Widens a half precision float (RFC 8949, appendix D).
+pub(crate) fn half(bits: u16) -> f64 {
+    let exponent = i32::from(bits >> 10 & 0x1f);
+    let mantissa = f64::from(bits & 0x3ff);
+    let magnitude = match exponent {
+        0 => mantissa * 2f64.powi(-24),
+        31 if mantissa == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (mantissa + 1024.0) * 2f64.powi(exponent - 25),
+    };
+    if bits & 0x8000 == 0 { magnitude } else { -magnitude }
+}
+
 /// Appends values to octets.
 ///
 /// Lists and dicts are opened with their number of entries and closed when all are written.
 pub(crate) trait Writer {
-    /// Whether text that starts with U+0000 would be taken for binary, and keys must be text.
-    const TEXT_ONLY: bool;
+    /// Whether text that starts with U+0000 would be taken for binary.
+    const NUL_IS_BINARY: bool;
+
+    /// Whether keys must be text.
+    const TEXT_KEYS: bool;
 
     /// Whether the numbers given to `list` and `dict` matter.
     const COUNTED: bool;

@@ -80,6 +80,8 @@ proptest! {
         fuzzing::decode_json(&damaged(encoded(SerializerId::Json, &seed), &damages));
         fuzzing::decode_msgpack(&damaged(encoded(SerializerId::MessagePack, &seed), &damages));
         fuzzing::decode_cbor(&damaged(encoded(SerializerId::Cbor, &seed), &damages));
+        fuzzing::decode_ubjson(&damaged(encoded(SerializerId::Ubjson, &seed), &damages));
+        fuzzing::decode_ubjson(&damaged(encoded(SerializerId::Bjdata, &seed), &damages));
     }
 
     #[test]
@@ -87,6 +89,7 @@ proptest! {
         fuzzing::decode_json(&octets);
         fuzzing::decode_msgpack(&octets);
         fuzzing::decode_cbor(&octets);
+        fuzzing::decode_ubjson(&octets);
     }
 
     #[test]

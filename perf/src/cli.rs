@@ -61,7 +61,7 @@ pub struct Run {
     /// instead of HOST:PORT; ws://HOST:PORT/PATH for WebSocket.
     #[arg(long)]
     pub target: Target,
-    /// WAMP serializer: msgpack (default), cbor or json; on WebSocket also with .batched appended.
+    /// WAMP serializer: msgpack (default), cbor, ubjson or json; on WebSocket also with .batched appended.
     #[arg(long, value_parser = parse_serializer)]
     pub serializer: Option<Serializer>,
     /// WAMP realm to join.
@@ -149,7 +149,8 @@ pub struct Exec {
 }
 
 fn parse_serializer(name: &str) -> Result<Serializer, String> {
-    Serializer::from_name(name).ok_or_else(|| "json, msgpack or cbor, or one of them .batched".to_owned())
+    Serializer::from_name(name)
+        .ok_or_else(|| "json, msgpack, cbor or ubjson, or one of them .batched".to_owned())
 }
 
 fn parse_engine(name: &str) -> Result<EngineKind, String> {

@@ -3,7 +3,7 @@
 
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use crossring_codec::serializer::Serializer;
+use crossring_codec::serializer::{Serializer, SerializerSet};
 use crossring_codec::value::{Dict, Value};
 
 use crate::address::TransportId;
@@ -147,7 +147,7 @@ impl TransportDetails {
         let entries = [
             ("channel_type", text(self.channel_type.map(ChannelType::as_str))),
             ("channel_framing", text(self.channel_framing.map(ChannelFraming::as_str))),
-            ("channel_serializer", text(self.serializer.map(|it| Serializer::plain(it.id).name()))),
+            ("channel_serializer", text(self.serializer.map(|it| Serializer::plain(it.id).wire_name()))),
             ("own", text(extra.own.as_deref())),
             ("peer", self.peer.to_text().map_or(Value::Null, Value::String)),
             ("is_server", self.is_server.into()),
@@ -174,7 +174,7 @@ impl TransportDetails {
         let word = |name: &str| value.get(name).and_then(Value::as_str);
         let number = |name: &str| value.get(name).and_then(Value::as_integer);
         let id = |name: &str| number(name).and_then(|id| u32::try_from(id).ok()).unwrap_or_default();
-        let protocol = word("websocket_protocol").and_then(Serializer::from_subprotocol);
+        let protocol = word("websocket_protocol").and_then(|name| SerializerSet::ALL.by_subprotocol(name));
         let extra = TransportExtra {
             own: word("own").map(Box::from),
             channel_id: entries(value.get("channel_id")).filter_map(binding_of).collect(),
@@ -306,7 +306,7 @@ pub(crate) fn session_details(config: &RouterConfig, session: &registry::Session
         ("authmethod", identity.method.as_str().into()),
         ("authprovider", identity.provider.as_str().into()),
         ("authextra", Value::Dict(authextra)),
-        ("serializer", text(transport.serializer.map(Serializer::name))),
+        ("serializer", text(transport.serializer.map(Serializer::wire_name))),
         ("transport", Value::Dict(told_transport(config, session.channel.transport, transport))),
         ("resumed", session.is_resumed().into()),
         ("resumable", session.is_resumable().into()),

@@ -484,6 +484,10 @@ pub enum SerializerName {
     MsgPack,
     /// CBOR.
     Cbor,
+    /// BJData or UBJSON, as the peer's messages tell; BJData until they do.
+    Ubjson,
+    /// The same, but UBJSON until they tell.
+    UbjsonDraft12,
 }
 
 impl NodeConfig {

@@ -292,6 +292,8 @@ fn serializers(transport: &TransportConfig) -> SerializerSet {
         SerializerName::Json => SerializerId::Json,
         SerializerName::MsgPack => SerializerId::MessagePack,
         SerializerName::Cbor => SerializerId::Cbor,
+        SerializerName::Ubjson => SerializerId::Bjdata,
+        SerializerName::UbjsonDraft12 => SerializerId::Ubjson,
     });
     ids.flat_map(|id| [Serializer::plain(id), Serializer::batched(id)]).collect()
 }

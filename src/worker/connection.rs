@@ -182,7 +182,7 @@ impl Connection {
                 Ok(Some(Incoming::Message(message))) => {
                     if !self.is_settled {
                         settle(self.key, transport, routing.outbound);
-                        self.is_settled = true;
+                        self.is_settled = transport.is_settled();
                     }
                     let Some(framing) = transport.framing() else { break };
                     let key = self.key;

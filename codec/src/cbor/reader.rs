@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use super::{initial, major};
 use crate::error::{Expected, Fault};
 use crate::limits::DEPTH_MAX;
-use crate::wire::{DecodeStart, Items, Kind, LEVELS_MAX, Reader, Token, check_utf8, integral, utf8};
+use crate::wire::{DecodeStart, Items, Kind, LEVELS_MAX, Reader, Token, check_utf8, half, integral, utf8};
 
 /// [`Items`] of a list or dict that ends with a break.
 const INDEFINITE: u64 = u64::MAX;
@@ -403,17 +403,4 @@ fn bignum<'a>(magnitude: &[u8], is_negative: bool) -> Token<'a> {
     }
     let value = magnitude.iter().fold(0f64, |value, &octet| value * 256.0 + f64::from(octet));
     Token::Float(if is_negative { -1.0 - value } else { value })
-}
-
-/// Widens a half precision float (RFC 8949, appendix D).
-fn half(bits: u16) -> f64 {
-    let exponent = i32::from(bits >> 10 & 0x1f);
-    let mantissa = f64::from(bits & 0x3ff);
-    let magnitude = match exponent {
-        0 => mantissa * 2f64.powi(-24),
-        31 if mantissa == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        _ => (mantissa + 1024.0) * 2f64.powi(exponent - 25),
-    };
-    if bits & 0x8000 == 0 { magnitude } else { -magnitude }
 }

@@ -29,7 +29,8 @@ impl CborWriter<'_> {
 }
 
 impl Writer for CborWriter<'_> {
-    const TEXT_ONLY: bool = false;
+    const NUL_IS_BINARY: bool = false;
+    const TEXT_KEYS: bool = false;
     const COUNTED: bool = true;
 
     fn size(&self) -> usize {

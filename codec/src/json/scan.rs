@@ -148,7 +148,7 @@ fn hex(octets: &[u8], at: usize) -> Result<u32, (Fault, usize)> {
 
 /// Passes over a number. Returns the position behind, and whether it is written as an integer.
 #[inline(always)]
-pub(super) fn number(octets: &[u8], start: usize) -> Result<(usize, bool), (Fault, usize)> {
+pub(crate) fn number(octets: &[u8], start: usize) -> Result<(usize, bool), (Fault, usize)> {
     let mut at = start + usize::from(octet(octets, start) == b'-');
     match octet(octets, at) {
         b'0' => at += 1,

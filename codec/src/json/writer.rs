@@ -83,7 +83,8 @@ impl<'o> JsonWriter<'o> {
 }
 
 impl Writer for JsonWriter<'_> {
-    const TEXT_ONLY: bool = true;
+    const NUL_IS_BINARY: bool = true;
+    const TEXT_KEYS: bool = true;
     const COUNTED: bool = false;
 
     fn size(&self) -> usize {

@@ -12,6 +12,7 @@ use crate::limits::OPTION_LIST_MAX;
 use crate::msgpack::MessagePackReader;
 use crate::payload::Payload;
 use crate::serializer::SerializerId;
+use crate::ubjson::{BjdataReader, Draft12Reader};
 use crate::value::Dict;
 use crate::wire::value::read_dict_without_nulls;
 use crate::wire::{Items, Kind, Reader};
@@ -32,6 +33,8 @@ pub fn decode(serializer: SerializerId, octets: &[u8]) -> Result<Message<'_>, De
         SerializerId::Json => Decoder::<JsonReader<'_>>::decode(serializer, octets),
         SerializerId::MessagePack => Decoder::<MessagePackReader<'_>>::decode(serializer, octets),
         SerializerId::Cbor => Decoder::<CborReader<'_>>::decode(serializer, octets),
+        SerializerId::Ubjson => Decoder::<Draft12Reader<'_>>::decode(serializer, octets),
+        SerializerId::Bjdata => Decoder::<BjdataReader<'_>>::decode(serializer, octets),
     }
 }
 

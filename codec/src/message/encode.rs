@@ -12,6 +12,7 @@ use crate::msgpack::MessagePackWriter;
 use crate::payload::{Payload, Shape};
 use crate::serializer::SerializerId;
 use crate::transcode::transcode_into;
+use crate::ubjson::{BjdataWriter, Draft12Writer};
 use crate::value::Dict;
 use crate::wire::Writer;
 use crate::wire::value::write_dict;
@@ -37,6 +38,8 @@ pub fn encode(serializer: SerializerId, message: &Message<'_>, out: &mut Vec<u8>
         SerializerId::Json => Encoder { writer: JsonWriter::new(out), serializer }.message(message),
         SerializerId::MessagePack => Encoder { writer: MessagePackWriter(out), serializer }.message(message),
         SerializerId::Cbor => Encoder { writer: CborWriter(out), serializer }.message(message),
+        SerializerId::Ubjson => Encoder { writer: Draft12Writer::new(out), serializer }.message(message),
+        SerializerId::Bjdata => Encoder { writer: BjdataWriter::new(out), serializer }.message(message),
     };
     let checked = match written {
         Ok(()) if out.len() - start > MESSAGE_SIZE_MAX => Err(EncodeError::TooLarge),

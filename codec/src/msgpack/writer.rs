@@ -27,7 +27,8 @@ impl MessagePackWriter<'_> {
 }
 
 impl Writer for MessagePackWriter<'_> {
-    const TEXT_ONLY: bool = false;
+    const NUL_IS_BINARY: bool = false;
+    const TEXT_KEYS: bool = false;
     const COUNTED: bool = true;
 
     fn size(&self) -> usize {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::mask::{self, MaskKey};
 use crate::serializer::{Serializer, SerializerId};
+use crate::ubjson::dialect::dialect;
 
 /// How one connection wants its messages: carrier, serializer and batch separator.
 ///
@@ -91,6 +92,23 @@ impl Framing {
         Framing { separator, ..self }
     }
 
+    /// How many of the peer's first messages may still change the framing.
+    pub(crate) const fn unsettled_messages(self) -> u8 {
+        match (self.serializer.id, self.packing()) {
+            (SerializerId::Ubjson | SerializerId::Bjdata, _) => DIALECT_MESSAGES_MAX,
+            (_, Packing::Separators) => 1,
+            _ => 0,
+        }
+    }
+
+    /// The same framing in the dialect of this message, if it tells which of two it is in.
+    pub(crate) fn told_by(self, message: &[u8]) -> Option<Framing> {
+        if !matches!(self.serializer.id, SerializerId::Ubjson | SerializerId::Bjdata) {
+            return None;
+        }
+        dialect(message).map(|id| Framing { serializer: Serializer { id, ..self.serializer }, ..self })
+    }
+
     /// The serializer of the messages.
     pub const fn serializer(self) -> Serializer {
         self.serializer
@@ -123,7 +141,7 @@ impl Framing {
         match (self.serializer.batched, self.serializer.id) {
             (false, _) => Packing::Single,
             (true, SerializerId::Json) => Packing::Separators,
-            (true, SerializerId::MessagePack | SerializerId::Cbor) => Packing::Lengths,
+            (true, _) => Packing::Lengths,
         }
     }
 
@@ -299,6 +317,9 @@ const HEADER_RESERVED: usize = 4;
 
 /// Header, mask key and length prefix.
 const HEAD_RESERVED_MAX: usize = HEADER_RESERVED + 4 + 4;
+
+/// Messages that are looked at for their dialect. A peer that goes on that long understands what we assumed.
+const DIALECT_MESSAGES_MAX: u8 = 16;
 
 /// Plain and batched, and JSON batches with the other separator.
 const WEBSOCKET_VARIANTS: usize = 2 * SerializerId::COUNT + 1;

@@ -121,8 +121,8 @@ impl Handshake {
     ) -> Result<RawSocket, TransportErrorKind> {
         let serializer = match self.role {
             Role::Server { serializers, peer_exponent_min } => {
-                let serializer = Serializer::from_rawsocket_id(serializer_id)
-                    .filter(|serializer| serializers.contains(*serializer))
+                let serializer = serializers
+                    .by_rawsocket_id(serializer_id)
                     .ok_or(TransportErrorKind::SerializerUnsupported)?;
                 if peer_exponent < peer_exponent_min {
                     return Err(TransportErrorKind::LengthUnacceptable);
@@ -159,16 +159,37 @@ pub(crate) struct RawSocket {
     own_exponent: u8,
     peer_exponent: u8,
     opened: bool,
+    /// Messages that may still change the framing.
+    unsettled: u8,
 }
 
 impl RawSocket {
     fn new(serializer: SerializerId, own_exponent: u8, peer_exponent: u8) -> RawSocket {
         let framing = Framing::rawsocket(serializer);
-        RawSocket { partial: Vec::new(), framing, own_exponent, peer_exponent, opened: false }
+        let unsettled = framing.unsettled_messages();
+        RawSocket { partial: Vec::new(), framing, own_exponent, peer_exponent, opened: false, unsettled }
     }
 
     pub(crate) const fn framing(&self) -> Framing {
         self.framing
+    }
+
+    /// Whether the framing stays as it is from now on.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.unsettled == 0
+    }
+
+    /// Takes over the dialect of the peer as soon as a message tells it.
+    #[inline]
+    pub(crate) fn settle(&mut self, incoming: &Option<Incoming<'_>>) {
+        let Some(Incoming::Message(message)) = incoming else { return };
+        if self.unsettled == 0 {
+            return;
+        }
+        self.unsettled -= 1;
+        if let Some(framing) = self.framing.told_by(message) {
+            (self.framing, self.unsettled) = (framing, 0);
+        }
     }
 
     /// The longest message the peer accepts, in octets.

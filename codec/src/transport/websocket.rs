@@ -79,7 +79,8 @@ pub(crate) struct WebSocket {
     /// The current message is compressed.
     compressed: bool,
     checks_text: bool,
-    separator_settled: bool,
+    /// Messages that may still change the framing.
+    unsettled: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +115,7 @@ impl WebSocket {
             fragmented: false,
             compressed: false,
             checks_text: limits.checks_text && framing.serializer().is_text(),
-            separator_settled: false,
+            unsettled: framing.unsettled_messages(),
         }
     }
 
@@ -167,6 +168,24 @@ impl WebSocket {
 
     pub(crate) const fn framing(&self) -> Framing {
         self.framing
+    }
+
+    /// Whether the framing stays as it is from now on.
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.unsettled == 0
+    }
+
+    /// Takes over the dialect of the peer as soon as a message tells it.
+    #[inline]
+    pub(crate) fn settle(&mut self, incoming: &Option<Incoming<'_>>) {
+        let Some(Incoming::Message(message)) = incoming else { return };
+        if self.unsettled == 0 {
+            return;
+        }
+        self.unsettled -= 1;
+        if let Some(framing) = self.framing.told_by(message) {
+            (self.framing, self.unsettled) = (framing, 0);
+        }
     }
 
     pub(crate) fn next_mask_key(&mut self) -> u32 {

@@ -92,7 +92,7 @@ pub(crate) fn write_dict(writer: &mut impl Writer, dict: &Dict) -> Result<(), Un
 
 /// Writes text, unless it would be read as binary.
 pub(crate) fn write_text<W: Writer>(writer: &mut W, text: &str) -> Result<(), Unrepresentable> {
-    if W::TEXT_ONLY && text.starts_with('\0') {
+    if W::NUL_IS_BINARY && text.starts_with('\0') {
         return Err(Unrepresentable::TextLikeBinary);
     }
     writer.text(text);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crossring_codec::serializer::{Serializer, SerializerId};
+use crossring_codec::serializer::{Serializer, SerializerId, SerializerSet};
 use crossring_codec::transport::fuzzing::{Event, feed};
 use crossring_codec::transport::{
     Framing, RawSocketClientOptions, RawSocketServerOptions, Transport, WebSocketClientOptions,
@@ -19,7 +19,9 @@ impl Pair {
     pub(crate) fn rawsocket(id: SerializerId) -> Pair {
         let mut request = Vec::new();
         let client = Transport::dial_rawsocket(id, &RawSocketClientOptions::default(), &mut request);
-        let server = Transport::accept_rawsocket(&RawSocketServerOptions::default());
+        let serializers = SerializerSet::NONE.with(Serializer::plain(id));
+        let options = RawSocketServerOptions { serializers, ..Default::default() };
+        let server = Transport::accept_rawsocket(&options);
         Pair { client, server }.open(&request, Serializer::plain(id))
     }
 
@@ -40,6 +42,8 @@ impl Pair {
         let mut request = Vec::new();
         let url = WebSocketUrl::parse("ws://localhost:8080/ws").unwrap();
         let client = Transport::dial_websocket(&url, &[serializer], client, 1, &mut request);
+        let serializers = SerializerSet::NONE.with(serializer);
+        let server = WebSocketServerOptions { serializers, ..server };
         let server = Transport::accept_websocket(&Arc::new(server));
         Pair { client, server }.open(&request, serializer)
     }

@@ -210,6 +210,8 @@ fn put_integer(serializer: SerializerId, value: u64, out: &mut Vec<u8>) {
         SerializerId::Json => return put_decimal(value, out),
         SerializerId::MessagePack => ([0xcc, 0xcd, 0xce, 0xcf], 128),
         SerializerId::Cbor => ([0x18, 0x19, 0x1a, 0x1b], 24),
+        SerializerId::Ubjson => return put_ubjson(value, out),
+        SerializerId::Bjdata => return put_bjdata(value, out),
     };
     match value {
         value if value < direct => out.push(value as u8),
@@ -227,6 +229,28 @@ fn put_integer(serializer: SerializerId, value: u64, out: &mut Vec<u8>) {
             out.extend_from_slice(&value.to_be_bytes());
         }
     }
+}
+
+fn put_ubjson(value: u64, out: &mut Vec<u8>) {
+    let (code, width) = match value {
+        0..=0xff => (b'U', 1),
+        0x100..=0x7fff => (b'I', 2),
+        0x8000..=0x7fff_ffff => (b'l', 4),
+        _ => (b'L', 8),
+    };
+    out.push(code);
+    out.extend_from_slice(&value.to_be_bytes()[8 - width..]);
+}
+
+fn put_bjdata(value: u64, out: &mut Vec<u8>) {
+    let (code, width) = match value {
+        0..=0xff => (b'U', 1),
+        0x100..=0xffff => (b'u', 2),
+        0x1_0000..=0xffff_ffff => (b'm', 4),
+        _ => (b'M', 8),
+    };
+    out.push(code);
+    out.extend_from_slice(&value.to_le_bytes()[..width]);
 }
 
 fn put_decimal(mut value: u64, out: &mut Vec<u8>) {
@@ -409,7 +433,7 @@ mod tests {
 
     #[test]
     fn wires_round_trip_by_name() {
-        assert_eq!(Wire::all().count(), 9);
+        assert_eq!(Wire::all().count(), 15);
         for wire in Wire::all() {
             assert_eq!(wire.to_string().parse(), Ok(wire));
         }

@@ -77,6 +77,8 @@ pub enum Serializer {
     Msgpack,
     /// CBOR.
     Cbor,
+    /// BJData or UBJSON, as the router answers.
+    Ubjson,
 }
 
 impl From<Serializer> for SerializerId {
@@ -85,6 +87,7 @@ impl From<Serializer> for SerializerId {
             Serializer::Json => SerializerId::Json,
             Serializer::Msgpack => SerializerId::MessagePack,
             Serializer::Cbor => SerializerId::Cbor,
+            Serializer::Ubjson => SerializerId::Bjdata,
         }
     }
 }

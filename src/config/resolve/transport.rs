@@ -62,6 +62,8 @@ fn serializer(name: &str) -> Option<SerializerName> {
         "json" => Some(SerializerName::Json),
         "msgpack" => Some(SerializerName::MsgPack),
         "cbor" => Some(SerializerName::Cbor),
+        "ubjson" => Some(SerializerName::Ubjson),
+        "ubjson-draft12" => Some(SerializerName::UbjsonDraft12),
         _ => None,
     }
 }

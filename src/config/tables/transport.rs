@@ -1,8 +1,6 @@
 //! Transports: listening (of routers and proxies) and connecting (of links, components and proxies).
 
-use super::super::schema::{
-    Choice, Key, Kind, Rule, Table, Union, choice, key, later_choice, later_variant, variant,
-};
+use super::super::schema::{Choice, Key, Kind, Rule, Table, Union, choice, key, later_variant, variant};
 use super::super::syntax::{ANY_NAME, RAWSOCKET_URL, REALM, WEBSOCKET_URL};
 use super::{DEBUG_KEY, ID_KEY, auth, endpoint, web, websocket, worker};
 
@@ -65,7 +63,7 @@ static WEBSOCKET: Table = Table {
 };
 
 const RAWSOCKET_SERIALIZERS: &[Choice] =
-    &[choice("json"), choice("msgpack"), choice("cbor"), later_choice("ubjson")];
+    &[choice("json"), choice("msgpack"), choice("cbor"), choice("ubjson"), choice("ubjson-draft12")];
 static RAWSOCKET_SERIALIZERS_KEY: Key =
     key("serializers", &Kind::List(&Kind::Choice(RAWSOCKET_SERIALIZERS)), "Serializers taken.")
         .default("all");

@@ -78,6 +78,7 @@ fn with_empty_arguments<'a, R: Reader<'a>>(decoder: &Decoder<R>, start: usize, e
         SerializerId::Json => (b"[],", 2),
         SerializerId::MessagePack => (&[0x90], 1),
         SerializerId::Cbor => (&[0x80], 1),
+        SerializerId::Ubjson | SerializerId::Bjdata => (b"[]", 2),
     };
     let octets = Cow::Owned([before, decoder.reader.span(start, end)].concat());
     Payload { serializer: decoder.serializer, shape: Shape::ArgumentsAndKeywords, octets, arguments_size }

@@ -281,8 +281,8 @@ impl WebSocket {
 
     /// The first batch decides which separator we use ourselves.
     fn settle_separator(&mut self, octet: u8) {
-        if !self.separator_settled {
-            self.separator_settled = true;
+        if self.unsettled > 0 {
+            self.unsettled = 0;
             self.framing = self.framing.with_separator(Separator::from_octet(octet));
         }
     }

@@ -15,11 +15,12 @@ pub(super) struct Messages {
     pub(super) payload_bytes: usize,
 }
 
-/// What follows the payload text at the end of a message: JSON closes a string and two lists.
+/// What follows the payload text at the end of a message: JSON closes a string and two lists, UBJSON two lists.
 pub(super) const fn trailer_bytes(serializer: SerializerId) -> usize {
     match serializer {
         SerializerId::Json => 3,
         SerializerId::MessagePack | SerializerId::Cbor => 0,
+        SerializerId::Ubjson | SerializerId::Bjdata => 2,
     }
 }
 
@@ -101,7 +102,7 @@ impl Messages {
                 let each = body.split(|&octet| octet == 0x18 || octet == 0x1e);
                 each.filter(|message| !message.is_empty()).try_for_each(|message| self.find(message, on))
             }
-            (true, SerializerId::MessagePack | SerializerId::Cbor) => self.find_with_lengths(body, on),
+            (true, _) => self.find_with_lengths(body, on),
         }
     }
 
@@ -151,7 +152,7 @@ impl Messages {
     fn open(self, message: &[u8]) -> Option<(u64, &[u8])> {
         let (&list, rest) = message.split_first()?;
         let is_list = match self.serializer.id {
-            SerializerId::Json => list == b'[',
+            SerializerId::Json | SerializerId::Ubjson | SerializerId::Bjdata => list == b'[',
             SerializerId::MessagePack => (0x90..=0x9f).contains(&list),
             SerializerId::Cbor => (0x80..=0x97).contains(&list) || list == 0x9f,
         };
@@ -162,7 +163,7 @@ impl Messages {
     fn second(self, rest: &[u8]) -> Option<u64> {
         let rest = match self.serializer.id {
             SerializerId::Json => rest.trim_ascii_start().strip_prefix(b",")?,
-            SerializerId::MessagePack | SerializerId::Cbor => rest,
+            _ => rest,
         };
         self.integer(rest).map(|(id, _)| id)
     }
@@ -178,9 +179,16 @@ impl Messages {
             }
             (SerializerId::MessagePack, 0xcc..=0xcf) => 1 << (code - 0xcc),
             (SerializerId::Cbor, 0x18..=0x1b) => 1 << (code - 0x18),
+            (SerializerId::Ubjson | SerializerId::Bjdata, b'U' | b'i') => 1,
+            (SerializerId::Ubjson, b'I') | (SerializerId::Bjdata, b'u' | b'I') => 2,
+            (SerializerId::Ubjson, b'l') | (SerializerId::Bjdata, b'm' | b'l') => 4,
+            (SerializerId::Ubjson, b'L') | (SerializerId::Bjdata, b'M' | b'L') => 8,
             _ => return None,
         };
         let (digits, rest) = rest.split_at_checked(width)?;
+        if self.serializer.id == SerializerId::Bjdata {
+            return Some((digits.iter().rev().fold(0, |value, &digit| value << 8 | u64::from(digit)), rest));
+        }
         Some((digits.iter().fold(0, |value, &digit| value << 8 | u64::from(digit)), rest))
     }
 }

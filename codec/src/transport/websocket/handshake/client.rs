@@ -106,8 +106,7 @@ fn read_response(
     let agreement = deflate::confirm(fields.list("sec-websocket-extensions"), deflate)?;
     let serializer = fields
         .one("sec-websocket-protocol")?
-        .and_then(Serializer::from_subprotocol)
-        .filter(|serializer| offered.contains(*serializer))
+        .and_then(|subprotocol| offered.by_subprotocol(subprotocol))
         .ok_or(TransportErrorKind::SubprotocolUnsupported)?;
     Ok((serializer, agreement))
 }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::cookie::TrackingCookie;
 use super::{FIELDS_MAX, Fields, HeadReader, accept_of, refused_head};
-use crate::serializer::{Serializer, SerializerSet};
+use crate::serializer::{Serializer, SerializerId, SerializerSet};
 use crate::transport::error::TransportErrorKind;
 use crate::transport::framing::Framing;
 use crate::transport::mask::MaskKeys;
@@ -202,10 +202,12 @@ fn read_fields(fields: Fields<'_>, options: &WebSocketServerOptions) -> Result<U
     }
     let chosen = fields
         .list("sec-websocket-protocol")
-        .filter_map(Serializer::from_subprotocol)
-        .find(|serializer| options.serializers.contains(*serializer));
+        .find_map(|subprotocol| options.serializers.by_subprotocol(subprotocol));
     let serializer = match chosen {
         None if !options.subprotocol_required => Serializer::JSON,
+        Some(Serializer { id: SerializerId::Bjdata, batched }) if speaks_draft12(fields) => {
+            Serializer { id: SerializerId::Ubjson, batched }
+        }
         chosen => chosen.ok_or(TransportErrorKind::SubprotocolUnsupported)?,
     };
     let deflate = options
@@ -220,6 +222,17 @@ fn read_fields(fields: Fields<'_>, options: &WebSocketServerOptions) -> Result<U
         cookie: options.cookie.as_ref().and_then(|cookie| cookie.find(fields)),
         deflate,
     })
+}
+
+/// Whether this client is Autobahn|Python before 26.6, which speaks the old dialect but does not say so in its HELLO.
+fn speaks_draft12(fields: Fields<'_>) -> bool {
+    is_old_autobahn(fields.one("user-agent").ok().flatten().unwrap_or_default())
+}
+
+fn is_old_autobahn(agent: &str) -> bool {
+    let version = agent.strip_prefix("AutobahnPython/").unwrap_or_default();
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+    matches!((numbers.next(), numbers.next()), (Some(Some(year)), Some(Some(month))) if (year, month) < (26, 6))
 }
 
 fn put_response(upgrade: &Upgrade, set: Option<(&TrackingCookie, &str)>, out: &mut Vec<u8>) {
@@ -313,6 +326,21 @@ mod tests {
         ] {
             let options = WebSocketServerOptions { origins: vec![pattern.to_owned()], ..Default::default() };
             assert_eq!(origin_allowed(origin, &options), expected, "{pattern} {origin}");
+        }
+    }
+
+    #[test]
+    fn old_autobahn_is_known_by_its_name() {
+        for (agent, expected) in [
+            ("AutobahnPython/25.12.2", true),
+            ("AutobahnPython/0.10.4", true),
+            ("AutobahnPython/26.5.1", true),
+            ("AutobahnPython/26.6.1", false),
+            ("AutobahnPython/27.1.1", false),
+            ("AutobahnPython/26", false),
+            ("Mozilla/5.0", false),
+        ] {
+            assert_eq!(is_old_autobahn(agent), expected, "{agent}");
         }
     }
 
