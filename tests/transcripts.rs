@@ -63,6 +63,7 @@ const FILES: &[&str] = &[
     include_str!("../router/tests/transcripts/establishment.wamp"),
     include_str!("../router/tests/transcripts/authentication.wamp"),
     include_str!("../router/tests/transcripts/authentication_dynamic.wamp"),
+    include_str!("../router/tests/transcripts/authentication_methods.wamp"),
     include_str!("../router/tests/transcripts/authorization.wamp"),
     include_str!("../router/tests/transcripts/identifiers.wamp"),
     include_str!("../router/tests/transcripts/publish.wamp"),
@@ -257,8 +258,12 @@ fn dynamic(elsewhere: Option<&str>) -> serde_json::Value {
     if let Some(realm) = elsewhere {
         method["authenticator-realm"] = realm.into();
         method["default-role"] = "limited".into();
+        return json!({"ticket": method});
     }
-    json!({"ticket": method})
+    ["anonymous", "ticket", "wampcra", "scram", "cryptosign"]
+        .map(|name| (name, method.clone()))
+        .into_iter()
+        .collect()
 }
 
 fn realm(name: &str, uri_check: &str) -> serde_json::Value {

@@ -77,6 +77,7 @@ transcripts!(
     establishment,
     authentication,
     authentication_dynamic,
+    authentication_methods,
     authorization,
     identifiers,
     publish,

@@ -75,8 +75,6 @@ fn samples_of_every_kind_are_valid_and_name_what_is_refused() {
         (
             "auth.json",
             &[
-                "workers[0].transports[0].auth.anonymous (type \"dynamic\")",
-                "workers[0].transports[0].auth.ticket (type \"function\")",
                 "workers[0].transports[0].auth.tls",
                 "workers[0].transports[0].auth.anonymous-proxy",
                 "workers[0].transports[0].auth.cryptosign-proxy",
@@ -225,6 +223,10 @@ fn faults_of_transports_are_named_at_their_place() {
     let at = |key: &str| format!("workers[0].transports[0].{key}");
     let options = |key: &str| with_transport("options", json!({key: 5}));
     let ticket = json!({"ticket": {"type": "static", "principals": {"joe": {"ticket": 5}}}});
+    let principals = json!({"joe": {"ticket": "x", "role": "trusted"}});
+    let trusted = json!({"ticket": {"type": "static", "principals": principals}});
+    let function = json!({"wampcra": {"type": "function", "create": "auth.create", "config": {}}});
+    let dynamic = |uri: &str| json!({"scram": {"type": "dynamic", "authenticator": uri}});
     check_faults(&[
         (with_transport("serializers", json!([])), &at("serializers"), "no valid WAMP serializers"),
         (with_transport("serializers", json!(["xml"])), &at("serializers[0]"), "expected one of \"json\""),
@@ -233,6 +235,14 @@ fn faults_of_transports_are_named_at_their_place() {
         (options("auto_ping_timeout"), &at("options.auto_ping_timeout"), "in milliseconds; 5 is too small"),
         (with_transport("auth", json!({"tickets": {}})), &at("auth.tickets"), "did you mean 'ticket'?"),
         (with_transport("auth", ticket), &at("auth.ticket.principals.joe.ticket"), "string, got a number"),
+        (with_transport("auth", trusted), &at("auth.ticket.principals.joe.role"), "'trusted' is reserved"),
+        (with_transport("auth", function), &at("auth.wampcra.type"), "\"type\": \"dynamic\""),
+        (with_transport("auth", dynamic("com.Auth")), &at("auth.scram.authenticator"), "components of a-z"),
+        (
+            with_transport("auth", json!({"anonymous": {"type": "dynamic"}})),
+            &at("auth.anonymous"),
+            "missing mandatory key 'authenticator'",
+        ),
     ]);
 }
 

@@ -6,6 +6,7 @@ use crossring::config::{
     Allow, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Stats, Store, StoreRule,
     TransportKind, UriCheck,
 };
+use crossring_router::config::{Authenticator, Source};
 use crossring_router::limits::FailureLimits;
 
 use super::{load_json, sample};
@@ -122,14 +123,27 @@ fn environment_references_are_replaced() {
 }
 
 #[test]
+fn authenticators_are_called_as_configured() {
+    let auth = sample("auth.json").node.transports[0].auth.clone().expect("authentication");
+    let Some(Source::Dynamic(ticket)) = auth.ticket else { panic!("dynamic") };
+    let expected = Authenticator {
+        procedure: "com.example.authenticate".into(),
+        realm: Some("realm1".into()),
+        role: Some("trusted".into()),
+        default_role: Some("r".into()),
+    };
+    assert_eq!(ticket, expected);
+    let Some(Source::Dynamic(anonymous)) = auth.anonymous else { panic!("dynamic") };
+    assert_eq!((anonymous.realm, anonymous.role, anonymous.default_role), (None, None, None));
+}
+
+#[test]
 fn principals_get_tickets_and_roles() {
     let checked = sample("router.json");
     let auth = checked.node.transports[0].auth.as_ref().expect("authentication");
-    let Some(crossring_router::config::Source::Static(anonymous)) = &auth.anonymous else {
-        panic!("anonymous")
-    };
+    let Some(Source::Static(anonymous)) = &auth.anonymous else { panic!("anonymous") };
     assert_eq!((&*anonymous.role, &anonymous.authid), ("nobody", &None));
-    let Some(crossring_router::config::Source::Static(tickets)) = &auth.ticket else { panic!("tickets") };
+    let Some(Source::Static(tickets)) = &auth.ticket else { panic!("tickets") };
     let found: Vec<_> = tickets
         .iter()
         .map(|principal| {
@@ -158,7 +172,7 @@ fn passwords_become_keys_and_hints() {
     }]}]});
     let checked = load_json(&document).expect("valid");
     let auth = checked.node.transports[0].auth.as_ref().expect("authentication");
-    let Some(crossring_router::config::Source::Static(users)) = &auth.cra else { panic!("users") };
+    let Some(Source::Static(users)) = &auth.cra else { panic!("users") };
     let key =
         |index: usize| users.iter().nth(index).and_then(|user| user.key.as_ref()).map(|key| key.expose());
     assert_eq!(key(1), Some("password"));

@@ -59,15 +59,25 @@ fn known() -> TransportAuthentication {
     }
 }
 
-/// A procedure knows them. `elsewhere`: the realm it is called on, and then there is a role for whom it gives none.
+/// A procedure knows them. `elsewhere`: the realm it is called on, for tickets only, and then there is a role for whom it
+/// gives none.
 fn dynamic(elsewhere: Option<&str>) -> TransportAuthentication {
+    let authenticator = Authenticator {
+        procedure: "com.open.authenticate".into(),
+        realm: elsewhere.map(Into::into),
+        role: None,
+        default_role: elsewhere.map(|_| "limited".into()),
+    };
+    let ticket = Some(Source::Dynamic(authenticator.clone()));
+    if elsewhere.is_some() {
+        return TransportAuthentication { ticket, ..TransportAuthentication::default() };
+    }
     TransportAuthentication {
-        ticket: Some(Source::Dynamic(Authenticator {
-            procedure: "com.open.authenticate".into(),
-            realm: elsewhere.map(Into::into),
-            role: None,
-            default_role: elsewhere.map(|_| "limited".into()),
-        })),
+        ticket,
+        anonymous: Some(Source::Dynamic(authenticator.clone())),
+        cra: Some(Source::Dynamic(authenticator.clone())),
+        scram: Some(Source::Dynamic(authenticator.clone())),
+        cryptosign: Some(Source::Dynamic(authenticator)),
         ..TransportAuthentication::default()
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::super::schema::{Key, Kind, Rule, Table, Union, choice, key, later_variant, variant};
-use super::super::syntax::{ANY_NAME, HEXADECIMAL, PUBLIC_KEY, REALM, STRICT_URI};
+use super::super::syntax::{self, ANY_NAME, HEXADECIMAL, PUBLIC_KEY, REALM, STRICT_URI};
 
 pub(super) static AUTH: Kind = Kind::Object(&METHODS);
 
@@ -31,8 +31,9 @@ static METHODS: Table = Table {
     rules: &[],
 };
 
-static ROLE: Key = key("role", &Kind::Text, "authrole of the session.");
-static DEFAULT_ROLE: Key = key("default-role", &Kind::Text, "authrole of principals without `role`.");
+static ROLE: Key = key("role", &Kind::Word(&syntax::ROLE), "authrole of the session.");
+static DEFAULT_ROLE: Key =
+    key("default-role", &Kind::Word(&syntax::ROLE), "authrole of principals without `role`.");
 static REALM_KEY: Key =
     key("realm", &Kind::Word(&REALM), "Realm the session is put on.").default("the requested one");
 
@@ -42,7 +43,12 @@ static DYNAMIC: Table = Table {
     keys: &[
         key("authenticator", &Kind::Word(&STRICT_URI), "Procedure that decides.").required(),
         key("authenticator-realm", &Kind::Text, "Realm it is called on.").default("the requested one"),
-        key("authenticator-role", &Kind::Text, "authrole of the call.").default("trusted"),
+        key(
+            "authenticator-role",
+            &Kind::Text,
+            "Role that has to exist there; the call is that of a trusted session in any case.",
+        )
+        .default("trusted"),
         DEFAULT_ROLE,
     ],
     rules: &[],
@@ -57,7 +63,13 @@ static FUNCTION: Table = Table {
         key("expose_controller", &Kind::Flag, "Hand it the controller.").default("false"),
         DEFAULT_ROLE,
     ],
-    rules: &[],
+    rules: &[Rule::Check("type", |_| {
+        Some(
+            "there is no Python in this router: let a WAMP client register the authenticator as a procedure, and name \
+             that with \"type\": \"dynamic\" and \"authenticator\""
+                .into(),
+        )
+    })],
 };
 
 const fn method(what: &'static str, variants: &'static [super::super::schema::Variant]) -> Union {
@@ -66,7 +78,11 @@ const fn method(what: &'static str, variants: &'static [super::super::schema::Va
 
 static ANONYMOUS: Union = method(
     "WAMP-Anonymous configuration",
-    &[variant("static", &ANONYMOUS_STATIC), later_variant("dynamic", &DYNAMIC)],
+    &[
+        variant("static", &ANONYMOUS_STATIC),
+        variant("dynamic", &DYNAMIC),
+        later_variant("function", &FUNCTION),
+    ],
 );
 
 static ANONYMOUS_STATIC: Table = Table {
@@ -105,11 +121,7 @@ static TICKET_PRINCIPAL: Table = Table {
 
 static WAMPCRA: Union = method(
     "WAMP-CRA configuration",
-    &[
-        variant("static", &WAMPCRA_STATIC),
-        later_variant("dynamic", &DYNAMIC),
-        later_variant("function", &FUNCTION),
-    ],
+    &[variant("static", &WAMPCRA_STATIC), variant("dynamic", &DYNAMIC), later_variant("function", &FUNCTION)],
 );
 
 static WAMPCRA_STATIC: Table = Table {
@@ -136,11 +148,7 @@ static WAMPCRA_USER: Table = Table {
 
 static SCRAM: Union = method(
     "WAMP-SCRAM configuration",
-    &[
-        variant("static", &SCRAM_STATIC),
-        later_variant("dynamic", &DYNAMIC),
-        later_variant("function", &FUNCTION),
-    ],
+    &[variant("static", &SCRAM_STATIC), variant("dynamic", &DYNAMIC), later_variant("function", &FUNCTION)],
 );
 
 static SCRAM_STATIC: Table = Table {
@@ -195,14 +203,18 @@ static CRYPTOSIGN: Union = method(
     "WAMP-Cryptosign configuration",
     &[
         variant("static", &CRYPTOSIGN_STATIC),
-        later_variant("dynamic", &DYNAMIC),
+        variant("dynamic", &DYNAMIC),
         later_variant("function", &FUNCTION),
     ],
 );
 
 static CRYPTOSIGN_PROXY: Union = method(
     "cryptosign-proxy configuration",
-    &[variant("static", &CRYPTOSIGN_STATIC), variant("dynamic", &DYNAMIC), variant("function", &FUNCTION)],
+    &[
+        variant("static", &CRYPTOSIGN_STATIC),
+        variant("dynamic", &DYNAMIC),
+        later_variant("function", &FUNCTION),
+    ],
 );
 
 static CRYPTOSIGN_STATIC: Table = Table {
@@ -243,7 +255,7 @@ static TRUSTROOT: Table = Table {
 
 static TLS: Union = method(
     "WAMP-TLS configuration",
-    &[variant("static", &TLS_STATIC), variant("dynamic", &DYNAMIC), variant("function", &FUNCTION)],
+    &[variant("static", &TLS_STATIC), variant("dynamic", &DYNAMIC), later_variant("function", &FUNCTION)],
 );
 
 static TLS_STATIC: Table = Table {
