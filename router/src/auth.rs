@@ -32,6 +32,7 @@ mod dynamic;
 mod failures;
 mod realms;
 mod scram;
+mod stand_in;
 mod ticket;
 
 pub use failures::FailureReport;

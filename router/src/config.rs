@@ -326,8 +326,9 @@ impl<P: Principal> Principals<P> {
         self.0.get(index)
     }
 
-    pub(crate) fn first(&self) -> Option<&P> {
-        self.0.first()
+    /// One of them, whatever the number.
+    pub(crate) fn at(&self, number: usize) -> Option<&P> {
+        self.0.get(number.checked_rem(self.0.len())?)
     }
 
     /// All of them, in the order of their `authid`.

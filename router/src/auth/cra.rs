@@ -4,7 +4,7 @@ use crossring_codec::serializer::SerializerId;
 use crossring_codec::value::{Dict, Value};
 
 use super::dynamic::{Asking, Finding, Told, failed};
-use super::{Context, Denial, Grant, Hello, Method, PendingAuthentication, Provider, Step, entry};
+use super::{Context, Denial, Grant, Hello, Method, PendingAuthentication, Provider, Step, entry, stand_in};
 use crate::config::{CraPrincipal, Principals, Secret, Source};
 use crate::credentials::cra::{self, Derivation};
 use crate::credentials::to_base64;
@@ -32,11 +32,11 @@ pub(super) fn hello(
 fn challenge_known(users: &Principals<CraPrincipal>, hello: &Hello<'_>, context: &mut Context<'_>) -> Step {
     let name = hello.authid().unwrap_or_default();
     let user = users.find(name);
-    // Nobody of that name: a user like the first one, with a key that nobody has.
-    let like = user.or(users.first());
+    // Nobody of that name: a user like another one, with a key that nobody has.
+    let like = user.or_else(|| stand_in::like(context.realms, users, name));
     let mut derivation = like.and_then(|user| user.derivation.clone());
     if let (None, Some(derivation)) = (user, &mut derivation) {
-        derivation.salt = mock_salt(context, name, derivation.salt.chars().count());
+        derivation.salt = stand_in::text_salt(context.realms, name, &derivation.salt);
     }
     let key = match user.and_then(|user| user.key.clone()) {
         Some(key) => key,
@@ -156,12 +156,6 @@ impl PendingAuthentication for Derived {
             None => Step::Deny(failed("\"iterations\" or \"keylen\" is out of bounds")),
         }
     }
-}
-
-/// The same salt for the same unknown name, as long as the router runs: an attacker must not tell it from a real one.
-fn mock_salt(context: &Context<'_>, name: &str, length: usize) -> Box<str> {
-    let text = to_base64(&context.realms.stand_in(name));
-    text.chars().filter(char::is_ascii_alphanumeric).take(length).collect()
 }
 
 /// The challenge, in Crossbar.io's form.

@@ -6,7 +6,7 @@ use super::entry;
 use crate::address::{RealmId, RoleId};
 use crate::config::{RouterConfig, TRUSTED};
 use crate::credentials::cryptosign::{self, Octets32};
-use crate::credentials::{cra, from_base64};
+use crate::credentials::{cra, from_base64, to_hex};
 
 /// The realms of a node, as authenticators see them. They have no other way to the configuration.
 pub(crate) trait RealmContainer {
@@ -27,8 +27,8 @@ pub(crate) trait RealmContainer {
     /// has no key.
     fn node_proof(&self, challenge: &Octets32) -> Option<Dict>;
 
-    /// Octets that follow from a text: the same as long as the node runs, and nobody outside can compute them. What unknown
-    /// identities are told is made of them.
+    /// Octets that follow from a text: the same as long as the node runs, or has the same key, and nobody outside can compute
+    /// them. What unknown identities are told is made of them.
     fn stand_in(&self, text: &str) -> Octets32;
 }
 
@@ -59,7 +59,11 @@ impl RealmContainer for RouterConfig {
     }
 
     fn stand_in(&self, text: &str) -> Octets32 {
-        let digest = from_base64(&cra::sign(self.entropy.expose(), text)).unwrap_or_default();
+        let signed = match &self.node_key {
+            Some(key) => cra::sign(&to_hex(key.octets()), text),
+            None => cra::sign(self.entropy.expose(), text),
+        };
+        let digest = from_base64(&signed).unwrap_or_default();
         digest.try_into().unwrap_or_default()
     }
 }

@@ -3,7 +3,7 @@
 use crossring_codec::value::{Dict, Value};
 
 use super::dynamic::{Asking, Finding, Told, failed};
-use super::{Context, Denial, Grant, Hello, Method, PendingAuthentication, Step, entry};
+use super::{Context, Denial, Grant, Hello, Method, PendingAuthentication, Step, entry, stand_in};
 use crate::config::{Principals, ScramPrincipal, Source};
 use crate::credentials::cryptosign::octets;
 use crate::credentials::scram::{Dialect, Exchange, Kdf, StoredKeys};
@@ -64,13 +64,14 @@ impl Request {
         context: &mut Context<'_>,
     ) -> Result<Step, Denial> {
         let principal = principals.find(&self.authid);
-        // Nobody of that name: somebody like the first one, with keys that nobody has.
-        let Some(like) = principal.or(principals.first()) else {
+        // Nobody of that name: somebody like another one, with keys that nobody has.
+        let like = principal.or_else(|| stand_in::like(context.realms, principals, &self.authid));
+        let Some(like) = like else {
             return Err(Denial::not_authorized(FAILURE));
         };
         let salt = match principal {
             Some(principal) => principal.salt.to_vec(),
-            None => mock_salt(context, &self.authid, like.salt.len()),
+            None => stand_in::salt(context.realms, &self.authid, like.salt.len()),
         };
         let keys = principal.and_then(|principal| principal.keys(self.dialect()));
         let grant = principal.filter(|_| keys.is_some()).map(|principal| Grant::of(principal, hello));
@@ -161,12 +162,6 @@ fn whole_nonce(dialect: Dialect, client_nonce: &str, own: [u8; 16]) -> String {
             to_base64(&octets)
         }
     }
-}
-
-/// The same salt for the same unknown name, as long as the router runs.
-fn mock_salt(context: &Context<'_>, authid: &str, length: usize) -> Vec<u8> {
-    let octets = context.realms.stand_in(authid);
-    octets[..length.min(octets.len())].to_vec()
 }
 
 fn challenge(dialect: Dialect, kdf: Kdf, nonce: &str, salt: &str) -> Dict {

@@ -154,19 +154,52 @@ fn unknown_identities_look_like_wrong_secrets() {
         ("cryptosign", key, sign(&[2; 32], &[0; 32])),
     ];
     for (method, authextra, proof) in tries {
-        let mut answers = ["joe", "nobody"].map(|authid| {
+        let answer = |authid: &str| {
             let step = hello(&config, method, Some(authid), authextra.clone(), 7);
             let (pending, extra) = challenged(step);
             let told = names(&extra).join(" ");
-            let lengths: Vec<usize> =
+            let mut lengths: Vec<usize> =
                 names(&extra).iter().map(|name| told_length(&extra, name, authid)).collect();
+            lengths.sort_unstable();
             (told, lengths, denied(authenticate(&config, pending, &proof, &Dict::new())))
-        });
-        assert_eq!(&*answers[1].2.reason, well_known::NOT_AUTHORIZED, "{method}");
-        answers[0].1.sort_unstable();
-        answers[1].1.sort_unstable();
-        assert_eq!(answers[0], answers[1], "{method}");
+        };
+        let somebody = if method == "wampcra" { vec!["joe", "plain"] } else { vec!["joe"] };
+        let somebody: Vec<_> = somebody.into_iter().map(answer).collect();
+        for nobody in ["nobody", "no one", "another", "jo", "joee", ""] {
+            let answer = answer(nobody);
+            assert_eq!(&*answer.2.reason, well_known::NOT_AUTHORIZED, "{method}");
+            assert!(somebody.contains(&answer), "{method}: {answer:?} beside {somebody:?}");
+        }
     }
+}
+
+#[test]
+fn unknown_identities_look_like_all_principals_together() {
+    let mut config = config();
+    let user = |authid: &str, role: &str, iterations: u32| CraPrincipal {
+        authid: authid.into(),
+        key: Some(Secret::new("secret")),
+        derivation: (iterations > 0).then(|| Derivation {
+            salt: "c2FsdA==".into(),
+            iterations,
+            key_length: 16,
+        }),
+        role: role.into(),
+        realm: None,
+    };
+    let users = vec![user("a", "admin", 1000), user("b", "user", 100), user("c", "user", 0)];
+    config.transports[0].cra = Some(Source::Static(Principals::new(users)));
+    let look = |authid: &str| {
+        let (_, extra) = challenged(hello(&config, "wampcra", Some(authid), Dict::new(), 1));
+        let role = told(&extra, "challenge").split("\"authrole\": ").nth(1).expect("a role")[..5].to_owned();
+        let iterations = extra.iter().find(|(name, _)| name == "iterations").map(|(_, value)| value.clone());
+        let salt = told(&extra, "salt").to_owned();
+        (role, iterations, salt.len(), salt.ends_with("=="))
+    };
+    let principals = ["a", "b", "c"].map(look);
+    let strangers: Vec<_> = (0..60).map(|index| look(&format!("stranger{index}"))).collect();
+    assert!(strangers.iter().all(|stranger| principals.contains(stranger)));
+    assert!(principals.iter().all(|principal| strangers.contains(principal)));
 }
 
 /// Length of an entry, the length of the name asked for left out.
@@ -183,8 +216,13 @@ fn an_unknown_identity_always_gets_the_same_salt() {
         told(&extra, "salt").to_owned()
     };
     for method in ["wampcra", "wamp-scram"] {
-        assert_eq!(salt(method, "nobody", 1), salt(method, "nobody", 2));
-        assert_ne!(salt(method, "nobody", 1), salt(method, "somebody", 1));
+        let names: Vec<String> = (0..20).map(|index| format!("nobody{index}")).collect();
+        let salted = names.iter().map(|name| (salt(method, name, 1), salt(method, name, 2)));
+        let mut salted: Vec<_> = salted.filter(|(one, _)| !one.is_empty()).collect();
+        assert!(salted.iter().all(|(one, other)| one == other) && salted.len() > 1);
+        let count = salted.len();
+        salted.dedup();
+        assert_eq!(salted.len(), count, "another name, another salt");
     }
 }
 
