@@ -199,7 +199,8 @@ impl Session {
             return Err(Failure::Exhausted);
         }
         loop {
-            let status = self.tls.process_tls_records(&mut []);
+            // The library keeps places in the octets that are not whole yet: it must see them at every call.
+            let status = self.tls.process_tls_records(&mut self.carry);
             match status.state.map_err(Failure::Protocol)? {
                 ConnectionState::EncodeTlsData(mut encode) => append(out, |room| encode.encode(room)),
                 ConnectionState::TransmitTlsData(transmit) => transmit.done(),
@@ -237,8 +238,8 @@ impl Session {
     fn process(&mut self, input: &mut [u8], plain: &mut Vec<u8>) -> Result<usize, Error> {
         let mut consumed = 0;
         loop {
-            let UnbufferedStatus { mut discard, state } =
-                self.tls.process_tls_records(&mut input[consumed..]);
+            let rest = input.get_mut(consumed..).unwrap_or_default();
+            let UnbufferedStatus { mut discard, state } = self.tls.process_tls_records(rest);
             let mut is_done = false;
             match state? {
                 ConnectionState::ReadTraffic(mut traffic) => {
@@ -264,13 +265,13 @@ impl Session {
 
     /// Ends the session; what the peer is to be told is left in `pending`.
     fn fail(&mut self, failure: Failure) -> Failure {
-        loop {
-            let status = self.tls.process_tls_records(&mut []);
-            match status.state {
+        // What is left to be said comes before the input is looked at: it may be absent.
+        while self.tls.wants_write() {
+            match self.tls.process_tls_records(&mut []).state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => while traffic.next_record().is_some() {},
                 Ok(ConnectionState::EncodeTlsData(mut encode)) => {
                     append(&mut self.pending, |room| encode.encode(room));
                 }
-                Ok(ConnectionState::TransmitTlsData(transmit)) => transmit.done(),
                 _ => break,
             }
         }
@@ -294,3 +295,6 @@ fn append(out: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, 
         out.truncate(start + written);
     }
 }
+
+#[cfg(test)]
+mod tests;

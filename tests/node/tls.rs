@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use crossring::client::{Client, ClientError, Destination};
@@ -21,9 +21,13 @@ use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::value::Value as CodecValue;
 use crossring_router::client::ClientEvent;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustix::process::Signal;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, RootCertStore};
+use rustls::{SignatureScheme, StreamOwned};
 use serde_json::{Value, json};
 use support::{Address, PATIENCE, Router, free_port, wait_until};
 use tempfile::TempDir;
@@ -468,6 +472,74 @@ fn commands_reach_a_router_with_tls() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let result: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(result["args"], json!([1]));
+}
+
+/// Keeps the OCSP response that the server sends along.
+#[derive(Debug)]
+struct Stapled {
+    chains: Arc<WebPkiServerVerifier>,
+    response: Mutex<Vec<u8>>,
+}
+
+impl ServerCertVerifier for Stapled {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        *self.response.lock().expect("nobody panicked") = ocsp_response.to_vec();
+        self.chains.verify_server_cert(certificate, intermediates, name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chains.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chains.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chains.supported_verify_schemes()
+    }
+}
+
+#[test]
+fn ocsp_responses_are_sent_along_and_read_again_at_a_signal() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let response = directory.path().join("response.der");
+    std::fs::write(&response, b"first").expect("writable");
+    let node = Node::start(json!({"ocsp_response": response}));
+    let stapled = || {
+        let mut config = node.client();
+        let mut roots = RootCertStore::empty();
+        roots.add(node.authority.der().clone()).expect("an authority");
+        let provider = config.crypto_provider().clone();
+        let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let chains = chains.expect("an authority");
+        let verifier = Arc::new(Stapled { chains, response: Mutex::default() });
+        config.dangerous().set_certificate_verifier(verifier.clone());
+        join(&mut dial(node.rawsocket, "localhost", &Arc::new(config))).expect("everybody may join");
+        verifier.response.lock().expect("nobody panicked").clone()
+    };
+    assert_eq!(stapled(), b"first");
+    std::fs::write(&response, b"second").expect("writable");
+    node.router.signal(Signal::HUP);
+    assert!(wait_until(|| node.router.log().contains("SIGHUP")));
+    assert!(wait_until(|| stapled() == b"second"));
 }
 
 #[test]

@@ -83,6 +83,14 @@ impl Router {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    pub(crate) fn signal(&self, signal: Signal) {
+        assert!(
+            kill_process(Pid::from_child(&self.child), signal).is_ok(),
+            "the router has ended:\n{}",
+            self.log()
+        );
+    }
+
     /// Sends SIGTERM and waits for the end.
     pub(crate) fn stop(mut self) -> ExitStatus {
         let sent = kill_process(Pid::from_child(&self.child), Signal::TERM);
