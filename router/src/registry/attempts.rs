@@ -251,3 +251,6 @@ impl Registry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use std::sync::Arc;
+
+use crossring_codec::message::{ClientRoles, Features};
+use crossring_codec::value::Value;
+
+use super::*;
+use crate::address::{SessionKey, ShardId};
+use crate::config::{Authenticator, RealmConfig, RoleConfig, Source};
+use crate::credentials::cra::{self, Derivation};
+use crate::limits::Limits;
+
+#[derive(Default)]
+struct Posted(Vec<Letter>);
+
+impl Post for Posted {
+    fn post(&mut self, _: ShardId, letter: Letter) {
+        self.0.push(letter);
+    }
+}
+
+/// A registry whose sessions join by WAMP-CRA with salted passwords that a procedure knows.
+fn registry(derivations_max: u32) -> Registry {
+    let authenticator = Authenticator { procedure: "com.example.users".into(), ..Authenticator::default() };
+    let roles = vec![RoleConfig { name: "member".into(), ..RoleConfig::default() }];
+    let config = RouterConfig {
+        realms: vec![RealmConfig { roles, ..RealmConfig::default() }],
+        transports: vec![TransportAuthentication {
+            cra: Some(Source::Dynamic(authenticator)),
+            ..TransportAuthentication::default()
+        }],
+        ..RouterConfig::default()
+    };
+    let limits = Limits { derivations_max, ..Limits::default() };
+    Registry::new(1, Arc::new(config.with_trusted_role()), limits, 1)
+}
+
+const ITERATIONS: u32 = 10;
+
+/// HELLO, the procedure's answer, and the right AUTHENTICATE: what waits now is the key.
+fn attempt(registry: &mut Registry, slot: u32) -> SessionAddress {
+    let key = SessionKey { slot, generation: 1 };
+    let (mut posted, before) = (Posted::default(), registry.derivations.len());
+    let details = HelloDetails {
+        roles: ClientRoles::all(Features::default()),
+        authmethods: vec!["wampcra".into()],
+        authid: Some(format!("user{slot}").into()),
+        ..HelloDetails::default()
+    };
+    let hello = Letter::Hello {
+        key,
+        transport: TransportId(0),
+        transport_details: Arc::default(),
+        realm: Some("realm1".into()),
+        details: Box::new(details),
+    };
+    registry.handle(Now::default(), ShardId(0), hello, &mut posted);
+    let inquiry = registry.take_inquiries().pop().expect("a question");
+    let Asker::Attempt { address, session } = inquiry.asker else { panic!("{inquiry:?}") };
+    let entry = |name: &str, value: Value| (name.to_owned(), value);
+    let principal = vec![
+        entry("secret", "password".into()),
+        entry("role", "member".into()),
+        entry("salt", "salt".into()),
+        entry("iterations", u64::from(ITERATIONS).into()),
+        entry("keylen", 32_u64.into()),
+    ];
+    let answer = Answer::Result(vec![Value::Dict(principal)], Dict::new());
+    registry.attempt_answered(Now::default(), address, session, answer, &mut posted);
+    let Some(Letter::Challenge { extra, .. }) = posted.0.pop() else { panic!("{:?}", posted.0) };
+    let challenge = extra.iter().find(|(name, _)| name == "challenge").and_then(|(_, value)| value.as_str());
+    let derivation = Derivation { salt: "salt".into(), iterations: ITERATIONS, key_length: 32 };
+    let secret = derivation.derive("password").expect("in bounds");
+    let signature = cra::sign(&secret, challenge.expect("a text")).into();
+    assert_eq!(registry.derivations.len(), before, "nothing is derived for who has not answered");
+    let letter = Letter::Authenticate { key, signature, extra: Dict::new() };
+    registry.handle(Now::default(), ShardId(0), letter, &mut posted);
+    if let Some(Letter::Refuse { reason, .. }) = posted.0.first() {
+        assert_eq!(&**reason, well_known::AUTHENTICATION_FAILED);
+    }
+    address
+}
+
+#[test]
+fn a_session_joins_when_its_key_has_been_derived() {
+    let mut registry = registry(8);
+    attempt(&mut registry, 0);
+    let job = registry.take_derivations().pop().expect("a key to derive");
+    assert!(!format!("{job:?}").contains("password"));
+    let mut posted = Posted::default();
+    registry.attempt_derived(Now::default(), job.run(), &mut posted);
+    assert!(matches!(posted.0[..], [Letter::Admit { .. }]), "{:?}", posted.0);
+}
+
+#[test]
+fn so_many_keys_wait_and_no_more() {
+    let mut registry = registry(2);
+    let addresses: Vec<SessionAddress> = (0..5).map(|slot| attempt(&mut registry, slot)).collect();
+    let mut jobs = registry.take_derivations();
+    assert_eq!(jobs.len(), 2);
+    // Those whose key cannot wait are denied; it is no failure of theirs.
+    assert!(addresses[2..].iter().all(|address| matches!(registry.places.member(*address), Member::Nobody)));
+    assert_eq!(registry.take_failures(), None);
+    // Who has gone meanwhile still makes room.
+    let mut posted = Posted::default();
+    registry.handle(Now::default(), ShardId(0), Letter::Leave { key: addresses[0].key }, &mut posted);
+    registry.attempt_derived(Now::default(), jobs.remove(0).run(), &mut posted);
+    assert!(posted.0.is_empty(), "{:?}", posted.0);
+    attempt(&mut registry, 7);
+    assert_eq!(registry.take_derivations().len(), 1);
+}
