@@ -1,6 +1,7 @@
 //! Bugs put in on purpose, outside the router, to see that the checkers find them.
 
-use crossring_codec::message::Message;
+use crossring_codec::id::SessionId;
+use crossring_codec::message::{Forwarder, Message};
 use crossring_codec::payload::Payload;
 use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::is_reserved;
@@ -81,11 +82,13 @@ pub enum Bug {
     LoseChange,
     /// Watchers are not told of a schema.
     LoseSchema,
+    /// Receivers are told that a message has been forwarded, which it was not.
+    ForgedHops,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 34] = [
+    pub const ALL: [Bug; 35] = [
         Bug::ReorderLane,
         Bug::EarlySubscribed,
         Bug::EarlyRegistered,
@@ -120,6 +123,7 @@ impl Bug {
         Bug::DuplicateInterrupt,
         Bug::LoseChange,
         Bug::LoseSchema,
+        Bug::ForgedHops,
     ];
 
     /// The name on the command line.
@@ -159,6 +163,7 @@ impl Bug {
             Bug::DuplicateInterrupt => "duplicate-interrupt",
             Bug::LoseChange => "lose-change",
             Bug::LoseSchema => "lose-schema",
+            Bug::ForgedHops => "forged-hops",
         }
     }
 
@@ -275,6 +280,7 @@ impl Saboteur {
                 Fate::Followed(letter, Letter::Abandon { call, callee, timed_out: false })
             }
             (Bug::WrongTrust, Letter::Publication(_) | Letter::Call(_)) => Fate::Sent(distrusted(letter)),
+            (Bug::ForgedHops, Letter::Publication(_) | Letter::Call(_)) => Fate::Sent(forged(letter)),
             (Bug::WrongCount, Letter::Result { .. }) => Fate::Sent(miscounted(letter)),
             _ => Fate::Sent(letter),
         }
@@ -316,6 +322,18 @@ fn distrusted(mut letter: Letter) -> Letter {
         _ => return letter,
     };
     *trustlevel = trustlevel.map(|level| level + 1);
+    letter
+}
+
+/// Forwarded for somebody, if it was for nobody.
+fn forged(mut letter: Letter) -> Letter {
+    let forward_for = match &mut letter {
+        Letter::Publication(publication) => &mut publication.extra.get_or_insert_default().forward_for,
+        Letter::Call(call) => &mut call.options.extra_mut().forward_for,
+        _ => return letter,
+    };
+    let forger = || Forwarder { session: SessionId::from_random(0), authid: None, authrole: "forger".into() };
+    forward_for.get_or_insert_with(|| vec![forger()]);
     letter
 }
 

@@ -17,7 +17,9 @@ pub mod writes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crossring_codec::message::Message;
+use crossring_codec::id::SessionId;
+use crossring_codec::message::{Forwarder, Message};
+use crossring_codec::payload::Payload;
 use crossring_codec::uri::{self, Match, Strictness};
 use crossring_router::config::{RealmConfig, RoleConfig, RouterConfig};
 use crossring_router::letter::Letter;
@@ -26,7 +28,7 @@ use crossring_router::outbox::EndCause;
 
 use crate::observation::{Observation, Peer};
 use crate::realm::{Action, Verdict, authorize};
-use crate::tag::Tag;
+use crate::tag::{Tag, forwarders_of};
 
 pub use call::{Call, Invoked};
 pub use history::History;
@@ -188,6 +190,24 @@ impl Model {
         &self.config.realms[session.realm].roles[session.role]
     }
 
+    /// Whether the session is one of a router: trusted, and not told of.
+    pub fn is_of_router(&self, session: &Session) -> bool {
+        self.role(session).is_trusted
+    }
+
+    /// Whom a message with `forward_for` has been forwarded for, its sender last; nobody, if the sender is not trusted.
+    pub fn hops(&self, sender: &Session, payload: &Payload<'_>) -> Option<Vec<Forwarder<'static>>> {
+        let mut hops = forwarders_of(payload).filter(|_| self.is_of_router(sender))?;
+        let authrole = self.role(sender).name.to_string().into();
+        hops.push(Forwarder { session: sender.id, authid: Some(sender.authid.clone().into()), authrole });
+        Some(hops)
+    }
+
+    /// Who is disclosed as the sender of a message.
+    pub fn origin(&self, sender: &Session, payload: &Payload<'_>) -> SessionId {
+        self.hops(sender, payload).and_then(|hops| hops.first().map(|hop| hop.session)).unwrap_or(sender.id)
+    }
+
     /// The configuration of the realm of a session.
     pub fn realm(&self, session: &Session) -> &RealmConfig {
         &self.config.realms[session.realm]
@@ -209,7 +229,7 @@ impl Model {
         if !uri::is_valid(&key.uri, key.policy, strictness) {
             return Expected::Error(uri::well_known::INVALID_URI);
         }
-        let for_routers = matches!(action, Action::Publish | Action::Register);
+        let for_routers = matches!(action, Action::Publish | Action::Register) && !self.is_of_router(session);
         if for_routers && uri::is_reserved(&key.uri) {
             return Expected::Error(uri::well_known::INVALID_URI);
         }

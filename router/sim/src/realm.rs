@@ -17,6 +17,8 @@ pub const TRANSPORT_MEMBERS: u16 = 0;
 pub const TRANSPORT_GUESTS: u16 = 1;
 /// A ticket decides.
 pub const TRANSPORT_TICKETS: u16 = 2;
+/// Everybody is a link to another router: trusted, without asking.
+pub const TRANSPORT_LINKS: u16 = 3;
 
 /// Who can log in with a ticket.
 pub const PRINCIPALS: [Principal; 3] = [
@@ -79,7 +81,7 @@ pub fn router_config(options: &RealmOptions) -> RouterConfig {
     };
     RouterConfig {
         realms: REALMS.iter().zip(strictness).map(realm).collect(),
-        transports: vec![anonymous("member"), anonymous("guest"), tickets()],
+        transports: vec![anonymous("member"), anonymous("guest"), tickets(), anonymous("link")],
         agent: "simulated".into(),
         ..RouterConfig::default()
     }
@@ -149,6 +151,7 @@ fn roles(trustlevels: bool) -> Vec<RoleConfig> {
             ],
         ),
         role("observer", 1, vec![rule("", Match::Prefix, Allow { subscribe: true, ..nothing })]),
+        RoleConfig { is_trusted: true, ..role("link", 9, vec![rule("", Match::Prefix, Allow::ALL)]) },
     ]
 }
 

@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use crossring_codec::message::{Passthru, Text};
+use crossring_codec::id::SessionId;
+use crossring_codec::message::{Forwarder, Passthru, Text};
 use crossring_codec::payload::{Payload, Shape};
 use crossring_codec::serializer::SerializerId;
 use crossring_codec::value::Value;
@@ -28,7 +29,8 @@ impl Tag {
         let passthru = if marks.passthru { "p" } else { "" };
         let hash = if marks.transaction_hash { "h" } else { "" };
         let acknowledged = if marks.acknowledged { "a" } else { "" };
-        let marks = [passthru, hash, acknowledged].concat();
+        let forwarded = if marks.forwarded { "f" } else { "" };
+        let marks = [passthru, hash, acknowledged, forwarded].concat();
         let text = format!("[{},{},\"{marks}{:x<padding$}\"]", self.number, self.part, "");
         Payload {
             serializer: SerializerId::Json,
@@ -77,6 +79,8 @@ pub struct Marks {
     pub transaction_hash: bool,
     /// `x_acknowledged_delivery`
     pub acknowledged: bool,
+    /// `forward_for`
+    pub forwarded: bool,
 }
 
 impl Marks {
@@ -88,6 +92,7 @@ impl Marks {
             passthru: marks.starts_with('p'),
             transaction_hash: marks.contains('h'),
             acknowledged: marks.contains('a'),
+            forwarded: marks.contains('f'),
         }
     }
 }
@@ -104,6 +109,13 @@ pub fn passthru_of(payload: &Payload<'_>) -> Option<Passthru<'static>> {
 pub fn transaction_hash_of(payload: &Payload<'_>) -> Option<Text<'static>> {
     let number = Tag::read(payload)?.number;
     Marks::read(payload).transaction_hash.then(|| format!("0x{number:x}").into())
+}
+
+/// The `forward_for` that the sender of a message with this payload gives.
+pub fn forwarders_of(payload: &Payload<'_>) -> Option<Vec<Forwarder<'static>>> {
+    let session = SessionId::new(Tag::read(payload)?.number as u64 + 1)?;
+    let origin = Forwarder { session, authid: Some("origin".into()), authrole: "remote".into() };
+    Marks::read(payload).forwarded.then(|| vec![origin])
 }
 
 #[cfg(test)]

@@ -138,6 +138,8 @@ pub struct Profile {
     pub principal: Option<usize>,
     /// Its ticket is wrong.
     pub wrong_ticket: bool,
+    /// Belongs to another router, which forwards messages.
+    pub link: bool,
     /// Reads now and then.
     pub slow: bool,
     /// Stops reading for a while.
@@ -231,7 +233,7 @@ fn begin(client: &mut SimClient, world: &mut World<'_>) {
         Some(6) => register::unregister(client, world),
         Some(7) => leave::goodbye(client, world),
         Some(8) => leave::disconnect(client, world),
-        Some(9) => meta::meta(client, world),
+        Some(9) if !client.profile.link => meta::meta(client, world),
         _ => {}
     }
 }
@@ -245,6 +247,7 @@ pub fn marks(world: &mut World<'_>, has_passthru: bool) -> Marks {
         passthru: has_passthru && world.rng.chance(500),
         transaction_hash: world.rng.chance(500),
         acknowledged: false,
+        forwarded: world.rng.chance(300),
     }
 }
 

@@ -193,3 +193,8 @@ fn a_lost_change_is_found() {
 fn a_lost_schema_is_found() {
     check(Bug::LoseSchema, &["schemas"]);
 }
+
+#[test]
+fn forged_hops_are_found() {
+    check(Bug::ForgedHops, &["isolation"]);
+}

@@ -10,6 +10,7 @@ use crossring_codec::message::{
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::{self, well_known};
 
+use super::isolation::forwarded;
 use crate::model::{Call, Expected, Model, PendingKind, Registration, Session, SessionIndex};
 use crate::observation::{Observation, Peer};
 use crate::tag::{Tag, passthru_of};
@@ -105,6 +106,8 @@ impl Calls {
         if details.passthru.as_deref() != passthru_of(payload).as_ref() {
             return Err(format!("{}: passthru {:?}", context(), details.passthru));
         }
+        let wanted = model.hops(&model.sessions[invoked.callee], payload);
+        forwarded(details.forward_for.clone(), wanted).map_err(|text| format!("{}: {text}", context()))?;
         let tag = Tag::read(payload).filter(|tag| tag.number == number);
         let Some(tag) = tag else { return Err(format!("{} that the callee did not give", context())) };
         if details.progress {

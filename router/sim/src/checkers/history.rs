@@ -340,7 +340,10 @@ impl<'a> Query<'a> {
         let details = event.get("details").unwrap_or(&Value::Null);
         let publisher = &self.model.sessions[publication.publisher];
         let told = details.get("publisher").and_then(Value::as_integer);
-        if told != publication.disclosed.then_some(i128::from(publisher.id.get())) {
+        let Some(Value::List(arguments)) = event.get("args") else { return Err("without arguments".into()) };
+        let payload = Payload::from_values(SerializerId::Json, arguments, &Dict::new());
+        let origin = self.model.origin(publisher, &payload).get();
+        if told != publication.disclosed.then_some(i128::from(origin)) {
             return Err(format!("publisher {told:?}, disclosed: {}", publication.disclosed));
         }
         let is_pattern = self.history.key.policy != crossring_codec::uri::Match::Exact;
@@ -351,8 +354,7 @@ impl<'a> Query<'a> {
         if publication.is_testament {
             return Ok(()); // made anew by the router
         }
-        let Some(Value::List(arguments)) = event.get("args") else { return Err("without arguments".into()) };
-        let size = Payload::from_values(SerializerId::Json, arguments, &Dict::new()).octets.len();
+        let size = payload.octets.len();
         if size == publication.size { Ok(()) } else { Err(format!("{size} octets")) }
     }
 }

@@ -1,6 +1,7 @@
 //! Nobody gets what is not for him: realms, permissions, black- and whitelists, disclosure, payloads.
 
-use crossring_codec::message::{EventDetails, Feature, InvocationDetails, Message};
+use crossring_codec::id::SessionId;
+use crossring_codec::message::{EventDetails, Feature, Forwarder, InvocationDetails, Message};
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, is_reserved};
 
@@ -80,7 +81,8 @@ fn event(
     if !model.is_receiver(publication, session) {
         return Err("although it is no receiver".into());
     }
-    if details.publisher != publication.disclosed.then_some(publisher.id) {
+    let origin = model.origin(publisher, payload);
+    if details.publisher != publication.disclosed.then_some(origin) {
         return Err(format!("publisher {:?}, disclosed: {}", details.publisher, publication.disclosed));
     }
     topic(policy, details.topic.as_deref(), &publication.topic)?;
@@ -88,6 +90,8 @@ fn event(
         return Ok(()); // made anew by the router
     }
     trust(model, publisher, Feature::PublicationTrustlevels, details.trustlevel)?;
+    let hops = details.extra.as_ref().and_then(|extra| extra.forward_for.clone());
+    forwarded(hops, model.hops(publisher, payload))?;
     rare(details, payload)?;
     size(payload, publication.size)
 }
@@ -111,7 +115,9 @@ fn invocation(
     }
     let part = Tag::read(payload).map_or(0, |tag| tag.part as usize);
     if is_first {
-        disclosure(caller, call, held, details)?;
+        disclosure(model.origin(caller, payload), call, held, details)?;
+        let hops = details.extra.as_ref().and_then(|extra| extra.forward_for.clone());
+        forwarded(hops, model.hops(caller, payload))?;
         topic(held.key.policy, details.procedure.as_deref(), &call.procedure)?;
         trust(model, caller, Feature::CallTrustlevels, details.trustlevel)?;
     }
@@ -134,20 +140,28 @@ fn trust(model: &Model, sender: &Session, feature: Feature, told: Option<u64>) -
 /// The caller is disclosed if it, a rule or the callee wants it. A callee that has registered anew may get calls of before,
 /// with the disclosure it wanted then.
 fn disclosure(
-    caller: &Session,
+    origin: SessionId,
     call: &Call,
     held: &Registration,
     details: &InvocationDetails<'_>,
 ) -> Result<(), String> {
     let disclosed = call.disclosed || held.disclose_caller;
-    let wanted = disclosed.then_some(caller.id);
+    let wanted = disclosed.then_some(origin);
     let from_before = !call.disclosed && call.order < held.instance;
     match details.caller {
         None if from_before => Ok(()),
-        Some(told) if from_before && told == caller.id => Ok(()),
+        Some(told) if from_before && told == origin => Ok(()),
         told if told == wanted => Ok(()),
         told => Err(format!("caller {told:?}, disclosed: {disclosed}")),
     }
+}
+
+/// Receivers are told for whom a message has been forwarded, if a trusted session says so.
+pub(super) fn forwarded(
+    told: Option<Vec<Forwarder<'_>>>,
+    wanted: Option<Vec<Forwarder<'_>>>,
+) -> Result<(), String> {
+    if told == wanted { Ok(()) } else { Err(format!("forwarded for {told:?} instead of {wanted:?}")) }
 }
 
 /// Rare options are copied.

@@ -189,6 +189,7 @@ impl Question<'_> {
         let killed =
             |kill: &crate::model::Kill| kill.call != self.number && self.model.is_victim(kill, session);
         session.realm == self.realm
+            && !self.model.is_of_router(session)
             && session.live
             && session.since <= self.call.tick
             && !session.was_away(self.call.tick)
@@ -196,7 +197,9 @@ impl Question<'_> {
     }
 
     fn is_possible(&self, session: &Session) -> bool {
-        session.realm == self.realm && session.until.is_none_or(|until| until + SLACK_TICKS >= self.call.tick)
+        session.realm == self.realm
+            && !self.model.is_of_router(session)
+            && session.until.is_none_or(|until| until + SLACK_TICKS >= self.call.tick)
     }
 
     fn certain_sessions(&self) -> BTreeSet<u64> {
@@ -370,6 +373,7 @@ impl Question<'_> {
         let certain = self.certain_holdings(kind).filter(|held| held.id == id);
         let certain = certain.filter(|held| !self.model.sessions[held.session].may_be_revoked(id));
         let possible = self.model.maybe_held(kind, self.realm, self.call.tick);
+        let possible = possible.filter(|held| !self.model.is_of_router(&self.model.sessions[held.session]));
         Ok((certain.map(session).collect(), possible.filter(|held| held.id == id).map(session).collect()))
     }
 

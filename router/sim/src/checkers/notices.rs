@@ -173,7 +173,9 @@ impl Notices {
         let silence = model.may_be_silent();
         let is_new = |session: &&Session| {
             let admitted = model.admitted.get(&session.id.get());
-            session.realm == own.realm && admitted.is_some_and(|(_, tick)| *tick > watcher.since)
+            session.realm == own.realm
+                && !model.is_of_router(session)
+                && admitted.is_some_and(|(_, tick)| *tick > watcher.since)
         };
         for session in model.sessions.iter().filter(is_new) {
             let id = session.id.get();
@@ -186,7 +188,7 @@ impl Notices {
         }
         for ((is_subscription, id, index), tick) in &self.acknowledged {
             let session = &model.sessions[*index];
-            if session.realm != own.realm || *tick <= watcher.since {
+            if session.realm != own.realm || *tick <= watcher.since || model.is_of_router(session) {
                 continue;
             }
             let entries = if *is_subscription { &watcher.subscriptions } else { &watcher.registrations };
@@ -216,6 +218,10 @@ impl Watcher {
         let session = first.as_integer().or_else(|| first.get("session")?.as_integer()).unwrap_or(-1) as u64;
         if model.admitted.get(&session).is_none_or(|(other, _)| *other != realm) {
             return Err("of a session that is not of this realm".into());
+        }
+        let known = model.sessions.iter().find(|known| known.id.get() == session);
+        if known.is_some_and(|known| model.is_of_router(known)) {
+            return Err("of a session of a router".into());
         }
         if self.left.contains(&session) {
             return Err("after the session has left".into());
@@ -272,7 +278,13 @@ impl Watcher {
                     return Some(format!("not told that session {member} holds {id} no more"));
                 }
             }
-            for id in entries.complete.difference(&entries.deleted) {
+            // What a link held last is deleted silently.
+            let kind = if is_subscription { Kind::Subscription } else { Kind::Registration };
+            let of_link = |id: u64| {
+                let mut held = model.holdings.iter().filter(|held| held.kind == kind && held.id == id);
+                held.any(|held| model.is_of_router(&model.sessions[held.session]))
+            };
+            for id in entries.complete.difference(&entries.deleted).filter(|id| !of_link(**id)) {
                 if !live().any(|session| holds(session, *id)) {
                     return Some(format!("not told that {id} is deleted"));
                 }

@@ -61,6 +61,7 @@ impl Model {
                 && held.realm == realm
                 && held.since + slack <= tick
                 && held.until.is_none()
+                && !self.is_of_router(&self.sessions[held.session])
                 && !self.sessions[held.session].was_away(tick)
                 && !self.may_be_killed(&self.sessions[held.session])
                 && !(kind == Kind::Registration && self.may_be_evicted(realm, &held.key))

@@ -223,7 +223,7 @@ impl Model {
         let realm = self.sessions[self.meta_calls[call].caller].realm;
         let live = self.live.iter().copied().find(|index| {
             let session = &self.sessions[*index];
-            session.id.get() == id && session.realm == realm
+            session.id.get() == id && session.realm == realm && !self.is_of_router(session)
         });
         live.map(|index| &mut self.sessions[index])
     }
@@ -250,6 +250,7 @@ impl Model {
         let caller = &self.sessions[call.caller];
         caller.realm == session.realm
             && caller.id != session.id
+            && !self.is_of_router(session)
             && call.outcome != Outcome::Refused
             && match &kill.victims {
                 Victims::Session(id) => session.id.get() == *id,

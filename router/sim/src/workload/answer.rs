@@ -6,7 +6,7 @@ use crossring_codec::uri::well_known;
 
 use super::{World, marks};
 use crate::client::{OpenInvocation, SimClient};
-use crate::tag::{Marks, Tag, passthru_of};
+use crate::tag::{Marks, Tag, forwarders_of, passthru_of};
 
 /// The error that simulated callees give.
 pub const CALLEE_ERROR: &str = "com.error.of.callee";
@@ -62,7 +62,8 @@ fn answer(client: &mut SimClient, world: &mut World<'_>, index: usize) -> bool {
     let (request, payload) = (open.request, next_payload(open, marks));
     open.parts_left = parts_left.saturating_sub(1);
     let passthru = passthru_of(&payload).map(Box::new);
-    let options = YieldOptions { progress: parts_left > 0, passthru, ..YieldOptions::default() };
+    let forward_for = forwarders_of(&payload);
+    let options = YieldOptions { progress: parts_left > 0, passthru, forward_for, ..YieldOptions::default() };
     if let Ok(message) = client.session.yield_result(request, options, payload) {
         client.send(world, message);
     }

@@ -7,7 +7,7 @@ use crossring_codec::message::{CallOptions, CancelMode, Feature};
 use super::publish::RESOURCES;
 use super::{World, marks, names, padding};
 use crate::client::{Progressive, SimClient};
-use crate::tag::{Tag, passthru_of, transaction_hash_of};
+use crate::tag::{Tag, forwarders_of, passthru_of, transaction_hash_of};
 
 const MODES: [CancelMode; 3] = [CancelMode::Skip, CancelMode::Kill, CancelMode::KillNoWait];
 
@@ -33,6 +33,9 @@ pub fn call(client: &mut SimClient, world: &mut World<'_>) {
     }
     if let Some(hash) = transaction_hash_of(&payload) {
         options.extra_mut().transaction_hash = Some(hash);
+    }
+    if let Some(hops) = forwarders_of(&payload) {
+        options.extra_mut().forward_for = Some(hops);
     }
     if client.calls_with(Feature::ShardedRegistration) && world.rng.chance(300) {
         let extra = options.extra_mut();

@@ -8,7 +8,9 @@ use crossring_router::address::TransportId;
 use super::{Phase, Profile, SHORT_MESSAGE, World};
 use crate::client::{Link, SimClient};
 use crate::host::Dial;
-use crate::realm::{PRINCIPALS, REALMS, TRANSPORT_GUESTS, TRANSPORT_MEMBERS, TRANSPORT_TICKETS};
+use crate::realm::{
+    PRINCIPALS, REALMS, TRANSPORT_GUESTS, TRANSPORT_LINKS, TRANSPORT_MEMBERS, TRANSPORT_TICKETS,
+};
 
 const FEATURES: Features = Features::of(&[
     Feature::CallerIdentification,
@@ -113,7 +115,9 @@ pub fn answer_challenge(client: &mut SimClient, world: &mut World<'_>) {
 fn draw_profile(world: &mut World<'_>) -> Profile {
     let faults = &world.options.faults;
     let restricted = world.rng.chance(world.options.restricted_per_mille);
+    let link = world.rng.chance(world.options.link_per_mille);
     let transport = match world.rng.below(4) {
+        _ if link => TRANSPORT_LINKS,
         0 => TRANSPORT_TICKETS,
         1 if restricted => TRANSPORT_GUESTS,
         _ if restricted => TRANSPORT_TICKETS,
@@ -126,13 +130,14 @@ fn draw_profile(world: &mut World<'_>) -> Profile {
         realm: usize::from(world.rng.chance(world.options.second_realm_per_mille)),
         transport,
         principal: (transport == TRANSPORT_TICKETS).then(|| world.rng.below(principals)),
+        link,
         wrong_ticket: world.rng.chance(50),
         slow: world.rng.chance(faults.slow_reader_per_mille),
         stuck: world.rng.chance(faults.stuck_reader_per_mille),
         silent: world.rng.chance(faults.silent_callee_per_mille),
         short: world.rng.chance(faults.short_message_per_mille),
         features: draw_features(world),
-        resumable: world.rng.chance(600),
+        resumable: !link && world.rng.chance(600),
         nkey: (honest && world.rng.chance(500)).then(|| *world.rng.pick(&NODES)),
     }
 }

@@ -1,8 +1,9 @@
 //! The URIs that clients use: few, so that they meet.
 
-use crossring_codec::uri::Match;
+use crossring_codec::uri::{Match, is_reserved};
 
 use super::World;
+use crate::client::SimClient;
 
 /// Topics and procedures, the ones in front most often.
 const NAMES: [&str; 10] = [
@@ -30,6 +31,12 @@ pub fn name(world: &mut World<'_>) -> &'static str {
         return world.rng.pick::<&str>(&BAD_NAMES);
     }
     NAMES[world.rng.below(world.options.names)]
+}
+
+/// The same for what routers may not be given: others may use what is reserved for them, and do not.
+pub fn own_name(client: &SimClient, world: &mut World<'_>) -> &'static str {
+    let name = name(world);
+    if client.profile.link && is_reserved(name) { NAMES[0] } else { name }
 }
 
 /// A topic or procedure, or a pattern of them.

@@ -7,7 +7,7 @@ use crossring_codec::message::{Feature, PublishExtra, PublishOptions};
 
 use super::{World, marks, names, padding};
 use crate::client::SimClient;
-use crate::tag::{Marks, Tag, passthru_of, transaction_hash_of};
+use crate::tag::{Marks, Tag, forwarders_of, passthru_of, transaction_hash_of};
 
 /// Resource keys of sharded subscriptions and registrations.
 pub const RESOURCES: [&str; 4] = ["red", "green", "blue", "white"];
@@ -17,7 +17,7 @@ const ROLES: [&str; 3] = ["member", "guest", "observer"];
 
 /// Publishes.
 pub fn publish(client: &mut SimClient, world: &mut World<'_>) {
-    let topic = names::name(world);
+    let topic = names::own_name(client, world);
     let has_passthru = client.profile.features.contains(Feature::PayloadPassthruMode);
     let is_acknowledged = client.publishes_with(Feature::AcknowledgedEventDelivery);
     let marks = Marks { acknowledged: is_acknowledged && world.rng.chance(50), ..marks(world, has_passthru) };
@@ -30,6 +30,9 @@ pub fn publish(client: &mut SimClient, world: &mut World<'_>) {
         options.extra_mut().transaction_hash = Some(hash);
     }
     options.retain = client.publishes_with(Feature::EventRetention) && world.rng.chance(100);
+    if let Some(hops) = forwarders_of(&payload) {
+        options.extra_mut().forward_for = Some(hops);
+    }
     if marks.acknowledged {
         options.extra_mut().x_acknowledged_delivery = true;
     }

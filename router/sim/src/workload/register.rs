@@ -2,6 +2,8 @@
 
 use crossring_codec::message::{Feature, InvocationPolicy, RegisterOptions};
 
+use crossring_codec::uri::is_reserved;
+
 use super::{World, names};
 use crate::client::SimClient;
 
@@ -17,6 +19,9 @@ const POLICIES: [InvocationPolicy; 6] = [
 /// Registers, alone or sharing with others.
 pub fn register(client: &mut SimClient, world: &mut World<'_>) {
     let (procedure, match_policy) = names::pattern(world);
+    if client.profile.link && is_reserved(procedure) {
+        return;
+    }
     let has_queue = !world.options.realm.store.call_queue.is_empty();
     let options = RegisterOptions {
         match_policy,
