@@ -50,6 +50,9 @@ pub struct Limits {
     pub kill_timeout_ms: u32,
     /// Milliseconds from our GOODBYE to the peer's.
     pub goodbye_timeout_ms: u32,
+    /// Milliseconds between two reports of a session's traffic at least, first and last aside. Protects everybody: reports are
+    /// themselves messages to sessions that are counted, and could beget each other without end.
+    pub statistics_pause_ms: u32,
     /// Request ids must be 1, 2, 3, … (`true`) or only fresh (`false`: old clients use random ones).
     pub strict_request_ids: bool,
     /// How many attempts to join may fail. Protects secrets from being guessed.
@@ -132,6 +135,7 @@ impl Default for Limits {
             join_timeout_ms: 10_000,
             kill_timeout_ms: 60_000,
             goodbye_timeout_ms: 5_000,
+            statistics_pause_ms: 1_000,
             strict_request_ids: false,
             failures: FailureLimits::default(),
         }

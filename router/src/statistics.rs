@@ -62,10 +62,6 @@ pub(crate) struct Statistics {
     reported: Traffic,
 }
 
-/// Nanoseconds between two reports of a session at least, first and last aside. Reports are themselves messages to sessions
-/// that are counted: without this pause they could beget each other without end.
-const PAUSE_NS: u64 = 1_000_000_000;
-
 const NS_PER_MS: u64 = 1_000_000;
 
 impl Statistics {
@@ -77,10 +73,10 @@ impl Statistics {
         Box::new(Report { cycle: self.cycle, since, traffic, is_first: self.cycle == 1, is_last })
     }
 
-    fn is_due(&self, now: Now, total: Traffic, config: &StatisticsConfig) -> bool {
+    fn is_due(&self, now: Now, total: Traffic, config: &StatisticsConfig, pause_ms: u32) -> bool {
         let elapsed_ns = now.monotonic_ns.saturating_sub(self.since.monotonic_ns);
         let rated_messages = total.since(self.reported).rated_messages;
-        elapsed_ns >= PAUSE_NS
+        elapsed_ns >= u64::from(pause_ms) * NS_PER_MS
             && (config.after_messages.is_some_and(|count| rated_messages >= count)
                 || config.after_ms.is_some_and(|ms| elapsed_ns >= ms.saturating_mul(NS_PER_MS)))
     }
@@ -110,7 +106,7 @@ impl Shard {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let Some(statistics) = &mut session.statistics else { return };
         let Some(config) = &self.config.realms[usize::from(session.realm.0)].statistics else { return };
-        if statistics.is_due(now, total, config) {
+        if statistics.is_due(now, total, config, self.limits.statistics_pause_ms) {
             let report = statistics.report(now, total, false);
             self.post(ShardId::CONTROL, Letter::Statistics { key, report }, out);
         }

@@ -84,11 +84,13 @@ pub enum Bug {
     LoseSchema,
     /// Receivers are told that a message has been forwarded, which it was not.
     ForgedHops,
+    /// Some messages are counted twice.
+    MiscountedTraffic,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 35] = [
+    pub const ALL: [Bug; 36] = [
         Bug::ReorderLane,
         Bug::EarlySubscribed,
         Bug::EarlyRegistered,
@@ -124,6 +126,7 @@ impl Bug {
         Bug::LoseChange,
         Bug::LoseSchema,
         Bug::ForgedHops,
+        Bug::MiscountedTraffic,
     ];
 
     /// The name on the command line.
@@ -164,6 +167,7 @@ impl Bug {
             Bug::LoseChange => "lose-change",
             Bug::LoseSchema => "lose-schema",
             Bug::ForgedHops => "forged-hops",
+            Bug::MiscountedTraffic => "miscounted-traffic",
         }
     }
 

@@ -16,6 +16,7 @@ mod queue;
 mod retention;
 mod schemas;
 mod sessions;
+mod statistics;
 
 use crate::model::Model;
 use crate::observation::Observation;
@@ -41,6 +42,7 @@ pub struct Checkers {
     histories: history::Histories,
     details: details::Details,
     schemas: schemas::Schemas,
+    statistics: statistics::Statistics,
 }
 
 impl Checkers {
@@ -60,6 +62,7 @@ impl Checkers {
         self.histories.check(model, observation).map_err(|text| ("history", text))?;
         self.details.check(model, observation).map_err(|text| ("details", text))?;
         self.schemas.check(model, observation).map_err(|text| ("schemas", text))?;
+        self.statistics.check(model, observation).map_err(|text| ("statistics", text))?;
         self.accounting.check(observation).map_err(|text| ("accounting", text))
     }
 
@@ -70,6 +73,7 @@ impl Checkers {
         self.meta.rest(model).map_err(|text| ("meta", text))?;
         self.notices.rest(model).map_err(|text| ("notices", text))?;
         self.schemas.rest(model).map_err(|text| ("schemas", text))?;
+        self.statistics.rest(model).map_err(|text| ("statistics", text))?;
         self.retention.rest(model).map_err(|text| ("retention", text))?;
         self.sessions.rest(model).map_err(|text| ("sessions", text))
     }

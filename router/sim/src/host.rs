@@ -8,6 +8,7 @@ use crossring_codec::message::Message;
 use crossring_router::address::{SessionKey, ShardId, TransportId};
 use crossring_router::letter::Letter;
 use crossring_router::outbox::{EndCause, Outbox, Post, Refused};
+use crossring_router::statistics::Traffic;
 
 use crate::bug::Bug;
 use crate::judge::Judge;
@@ -16,6 +17,9 @@ use crate::postbox::Postbox;
 
 /// Ticks that an ended transport is kept for its client to read the rest.
 const LINGER_TICKS: u64 = 200;
+
+/// Octets of a message beside its payload.
+const HEAD_SIZE: u64 = 8;
 
 /// Messages of a client that wait for the shard before the client is made to wait.
 const INBOUND_MAX: usize = 64;
@@ -27,6 +31,8 @@ pub struct Host {
     generations: Vec<u32>,
     /// Beyond it EVENTs are dropped; beyond twice of it the transport is broken.
     queue_length_max: usize,
+    /// What was counted of the transport that was closed last.
+    gone: (SessionKey, Traffic),
 }
 
 #[derive(Debug)]
@@ -45,6 +51,16 @@ struct Connection {
     size_max: usize,
     last_event: Option<Rc<Message<'static>>>,
     late_event: Option<Rc<Message<'static>>>,
+    counted: Option<Counted>,
+}
+
+/// What is counted of a transport.
+#[derive(Copy, Clone, Debug)]
+struct Counted {
+    total: Traffic,
+    rated_size: u32,
+    /// There is more than the shard has been told.
+    is_fresh: bool,
 }
 
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -108,7 +124,9 @@ pub struct Dial {
 impl Host {
     /// No transport.
     pub const fn new(queue_length_max: usize) -> Self {
-        Self { slots: Vec::new(), generations: Vec::new(), queue_length_max }
+        let nobody = SessionKey { slot: u32::MAX, generation: 0 };
+        let gone = (nobody, Traffic { octets: 0, messages: 0, rated_messages: 0 });
+        Self { slots: Vec::new(), generations: Vec::new(), queue_length_max, gone }
     }
 
     /// Opens a transport for a client.
@@ -180,6 +198,7 @@ impl Host {
             }
             Stage::Open if !connection.inbound.is_empty() => {
                 let message = credit.then(|| connection.inbound.pop_front()).flatten()?;
+                connection.count(&message);
                 connection.note_unsubscribe(&message);
                 return Some(Arrival::Message { key, peer, message });
             }
@@ -189,8 +208,17 @@ impl Host {
             return None;
         }
         let unread = connection.unread + connection.outbound.len() as u64;
+        self.gone = (key, connection.counted.map_or_else(Traffic::default, |counted| counted.total));
         self.slots[slot] = None;
         Some(Arrival::Closed { key, peer, unread })
+    }
+
+    /// What has been counted of a transport, if anything has since it was asked last.
+    pub fn take_counted(&mut self, slot: usize) -> Option<(SessionKey, Traffic)> {
+        let connection = self.slots.get_mut(slot)?.as_mut()?;
+        let counted = connection.counted.as_mut().filter(|counted| counted.is_fresh)?;
+        counted.is_fresh = false;
+        Some((connection.key, counted.total))
     }
 
     /// Nothing waits in any queue.
@@ -237,6 +265,7 @@ impl Connection {
             size_max: dial.size_max,
             last_event: None,
             late_event: None,
+            counted: None,
         }
     }
 
@@ -255,6 +284,13 @@ impl Connection {
         self.late_event = self.last_event.take_if(
             |event| matches!(&**event, Message::Event { subscription, .. } if subscription == ended),
         );
+    }
+
+    fn count(&mut self, message: &Message<'_>) {
+        if let Some(counted) = &mut self.counted {
+            counted.total.add(HEAD_SIZE + payload_size(message) as u64, counted.rated_size);
+            counted.is_fresh = true;
+        }
     }
 
     fn enqueue(&mut self, message: Rc<Message<'static>>) {
@@ -313,6 +349,21 @@ impl Outbox for Emission<'_> {
         }
     }
 
+    fn count(&mut self, session: SessionKey, rated_size: u32) {
+        if let Some(connection) = self.host.connection_mut(session) {
+            connection.counted = Some(Counted { total: Traffic::default(), rated_size, is_fresh: false });
+        }
+    }
+
+    fn traffic(&self, session: SessionKey) -> Traffic {
+        let counted = self.host.connection(session).and_then(|connection| connection.counted);
+        match counted {
+            Some(counted) => counted.total,
+            None if self.host.gone.0 == session => self.host.gone.1,
+            None => Traffic::default(),
+        }
+    }
+
     fn end(&mut self, session: SessionKey, cause: EndCause) {
         let Some(connection) = self.host.connection_mut(session) else {
             self.mail.judge.fail("sessions", format!("end of {session:?}, which is closed"));
@@ -345,6 +396,10 @@ impl Emission<'_> {
         }
         if connection.outbound.len() >= limit {
             return self.overflow(session, message, is_event);
+        }
+        connection.count(message);
+        if self.mail.postbox.saboteur().strikes(Bug::MiscountedTraffic, 50) {
+            connection.count(message);
         }
         self.mail.judge.observe(self.mail.tick, &Observation::Emitted { peer, message });
         self.enqueue(session, message);
@@ -418,6 +473,9 @@ fn payload_size(message: &Message<'_>) -> usize {
         Message::Event { payload, .. }
         | Message::Invocation { payload, .. }
         | Message::Result { payload, .. }
+        | Message::Publish { payload, .. }
+        | Message::Call { payload, .. }
+        | Message::Yield { payload, .. }
         | Message::Error { payload, .. } => payload.octets.len(),
         _ => 0,
     }

@@ -140,8 +140,14 @@ impl Model {
             Observation::Opened { peer, shard, transport, honest } => {
                 self.opened(*peer, PeerRecord::new(*shard, *transport, *honest));
             }
-            Observation::Handled { peer, message } => self.handled(*peer, message),
-            Observation::Emitted { peer, message } => self.emitted(*peer, message),
+            Observation::Handled { peer, message } => {
+                self.count(*peer);
+                self.handled(*peer, message);
+            }
+            Observation::Emitted { peer, message } => {
+                self.count(*peer);
+                self.emitted(*peer, message);
+            }
             Observation::Dropped { peer, message } => self.dropped(*peer, message),
             Observation::Received { peer, message } => self.received(*peer, message),
             Observation::Broken { peer } | Observation::Closed { peer, .. } => {
@@ -263,6 +269,13 @@ impl Model {
                 self.peer_mut(peer, |record| record.seen = None);
             }
             _ => {}
+        }
+    }
+
+    /// A message of a session, or for it.
+    fn count(&mut self, peer: Peer) {
+        if let Some(session) = self.session_mut(peer) {
+            session.traffic += 1;
         }
     }
 

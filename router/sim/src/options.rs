@@ -1,7 +1,7 @@
 //! What one run does: drawn from its seed, so that each seed leaves some features and faults out ("swarm").
 
 use crossring_codec::uri::Match;
-use crossring_router::config::{HistoryRule, QueueRule, ResumptionConfig, StoreConfig};
+use crossring_router::config::{HistoryRule, QueueRule, ResumptionConfig, StatisticsConfig, StoreConfig};
 use crossring_router::limits::Limits;
 
 use crate::bug::Bug;
@@ -131,6 +131,8 @@ pub struct RealmOptions {
     pub resumption: Option<ResumptionConfig>,
     /// What is kept.
     pub store: StoreConfig,
+    /// Whether and when traffic is reported.
+    pub statistics: Option<StatisticsConfig>,
 }
 
 impl Options {
@@ -172,6 +174,7 @@ fn limits(rng: &mut SeededRng) -> Limits {
         goodbye_timeout_ms: 30,
         detail_octets_per_session_max: *rng.pick(&[16_384, 16_384, 30]),
         schemas_per_realm_max: *rng.pick(&[10_000, 10_000, 2]),
+        statistics_pause_ms: rng.between(5, 20) as u32,
         kill_timeout_ms: *rng.pick(&[0, 3, 20, Limits::default().kill_timeout_ms]),
         strict_request_ids: rng.chance(500),
         ..Limits::default()
@@ -185,6 +188,17 @@ fn realm(rng: &mut SeededRng) -> RealmOptions {
         trustlevels: rng.chance(500),
         resumption: rng.chance(400).then(|| resumption(rng)),
         store: store(rng),
+        statistics: rng.chance(300).then(|| statistics(rng)),
+    }
+}
+
+fn statistics(rng: &mut SeededRng) -> StatisticsConfig {
+    StatisticsConfig {
+        rated_size: *rng.pick(&[8, 64, 1_000]),
+        after_messages: rng.chance(500).then(|| rng.between(1, 20)),
+        after_ms: rng.chance(500).then(|| rng.between(1, 30)),
+        on_join: rng.chance(700),
+        on_leave: rng.chance(700),
     }
 }
 

@@ -77,7 +77,7 @@ pub fn router_config(options: &RealmOptions) -> RouterConfig {
         sharding: options.sharding,
         resumption: options.resumption.clone(),
         store: options.store.clone(),
-        statistics: None,
+        statistics: options.statistics.clone(),
     };
     RouterConfig {
         realms: REALMS.iter().zip(strictness).map(realm).collect(),

@@ -314,6 +314,7 @@ impl Simulation {
             let slots = self.hosts[index].slots();
             self.shard_arrivals(index, (offset + self.clock.tick() as usize) % slots);
         }
+        self.tell_counts(index);
         let is_late = self.postbox.saboteur().bug() == Some(Bug::LateTimeout);
         let is_due = self.shards[index].deadline().is_some_and(|deadline| deadline <= now.monotonic_ns);
         if is_due && (!is_late || self.clock.tick().is_multiple_of(LATE_TICKS)) {
@@ -321,6 +322,19 @@ impl Simulation {
             shard.expire(now, &mut out);
         }
         self.judge.model.turned(index, self.clock.tick());
+    }
+
+    /// Tells the shard of the messages that were counted in this turn.
+    fn tell_counts(&mut self, index: usize) {
+        if self.options.realm.statistics.is_none() {
+            return;
+        }
+        let now = self.clock.now();
+        for slot in 0..self.hosts[index].slots() {
+            let Some((key, total)) = self.hosts[index].take_counted(slot) else { continue };
+            let (shard, mut out) = self.emission(index);
+            shard.handle(now, Input::Counted { key, total }, &mut out);
+        }
     }
 
     fn shard_letters(&mut self, index: usize) {

@@ -198,3 +198,8 @@ fn a_lost_schema_is_found() {
 fn forged_hops_are_found() {
     check(Bug::ForgedHops, &["isolation"]);
 }
+
+#[test]
+fn miscounted_traffic_is_found() {
+    check(Bug::MiscountedTraffic, &["statistics"]);
+}

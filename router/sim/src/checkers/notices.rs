@@ -233,6 +233,7 @@ impl Watcher {
                 identity(model, session, [text(first, "authid"), text(first, "authrole")])
             }
             "wamp.session.on_join" => Err("after something else of the session".into()),
+            "wamp.session.on_stats" => Ok(()), // has a checker of its own
             "wamp.session.on_leave" => self.leave(model, session, arguments),
             _ => {
                 let Some((kind, rest)) = topic.trim_start_matches("wamp.").split_once('.') else {

@@ -95,6 +95,7 @@ impl Model {
             invocations: Vec::new(),
             invocations_count: 0,
             call_last: 0,
+            traffic: 1,
             resumption: Resumption {
                 token: details.resume_token.as_ref().filter(|_| details.resumable).map(ToString::to_string),
                 ..Resumption::default()

@@ -95,6 +95,8 @@ pub struct Session {
     pub invocations_count: u64,
     /// The last id of its CALLs.
     pub call_last: u64,
+    /// Messages sent and received since WELCOME.
+    pub traffic: u64,
 }
 
 /// An invocation that waits for an answer of its callee.

@@ -17,12 +17,13 @@ pub const DETAILS: [&str; 2] = ["x_color", "x_size"];
 const ROLES: [&str; 3] = ["member", "guest", "observer"];
 
 /// Topics of meta events, the ones in front most often.
-const TOPICS: [(&str, Match); 10] = [
+const TOPICS: [(&str, Match); 11] = [
     ("wamp.", Match::Prefix),
     ("wamp.", Match::Prefix),
     ("wamp.session.", Match::Prefix),
     ("wamp.subscription.", Match::Prefix),
     ("wamp.session.on_join", Match::Exact),
+    ("wamp.session.on_stats", Match::Exact),
     ("wamp.session.on_leave", Match::Exact),
     ("wamp.registration.on_register", Match::Exact),
     ("wamp.subscription..", Match::Wildcard),
