@@ -1,8 +1,8 @@
 //! Bugs put in on purpose, outside the router, to see that the checkers find them.
 
 use crossring_codec::id::SessionId;
-use crossring_codec::message::{Forwarder, Message};
-use crossring_codec::payload::Payload;
+use crossring_codec::message::{Forwarder, Message, Passthru};
+use crossring_codec::payload::{Payload, Shape};
 use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::is_reserved;
 use crossring_codec::value::{Dict, Value};
@@ -86,11 +86,15 @@ pub enum Bug {
     ForgedHops,
     /// Some messages are counted twice.
     MiscountedTraffic,
+    /// Receivers are not told how a payload is encoded.
+    ForgottenKeys,
+    /// An encoded payload is changed on its way.
+    GarbledPayload,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 36] = [
+    pub const ALL: [Bug; 38] = [
         Bug::ReorderLane,
         Bug::EarlySubscribed,
         Bug::EarlyRegistered,
@@ -127,6 +131,8 @@ impl Bug {
         Bug::LoseSchema,
         Bug::ForgedHops,
         Bug::MiscountedTraffic,
+        Bug::ForgottenKeys,
+        Bug::GarbledPayload,
     ];
 
     /// The name on the command line.
@@ -168,6 +174,8 @@ impl Bug {
             Bug::LoseSchema => "lose-schema",
             Bug::ForgedHops => "forged-hops",
             Bug::MiscountedTraffic => "miscounted-traffic",
+            Bug::ForgottenKeys => "forgotten-keys",
+            Bug::GarbledPayload => "garbled-payload",
         }
     }
 
@@ -300,6 +308,16 @@ impl Saboteur {
                 let session = payload.arguments().unwrap_or_default().into_iter().take(1);
                 let arguments: Vec<Value> = session.chain([Value::Dict(Dict::new())]).collect();
                 *payload = Payload::from_values(SerializerId::Json, &arguments, &Dict::new());
+            }
+            (Some(Bug::GarbledPayload), Message::Publish { payload, .. })
+                if payload.shape == Shape::Transparent =>
+            {
+                payload.shape = Shape::Arguments;
+            }
+            (Some(Bug::ForgottenKeys), Message::Publish { options, .. }) => {
+                if let Some(extra) = &mut options.extra {
+                    extra.passthru = Passthru::default();
+                }
             }
             (Some(Bug::ForgottenLimit), Message::Register { options, .. }) => options.concurrency = None,
             (Some(Bug::ForgottenRetention), Message::Publish { options, .. }) => options.retain = false,

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crossring_codec::message::Message;
+use crossring_codec::serializer::SerializerId;
 use crossring_router::address::{SessionKey, ShardId, TransportId};
 use crossring_router::letter::Letter;
 use crossring_router::outbox::{EndCause, Outbox, Post, Refused};
@@ -14,6 +15,7 @@ use crate::bug::Bug;
 use crate::judge::Judge;
 use crate::observation::{Observation, Peer};
 use crate::postbox::Postbox;
+use crate::wire::carried;
 
 /// Ticks that an ended transport is kept for its client to read the rest.
 const LINGER_TICKS: u64 = 200;
@@ -49,6 +51,7 @@ struct Connection {
     unread: u64,
     /// Octets of payload that the client takes in one message.
     size_max: usize,
+    serializer: Option<SerializerId>,
     last_event: Option<Rc<Message<'static>>>,
     late_event: Option<Rc<Message<'static>>>,
     counted: Option<Counted>,
@@ -119,6 +122,8 @@ pub struct Dial {
     pub honest: bool,
     /// Octets of payload that the client takes in one message.
     pub size_max: usize,
+    /// What messages are encoded in, both ways; absent: they are not.
+    pub serializer: Option<SerializerId>,
 }
 
 impl Host {
@@ -146,7 +151,9 @@ impl Host {
     /// A client sends a message.
     pub fn send(&mut self, key: SessionKey, message: Message<'static>) {
         if let Some(connection) = self.connection_mut(key) {
-            connection.inbound.push_back(message);
+            let carried = connection.serializer.map(|serializer| carried(serializer, &message));
+            // What cannot be sent at all is sent as it is: only clients that do not keep to the protocol try to.
+            connection.inbound.push_back(carried.and_then(Result::ok).unwrap_or(message));
         }
     }
 
@@ -263,6 +270,7 @@ impl Connection {
             outbound: VecDeque::new(),
             unread: 0,
             size_max: dial.size_max,
+            serializer: dial.serializer,
             last_event: None,
             late_event: None,
             counted: None,
@@ -390,6 +398,14 @@ impl Emission<'_> {
         if connection.stage == Stage::Broken {
             return Err(Refused::Gone);
         }
+        let message = &match connection.serializer.map(|serializer| carried(serializer, message)) {
+            None => Rc::clone(message),
+            Some(Ok(message)) => Rc::new(message),
+            Some(Err(text)) => {
+                self.mail.judge.fail("serializers", format!("{text}: {message:?}"));
+                return Err(Refused::Unrepresentable);
+            }
+        };
         if payload_size(message) > connection.size_max {
             self.mail.judge.observe(self.mail.tick, &Observation::Dropped { peer, message });
             return Err(Refused::TooLarge);

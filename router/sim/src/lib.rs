@@ -19,6 +19,7 @@ pub mod rng;
 pub mod simulation;
 pub mod tag;
 pub mod trace;
+pub mod wire;
 pub mod workload;
 
 pub use judge::Violation;

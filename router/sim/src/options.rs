@@ -100,6 +100,8 @@ pub struct Options {
     pub restricted_per_mille: u32,
     /// Of 1000 clients, how many are links of other routers.
     pub link_per_mille: u32,
+    /// Clients use serializers, and not the same ones.
+    pub serializers: bool,
     /// Topics and procedures in use, of those there are.
     pub names: usize,
     /// Messages of one client, and letters of one lane, handled in one turn.
@@ -147,6 +149,7 @@ impl Options {
             second_realm_per_mille: *rng.pick(&[0, 0, 300]),
             restricted_per_mille: *rng.pick(&[0, 0, 300]),
             link_per_mille: *rng.pick(&[0, 0, 250]),
+            serializers: rng.chance(300),
             names: rng.between(1, 10) as usize,
             batch_max: rng.between(1, 16) as usize,
             limits: limits(rng),

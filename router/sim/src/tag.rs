@@ -7,7 +7,7 @@ use crossring_codec::id::SessionId;
 use crossring_codec::message::{Forwarder, Passthru, Text};
 use crossring_codec::payload::{Payload, Shape};
 use crossring_codec::serializer::SerializerId;
-use crossring_codec::value::Value;
+use crossring_codec::value::{Dict, Value};
 
 /// What a payload says.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -26,26 +26,14 @@ impl Tag {
 
     /// The same for a message that carries rare options.
     pub fn marked_payload(self, marks: Marks, padding: usize) -> Payload<'static> {
-        let passthru = if marks.passthru { "p" } else { "" };
-        let hash = if marks.transaction_hash { "h" } else { "" };
-        let acknowledged = if marks.acknowledged { "a" } else { "" };
-        let forwarded = if marks.forwarded { "f" } else { "" };
-        let marks = [passthru, hash, acknowledged, forwarded].concat();
-        let text = format!("[{},{},\"{marks}{:x<padding$}\"]", self.number, self.part, "");
-        Payload {
-            serializer: SerializerId::Json,
-            shape: Shape::Arguments,
-            arguments_size: text.len() as u32,
-            octets: Cow::Owned(text.into_bytes()),
-        }
+        let letters = marks.letters();
+        let text = format!("[{},{},\"{letters}{:x<padding$}\"]", self.number, self.part, "");
+        if marks.encoded { encoded(text.into_bytes()) } else { plain(text.into_bytes()) }
     }
 
     /// Reads a payload; `None` if it was not written by [`Tag::payload`].
     pub fn read(payload: &Payload<'_>) -> Option<Tag> {
-        if payload.serializer != SerializerId::Json {
-            return Self::from_values(&payload.arguments().ok()?);
-        }
-        let text = std::str::from_utf8(&payload.octets).ok()?;
+        let text = text_of(payload)?;
         let mut parts = text.strip_prefix('[')?.split(',');
         let tag = Tag { number: parts.next()?.parse().ok()?, part: parts.next()?.parse().ok()? };
         parts.next()?.starts_with('"').then_some(tag)
@@ -55,18 +43,52 @@ impl Tag {
     pub fn values(self) -> Vec<Value> {
         vec![(self.number as u64).into(), u64::from(self.part).into(), "x".into()]
     }
+}
 
-    /// Reads what the router tells of a payload in a value.
-    pub fn from_value(value: &Value) -> Option<Tag> {
-        match value {
-            Value::List(values) => Self::from_values(values),
-            _ => None,
-        }
+/// The payload that the router tells as a value.
+pub fn from_value(value: &Value) -> Payload<'static> {
+    match value {
+        Value::List(arguments) => Payload::from_values(SerializerId::Json, arguments, &Dict::new()),
+        Value::Binary(octets) => encoded(octets.clone()),
+        _ => Payload::EMPTY,
     }
+}
 
-    fn from_values(values: &[Value]) -> Option<Tag> {
-        let [Value::Integer(number), Value::Integer(part), Value::String(_)] = values else { return None };
-        Some(Tag { number: usize::try_from(*number).ok()?, part: u32::try_from(*part).ok()? })
+/// Octets of a payload, whatever serializer has carried it.
+pub fn size_of(payload: &Payload<'_>) -> usize {
+    text_of(payload).map_or(payload.octets.len(), |text| text.len())
+}
+
+fn plain(octets: Vec<u8>) -> Payload<'static> {
+    let arguments_size = octets.len() as u32;
+    let octets = Cow::Owned(octets);
+    Payload { serializer: SerializerId::Json, shape: Shape::Arguments, arguments_size, octets }
+}
+
+/// One binary in the place of Arguments.
+fn encoded(content: Vec<u8>) -> Payload<'static> {
+    let mut octets = Vec::new();
+    let written = Value::Binary(content).encode(SerializerId::Json, &mut octets);
+    debug_assert!(written.is_ok(), "every serializer carries octets");
+    let shape = if written.is_ok() { Shape::Transparent } else { Shape::Empty };
+    let arguments_size = octets.len() as u32;
+    Payload { serializer: SerializerId::Json, shape, arguments_size, octets: Cow::Owned(octets) }
+}
+
+/// What a payload says, as JSON.
+fn text_of<'p>(payload: &'p Payload<'_>) -> Option<Cow<'p, str>> {
+    match (payload.shape, payload.serializer) {
+        (Shape::Transparent, _) => match payload.transparent().ok()?? {
+            Value::Binary(octets) => String::from_utf8(octets).ok().map(Cow::Owned),
+            _ => None,
+        },
+        (_, SerializerId::Json) => std::str::from_utf8(&payload.octets).ok().map(Cow::Borrowed),
+        (..) => match &payload.arguments().ok()?[..] {
+            [Value::Integer(number), Value::Integer(part), Value::String(text)] => {
+                Some(Cow::Owned(format!("[{number},{part},\"{text}\"]")))
+            }
+            _ => None,
+        },
     }
 }
 
@@ -75,6 +97,8 @@ impl Tag {
 pub struct Marks {
     /// Keys of payload passthru mode.
     pub passthru: bool,
+    /// Keys of payload transparency, and one binary in the place of Arguments; not along with the former.
+    pub encoded: bool,
     /// `transaction_hash`
     pub transaction_hash: bool,
     /// `x_acknowledged_delivery`
@@ -86,23 +110,40 @@ pub struct Marks {
 impl Marks {
     /// What the payload tells.
     pub fn read(payload: &Payload<'_>) -> Self {
-        let text = std::str::from_utf8(&payload.octets).unwrap_or_default();
-        let marks = text.split('"').nth(1).unwrap_or_default();
+        let text = text_of(payload).unwrap_or_default();
+        let letters = text.split('"').nth(1).unwrap_or_default();
         Self {
-            passthru: marks.starts_with('p'),
-            transaction_hash: marks.contains('h'),
-            acknowledged: marks.contains('a'),
-            forwarded: marks.contains('f'),
+            passthru: letters.starts_with('p'),
+            encoded: letters.starts_with('e'),
+            transaction_hash: letters.contains('h'),
+            acknowledged: letters.contains('a'),
+            forwarded: letters.contains('f'),
         }
+    }
+
+    fn letters(self) -> String {
+        let marks = [
+            (self.passthru, 'p'),
+            (self.encoded, 'e'),
+            (self.transaction_hash, 'h'),
+            (self.acknowledged, 'a'),
+            (self.forwarded, 'f'),
+        ];
+        marks.into_iter().filter(|(is_set, _)| *is_set).map(|(_, letter)| letter).collect()
     }
 }
 
-/// The passthru keys of a message with this payload.
+/// The keys of a message with this payload that say how to read it.
 pub fn passthru_of(payload: &Payload<'_>) -> Option<Passthru<'static>> {
-    let keyid = Tag::read(payload)?.number.to_string();
-    let keys =
-        Passthru { ppt_scheme: Some("x_sim".into()), ppt_keyid: Some(keyid.into()), ..Passthru::default() };
-    Marks::read(payload).passthru.then_some(keys)
+    let key = Tag::read(payload)?.number.to_string();
+    let marks = Marks::read(payload);
+    if marks.passthru {
+        let (ppt_scheme, ppt_keyid) = (Some("x_sim".into()), Some(key.into()));
+        return Some(Passthru { ppt_scheme, ppt_keyid, ..Passthru::default() });
+    }
+    let (enc_algo, enc_serializer) = (Some("x_sim".into()), Some("json".into()));
+    let keys = || Passthru { enc_algo, enc_key: Some(key.into()), enc_serializer, ..Passthru::default() };
+    marks.encoded.then(keys)
 }
 
 /// The `transaction_hash` of a message with this payload.
@@ -127,5 +168,8 @@ mod tests {
         let tag = Tag { number: 4711, part: 3 };
         assert_eq!(Tag::read(&tag.payload(10)), Some(tag));
         assert_eq!(Tag::read(&Payload::EMPTY), None);
+        let marks = Marks { encoded: true, forwarded: true, ..Marks::default() };
+        let payload = tag.marked_payload(marks, 2);
+        assert_eq!((Tag::read(&payload), Marks::read(&payload), size_of(&payload)), (Some(tag), marks, 14));
     }
 }

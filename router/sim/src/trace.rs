@@ -146,6 +146,8 @@ pub fn shown(message: &Message<'_>) -> String {
         Message::Call { procedure, options, payload, .. } => {
             format!("{procedure}{} {options:?}", shown_payload(payload))
         }
+        Message::Cancel { options, .. } => options.mode.as_str().into(),
+        Message::Interrupt { options, .. } => options.mode.as_str().into(),
         Message::Invocation { payload, .. } => shown_tag(Tag::read(payload)),
         Message::Result { payload, details, .. } | Message::Yield { payload, options: details, .. } => {
             let progress = if details.progress { " progress" } else { "" };

@@ -13,7 +13,8 @@ pub mod register;
 pub mod subscribe;
 
 use crossring_codec::id::SessionId;
-use crossring_codec::message::Features;
+use crossring_codec::message::{Feature, Features};
+use crossring_codec::serializer::SerializerId;
 use crossring_router::client::ClientState;
 
 use crate::client::SimClient;
@@ -140,6 +141,8 @@ pub struct Profile {
     pub wrong_ticket: bool,
     /// Belongs to another router, which forwards messages.
     pub link: bool,
+    /// What its messages are encoded in; absent: they are not.
+    pub serializer: Option<SerializerId>,
     /// Reads now and then.
     pub slow: bool,
     /// Stops reading for a while.
@@ -239,12 +242,15 @@ fn begin(client: &mut SimClient, world: &mut World<'_>) {
 }
 
 /// Which rare options a message has.
-pub fn marks(world: &mut World<'_>, has_passthru: bool) -> Marks {
+pub fn marks(client: &SimClient, world: &mut World<'_>) -> Marks {
+    let has = |feature| client.profile.features.contains(feature);
     if !world.rng.chance(world.options.rare_per_mille) {
         return Marks::default();
     }
+    let how = world.rng.below(10);
     Marks {
-        passthru: has_passthru && world.rng.chance(500),
+        passthru: has(Feature::PayloadPassthruMode) && how < 3,
+        encoded: has(Feature::PayloadTransparency) && (3..6).contains(&how),
         transaction_hash: world.rng.chance(500),
         acknowledged: false,
         forwarded: world.rng.chance(300),

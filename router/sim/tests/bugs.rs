@@ -203,3 +203,13 @@ fn forged_hops_are_found() {
 fn miscounted_traffic_is_found() {
     check(Bug::MiscountedTraffic, &["statistics"]);
 }
+
+#[test]
+fn forgotten_keys_are_found() {
+    check(Bug::ForgottenKeys, &["isolation"]);
+}
+
+#[test]
+fn a_garbled_payload_is_found() {
+    check(Bug::GarbledPayload, &["isolation", "serializers"]);
+}

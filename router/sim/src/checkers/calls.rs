@@ -174,10 +174,13 @@ impl Calls {
                 is_nowhere && (call.was_refused() || call.returned || call.parts.len() > 1 || was_away)
             }
             well_known::FEATURE_NOT_SUPPORTED => {
-                let has_keys = call.passthru().is_some_and(|keys| keys.ppt_scheme.is_some());
+                let has_keys =
+                    call.passthru().is_some_and(|keys| keys.ppt_scheme.is_some() || keys.enc_algo.is_some());
                 let not_by_callee = is_nowhere && (call.parts[0].progress || has_keys);
                 let was_asked = !call.invocations.is_empty();
-                not_by_callee || was_asked && !caller.caller_has(Feature::PayloadPassthruMode)
+                let takes_all = caller.caller_has(Feature::PayloadPassthruMode)
+                    && caller.caller_has(Feature::PayloadTransparency);
+                not_by_callee || was_asked && !takes_all
             }
             _ => false,
         }

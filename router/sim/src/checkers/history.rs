@@ -5,16 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crossring_codec::message::Message;
 use crossring_codec::payload::Payload;
-use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::{is_reserved, well_known};
-use crossring_codec::value::{Dict, Value};
+use crossring_codec::value::Value;
 
 use super::meta::{answer_to, context};
 use crate::clock::{from_rfc3339, milliseconds};
 use crate::model::{Expected, History, MetaCall, Model, Publication, Session};
 use crate::observation::Observation;
 use crate::realm::Action;
-use crate::tag::Tag;
+use crate::tag::{Tag, from_value, passthru_of, size_of};
 
 /// The procedure that reads a history.
 const GET_EVENTS: &str = "wamp.subscription.get_events";
@@ -71,9 +70,10 @@ impl Histories {
 
     /// One event: what was published, told as EVENT would tell it, and within all conditions.
     fn event(&mut self, query: &Query<'_>, event: &Value) -> Result<Told, String> {
-        let arguments = event.get("args");
-        let tag = Tag::from_value(arguments.unwrap_or(&Value::Null));
-        let Some(number) = tag.map(|tag| tag.number) else { return Err(format!("{event:?} without tag")) };
+        let payload = from_value(event.get("args").unwrap_or(&Value::Null));
+        let Some(number) = Tag::read(&payload).map(|tag| tag.number) else {
+            return Err(format!("{event:?} without tag"));
+        };
         let about = |text: &str| format!("publication #{number}: {text}");
         let publication =
             query.model.publication(number).filter(|_| query.history.candidates.contains(&number));
@@ -83,7 +83,7 @@ impl Histories {
         if *self.times.entry(number).or_insert(ms) != ms {
             return Err(about("has come at another time, it was said"));
         }
-        query.described(publication, event).map_err(|text| about(&text))?;
+        query.described(publication, event, &payload).map_err(|text| about(&text))?;
         query.admitted(number, publication, ms).map_err(|text| about(&text))?;
         Ok(Told { number, ms })
     }
@@ -329,7 +329,12 @@ impl<'a> Query<'a> {
     }
 
     /// Whether an event is told as it was published.
-    fn described(&self, publication: &Publication, event: &Value) -> Result<(), String> {
+    fn described(
+        &self,
+        publication: &Publication,
+        event: &Value,
+        payload: &Payload<'_>,
+    ) -> Result<(), String> {
         let number = |name: &str| event.get(name).and_then(Value::as_integer).unwrap_or(-1);
         if number("subscription") != i128::from(self.history.id) {
             return Err("of another subscription".into());
@@ -340,9 +345,7 @@ impl<'a> Query<'a> {
         let details = event.get("details").unwrap_or(&Value::Null);
         let publisher = &self.model.sessions[publication.publisher];
         let told = details.get("publisher").and_then(Value::as_integer);
-        let Some(Value::List(arguments)) = event.get("args") else { return Err("without arguments".into()) };
-        let payload = Payload::from_values(SerializerId::Json, arguments, &Dict::new());
-        let origin = self.model.origin(publisher, &payload).get();
+        let origin = self.model.origin(publisher, payload).get();
         if told != publication.disclosed.then_some(i128::from(origin)) {
             return Err(format!("publisher {told:?}, disclosed: {}", publication.disclosed));
         }
@@ -354,7 +357,15 @@ impl<'a> Query<'a> {
         if publication.is_testament {
             return Ok(()); // made anew by the router
         }
-        let size = payload.octets.len();
+        let keys = passthru_of(payload).unwrap_or_default();
+        let wanted =
+            [("ppt_scheme", keys.ppt_scheme), ("enc_algo", keys.enc_algo), ("enc_key", keys.enc_key)];
+        for (name, wanted) in wanted {
+            if details.get(name).and_then(Value::as_str) != wanted.as_deref() {
+                return Err(format!("{name} instead of {wanted:?}"));
+            }
+        }
+        let size = size_of(payload);
         if size == publication.size { Ok(()) } else { Err(format!("{size} octets")) }
     }
 }

@@ -1,7 +1,7 @@
 //! INTERRUPT: only with a cause, only of an invocation that was sent, and once; `killnowait` may overrule `kill`, nothing follows
-//! `killnowait`. Who resumes its session may be told again: what was on its way to the former transport is lost.
+//! `killnowait` unless hundreds of others lie between. Who resumes its session may be told again: what was on its way to the former transport is lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crossring_codec::id::RequestId;
 use crossring_codec::message::{CancelMode, Feature, Message};
@@ -13,8 +13,11 @@ use crate::observation::{Observation, Peer};
 #[derive(Debug, Default)]
 pub(super) struct Interrupts {
     killed: BTreeSet<(Peer, SessionIndex, RequestId)>,
-    ended: BTreeSet<(Peer, SessionIndex, RequestId)>,
+    ended: BTreeMap<(Peer, SessionIndex), VecDeque<RequestId>>,
 }
+
+/// Invocations that the router remembers for each callee as interrupted.
+const REMEMBERED: usize = 256;
 
 impl Interrupts {
     pub(super) fn check(&mut self, model: &Model, observation: &Observation<'_>) -> Result<(), String> {
@@ -22,11 +25,14 @@ impl Interrupts {
         let Message::Interrupt { request, options } = message else { return Ok(()) };
         let Some(index) = model.peer(*peer).and_then(|record| record.session) else { return Ok(()) };
         let about = |text: String| format!("INTERRUPT {request} for p{}: {text}", peer.0);
-        let place = (*peer, index, *request);
         let is_kill = options.mode == CancelMode::Kill;
-        let is_first = if is_kill { self.killed.insert(place) } else { self.ended.insert(place) };
-        if !is_first || is_kill && self.ended.contains(&place) {
+        let ended = self.ended.entry((*peer, index)).or_default();
+        if ended.contains(request) || is_kill && !self.killed.insert((*peer, index, *request)) {
             return Err(about("a second time".into()));
+        }
+        if !is_kill {
+            ended.push_front(*request);
+            ended.truncate(REMEMBERED);
         }
         interrupted(model, index, *request, options.mode).map_err(about)
     }

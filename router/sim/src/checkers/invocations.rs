@@ -10,7 +10,7 @@ use crossring_codec::payload::Payload;
 use super::calls::staying;
 use crate::model::{Call, Model, Registration, Session, SessionIndex};
 use crate::observation::Observation;
-use crate::tag::{Tag, passthru_of, transaction_hash_of};
+use crate::tag::{Marks, Tag, passthru_of, transaction_hash_of};
 
 /// Remembers who served a resource key, and among which callees.
 #[derive(Debug, Default)]
@@ -156,7 +156,10 @@ fn placed(
     if let Some(other) = call.invoked() {
         return Err(format!("call #{number} is with p{} already", model.sessions[other.callee].peer.0));
     }
-    let again = call.invocations.iter().any(|known| known.callee == callee && known.registration == held.id);
+    // Who has refused and goes on over another transport is taken for somebody new.
+    let is_new = model.sessions[callee].was_away(call.tick);
+    let again = !is_new
+        && call.invocations.iter().any(|known| known.callee == callee && known.registration == held.id);
     if again {
         return Err(format!("call #{number}, which the callee has refused"));
     }
@@ -189,7 +192,8 @@ fn announced(
     let asks = [
         (details.receive_progress, Feature::ProgressiveCallResults),
         (details.progress, Feature::ProgressiveCallInvocations),
-        (passthru_of(invocation.payload).is_some(), Feature::PayloadPassthruMode),
+        (Marks::read(invocation.payload).passthru, Feature::PayloadPassthruMode),
+        (Marks::read(invocation.payload).encoded, Feature::PayloadTransparency),
         (details.timeout_ms > 0, Feature::CallTimeout),
     ];
     if let Some((_, feature)) =

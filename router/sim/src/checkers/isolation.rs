@@ -8,7 +8,7 @@ use crossring_codec::uri::{Match, is_reserved};
 use crate::model::{Call, Expected, Key, Model, Publication, Registration, Session};
 use crate::observation::Observation;
 use crate::realm::Action;
-use crate::tag::{Marks, Tag, passthru_of, transaction_hash_of};
+use crate::tag::{Marks, Tag, passthru_of, size_of, transaction_hash_of};
 
 /// Holds nothing: the model knows all.
 #[derive(Debug, Default)]
@@ -189,6 +189,6 @@ fn topic(policy: Match, told: Option<&str>, used: &str) -> Result<(), String> {
 }
 
 fn size(payload: &Payload<'_>, size: usize) -> Result<(), String> {
-    let found = payload.octets.len();
+    let found = size_of(payload);
     if found == size { Ok(()) } else { Err(format!("{found} octets of payload instead of {size}")) }
 }

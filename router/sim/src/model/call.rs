@@ -12,7 +12,7 @@ use crossring_router::config::QueueRule;
 use crate::clock::ticks;
 use crate::observation::Peer;
 use crate::realm::Action;
-use crate::tag::Tag;
+use crate::tag::{Tag, size_of};
 
 /// A CALL that was handled.
 #[derive(Debug)]
@@ -205,7 +205,7 @@ impl Model {
         payload: &Payload<'_>,
     ) {
         let Some(tag) = Tag::read(payload) else { return };
-        let part = Part { order: self.next_order(), progress: options.progress, size: payload.octets.len() };
+        let part = Part { order: self.next_order(), progress: options.progress, size: size_of(payload) };
         if self.continues(index, request, tag, part) {
             return;
         }

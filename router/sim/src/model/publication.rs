@@ -7,7 +7,7 @@ use crossring_codec::uri::Match;
 
 use super::{Expected, Key, Model, PendingKind, Session, SessionIndex, put};
 use crate::realm::Action;
-use crate::tag::Tag;
+use crate::tag::{Tag, size_of};
 
 /// A PUBLISH that was handled.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Model {
             owed: Vec::new(),
             shared: Vec::new(),
             id: None,
-            size: payload.octets.len(),
+            size: size_of(payload),
         };
         let rkey = publication.extra.as_ref().and_then(|extra| extra.rkey.as_ref());
         let owed = self.owed(&publication);

@@ -56,8 +56,7 @@ fn answer(client: &mut SimClient, world: &mut World<'_>, index: usize) -> bool {
         fail(client, world, index, if reroutes { well_known::UNAVAILABLE } else { CALLEE_ERROR });
         return true;
     }
-    let has_passthru = client.profile.features.contains(Feature::PayloadPassthruMode);
-    let marks = Marks { transaction_hash: false, ..marks(world, has_passthru) };
+    let marks = Marks { transaction_hash: false, ..marks(client, world) };
     let open = &mut client.invocations[index];
     let (request, payload) = (open.request, next_payload(open, marks));
     open.parts_left = parts_left.saturating_sub(1);

@@ -18,8 +18,7 @@ const TIMEOUT_MS_MAX: u64 = 40;
 pub fn call(client: &mut SimClient, world: &mut World<'_>) {
     let procedure = names::name(world);
     let tag = Tag { number: world.take_tag(), part: 0 };
-    let has_passthru = client.profile.features.contains(Feature::PayloadPassthruMode);
-    let marks = marks(world, has_passthru);
+    let marks = marks(client, world);
     let payload = tag.marked_payload(marks, padding(world));
     let mut options = CallOptions {
         receive_progress: world.rng.chance(300),

@@ -11,6 +11,7 @@ use crate::host::Dial;
 use crate::realm::{
     PRINCIPALS, REALMS, TRANSPORT_GUESTS, TRANSPORT_LINKS, TRANSPORT_MEMBERS, TRANSPORT_TICKETS,
 };
+use crate::wire::SERIALIZERS;
 
 const FEATURES: Features = Features::of(&[
     Feature::CallerIdentification,
@@ -35,13 +36,14 @@ const FEATURES: Features = Features::of(&[
 const NODES: [&str; 3] = ["north", "south", "west"];
 
 /// What some clients lack.
-const RARE_FEATURES: [Feature; 6] = [
+const RARE_FEATURES: [Feature; 7] = [
     Feature::CallCanceling,
     Feature::ProgressiveCallResults,
     Feature::ProgressiveCallInvocations,
     Feature::CallTimeout,
     Feature::CallReroute,
     Feature::PayloadPassthruMode,
+    Feature::PayloadTransparency,
 ];
 
 /// A client without a transport opens one, sooner or later.
@@ -61,7 +63,8 @@ fn open_transport(client: &mut SimClient, world: &mut World<'_>) {
     let peer = world.take_peer();
     let size_max = if client.profile.short { SHORT_MESSAGE } else { usize::MAX };
     let transport = TransportId(client.profile.transport);
-    let dial = Dial { peer, transport, honest: client.profile.honest, size_max };
+    let Profile { honest, serializer, .. } = client.profile;
+    let dial = Dial { peer, transport, honest, size_max, serializer };
     let key = world.hosts[shard].dial(dial);
     client.link = Some(Link { peer, shard, key });
     client.stuck_until = 0;
@@ -131,6 +134,7 @@ fn draw_profile(world: &mut World<'_>) -> Profile {
         transport,
         principal: (transport == TRANSPORT_TICKETS).then(|| world.rng.below(principals)),
         link,
+        serializer: world.options.serializers.then(|| *world.rng.pick(&SERIALIZERS)),
         wrong_ticket: world.rng.chance(50),
         slow: world.rng.chance(faults.slow_reader_per_mille),
         stuck: world.rng.chance(faults.stuck_reader_per_mille),

@@ -18,9 +18,8 @@ const ROLES: [&str; 3] = ["member", "guest", "observer"];
 /// Publishes.
 pub fn publish(client: &mut SimClient, world: &mut World<'_>) {
     let topic = names::own_name(client, world);
-    let has_passthru = client.profile.features.contains(Feature::PayloadPassthruMode);
     let is_acknowledged = client.publishes_with(Feature::AcknowledgedEventDelivery);
-    let marks = Marks { acknowledged: is_acknowledged && world.rng.chance(50), ..marks(world, has_passthru) };
+    let marks = Marks { acknowledged: is_acknowledged && world.rng.chance(50), ..marks(client, world) };
     let payload = Tag { number: world.take_tag(), part: 0 }.marked_payload(marks, padding(world));
     let mut options = options(world);
     if let Some(keys) = passthru_of(&payload) {
