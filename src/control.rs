@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::cookies::CookieKeeper;
-use crate::worker::mail::{CookieMail, Mail, Order, PostOffice};
+use crate::web::{Sites, Web};
+use crate::worker::mail::{CookieMail, Mail, Order, PostOffice, Relay};
 
 mod certificates;
 mod derivations;
@@ -63,19 +64,24 @@ pub struct Control {
     certificates: Certificates,
     derivations: Derivations,
     failures: FailureLog,
+    web: Web,
+    /// What web connections want of the shards that relay them.
+    orders: mpsc::UnboundedReceiver<(ShardId, Relay)>,
 }
 
 impl Control {
     /// A control shard over `shards` data shards; `doorbell` is the one its mail rings; sessions get `drain_timeout` to
-    /// leave at shut-down. `certificates`: those that the transports serve.
-    pub fn new(
+    /// leave at shut-down. `certificates`: those that the transports serve; `sites`: what they answer HTTP with.
+    pub(crate) fn new(
         core: Core,
         mail: PostOffice,
         doorbell: Doorbell,
         shards: usize,
         drain_timeout: Duration,
         certificates: Certificates,
+        sites: Sites,
     ) -> Self {
+        let (sender, orders) = mpsc::unbounded_channel();
         Self {
             core,
             cookies: CookieKeeper::default(),
@@ -87,6 +93,8 @@ impl Control {
             certificates,
             derivations: Derivations::new(),
             failures: FailureLog::default(),
+            web: Web::new(sites, sender),
+            orders,
         }
     }
 
@@ -168,6 +176,7 @@ impl Control {
                     let renewals = self.certificates.read_again();
                     self.renew(renewals);
                 }
+                Some((shard, relay)) = self.orders.recv() => self.mail.relay(shard, relay),
                 name = stops.next() => {
                     if stopping.is_some() {
                         return Ok(NodeEnd::Forced);
@@ -194,7 +203,8 @@ impl Control {
                 match mail {
                     Mail::Letter(letter) => self.core.handle(now, from, letter, &mut self.mail),
                     Mail::Cookie(mail) => self.cookie(now, from, mail),
-                    Mail::Order(_) => {}
+                    Mail::Relay(relay) => self.web.take(from, relay),
+                    Mail::Order(_) => debug_assert!(false, "orders are for data shards"),
                 }
             }
             self.mail.recycle(delivery);
@@ -214,6 +224,9 @@ impl Control {
         self.cookies.keep(now, &mut self.core);
         let renewals = self.certificates.look(Monotonic(now.monotonic_ns));
         self.renew(renewals);
+        while let Ok((shard, relay)) = self.orders.try_recv() {
+            self.mail.relay(shard, relay);
+        }
         self.mail.deliver(Doorbell::ring);
     }
 
@@ -282,7 +295,8 @@ impl StopSignals {
 /// Runs a future to its end on this thread. `with_ring`: the host was found to allow io_uring.
 fn block_on<F: Future>(with_ring: bool, future: F) -> io::Result<F::Output> {
     if !with_ring {
-        return Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        return Ok(tokio::task::LocalSet::new().block_on(&runtime, future));
     }
     // Never DEFER_TASKRUN here: the runtime parks in epoll on the ring, which such a ring never wakes.
     let mut ring = tokio_uring::uring_builder();

@@ -11,4 +11,5 @@ pub mod cookies;
 pub mod logging;
 pub mod node;
 pub mod tls;
+mod web;
 pub mod worker;

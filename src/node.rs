@@ -7,18 +7,24 @@ use std::thread;
 use std::time::Duration;
 
 use crossring_io::listener;
-use crossring_io::{AnyEngine, Doorbell, Engine, EngineKind, EngineOptions, ProbeReport, affinity};
+use crossring_io::{
+    AnyEngine, Doorbell, Engine, EngineKind, EngineOptions, Monotonic, ProbeReport, affinity,
+};
 use crossring_router::address::{SHARDS_MAX, ShardId, TransportId};
+use crossring_router::config::PrivateKey;
 use crossring_router::control;
 use crossring_router::credentials::to_hex;
+use crossring_router::rfc3339;
 use crossring_router::shard::Shard;
 use rustls::ServerConfig;
 use tokio::sync::mpsc;
 
-use crate::config::{EngineChoice, NodeConfig, TransportConfig};
+use crate::clock::Clock;
+use crate::config::{Endpoint, EngineChoice, NodeConfig, TransportConfig};
 use crate::control::{Certificates, Control, NodeEnd, ShardExit};
 use crate::cookies::{CookieKeeper, OpenError};
 use crate::tls::TlsError;
+use crate::web::{self, NodeFacts};
 use crate::worker::mail::{PostOffice, post_offices};
 use crate::worker::{Listener, Worker};
 
@@ -55,6 +61,8 @@ pub enum StartError {
     Cookies(OpenError),
     /// No engine for the sockets.
     Engine(String),
+    /// A web service cannot be offered.
+    Site(String),
     /// The operating system refused something else.
     System(io::Error),
 }
@@ -68,7 +76,7 @@ impl std::fmt::Display for StartError {
             }
             StartError::Tls { transport, error } => write!(f, "TLS of transport {transport:?}: {error}"),
             StartError::Cookies(error) => write!(f, "{error}"),
-            StartError::Engine(text) => f.write_str(text),
+            StartError::Engine(text) | StartError::Site(text) => f.write_str(text),
             StartError::System(error) => write!(f, "start: {error}"),
         }
     }
@@ -117,6 +125,7 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
     let entropy = to_hex(&random_octets()?);
     let router_config = Arc::new(convert::router_config(config, &entropy).with_trusted_role());
     let limits = convert::limits(config);
+    let sites = web::sites(config, &facts(config, shards)).map_err(StartError::Site)?;
     let mut certificates = Certificates::default();
     let (mut listeners, places) = listen(config, shards, &mut certificates)?;
     let seed = u64::from_ne_bytes(random_octets()?[..8].try_into().unwrap_or_default());
@@ -157,11 +166,21 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
     let office = connect(starts, &control_bell)?;
     announce(config, shards, &report, &places);
     let drain_timeout = config.limits.shutdown_timeout;
-    let control =
-        Control::new(core, office, control_bell, shards, drain_timeout, certificates).with_cookies(cookies);
+    let control = Control::new(core, office, control_bell, shards, drain_timeout, certificates, sites)
+        .with_cookies(cookies);
     let end = control.run(stop_after, report.chosen == EngineKind::IoUring, exits);
     endpoints::remove_sockets(config);
     Ok(end?)
+}
+
+/// What the web services of the node may tell of it.
+fn facts(config: &NodeConfig, shards: usize) -> NodeFacts {
+    NodeFacts {
+        started: rfc3339::format(Clock::new().now(Monotonic::read()).unix_ms),
+        name: convert::node_name(config),
+        shards,
+        public_key: config.node_key.as_ref().map(PrivateKey::public_key),
+    }
 }
 
 /// A shard's start: its doorbell comes, its post office goes.
@@ -252,7 +271,10 @@ fn listen(
     let mut places = Vec::new();
     let inherited = listener::activated()?;
     for (index, transport) in config.transports.iter().enumerate() {
-        let kind = convert::listener_kind(transport);
+        if matches!(transport.endpoint, Endpoint::Within(_)) {
+            continue;
+        }
+        let kind = convert::listener_kind(config, transport);
         let share = convert::connections_share(transport, shards);
         let id = TransportId(index as u16);
         let tls = tls_settings(id, transport, certificates)?;
@@ -286,7 +308,8 @@ fn tls_settings(
 /// Says what was started and how to try it.
 fn announce(config: &NodeConfig, shards: usize, report: &ProbeReport, places: &[String]) {
     tracing::info!("crossring {} on {shards} shard(s), engine {}", env!("CARGO_PKG_VERSION"), report.chosen);
-    for (transport, place) in config.transports.iter().zip(places) {
+    let listening = config.transports.iter().filter(|it| !matches!(it.endpoint, Endpoint::Within(_)));
+    for (transport, place) in listening.zip(places) {
         let tls = if transport.endpoint.tls().is_some() { " with TLS" } else { "" };
         tracing::info!("{}{tls} listening on {place}", convert::kind_name(transport));
     }

@@ -10,6 +10,7 @@ mod details;
 mod door;
 pub mod mail;
 pub mod outbound;
+mod relay;
 mod secured;
 mod timers;
 
@@ -34,6 +35,7 @@ use details::Own;
 use door::Door;
 use mail::{Mail, Order, PostOffice};
 use outbound::{Ending, Outbound, OutboundCounters, OutboundLimits};
+pub use relay::SharedListener;
 use rustls::ServerConfig;
 use secured::Received;
 use timers::{Timer, TimerKind, Timers};
@@ -45,6 +47,8 @@ pub enum ListenerKind {
     RawSocket(RawSocketServerOptions),
     /// WebSocket.
     WebSocket(Arc<WebSocketListener>),
+    /// Each connection's first octets decide.
+    Shared(Arc<SharedListener>),
 }
 
 /// A WebSocket listener.
@@ -99,6 +103,9 @@ const BATCHES_PER_TURN_MAX: usize = 64;
 /// Milliseconds for the RawSocket handshake.
 const RAWSOCKET_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
 
+/// Milliseconds until a connection has said what it speaks, and has shaken hands.
+const SHARED_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
+
 /// What a worker has done, for the log and for metrics.
 #[derive(Clone, Debug, Default)]
 pub struct WorkerCounters {
@@ -124,6 +131,8 @@ pub struct Worker<E> {
     shard: Shard,
     connections: Vec<Connection>,
     connection_count: u32,
+    /// Connections that speak HTTP.
+    relayed_count: u32,
     door: Door,
     outbound: Outbound,
     listeners: Vec<(ListenerId, Listen)>,
@@ -166,6 +175,7 @@ impl<E: Engine> Worker<E> {
             shard,
             connections: Vec::new(),
             connection_count: 0,
+            relayed_count: 0,
             door: Door::new(unauthenticated_max),
             outbound: Outbound::new(limits, mail),
             listeners: Vec::new(),
@@ -246,7 +256,11 @@ impl<E: Engine> Worker<E> {
     fn event(&mut self, event: Event) {
         match event {
             Event::Received { connection, buffer } => self.received(connection, buffer),
-            Event::Sent { connection, returned } => self.outbound.sent(key_of(connection), returned),
+            Event::Sent { connection, returned } => {
+                let key = key_of(connection);
+                self.outbound.sent(key, returned);
+                self.relay_sent(key);
+            }
             Event::Accepted { listener, connection } => self.accepted(listener, connection),
             Event::Closed { connection, reason } => self.closed(connection, reason),
             Event::AcceptFailed { errno, .. } => {
@@ -257,21 +271,24 @@ impl<E: Engine> Worker<E> {
     }
 
     fn accepted(&mut self, listener: ListenerId, connection: ConnectionId) {
-        let Some((_, listen)) = self.listeners.iter_mut().find(|(id, _)| *id == listener) else {
+        let Some(index) = self.listeners.iter().position(|(id, _)| *id == listener) else {
             return self.engine.close(connection, Close::Now);
         };
-        let unauthenticated = self.connection_count.saturating_sub(self.shard.joined() as u32);
+        let known = self.shard.joined() as u32 + self.relayed_count;
+        let unauthenticated = self.connection_count.saturating_sub(known);
         if !self.door.admits(self.engine.now(), self.id.0, unauthenticated) {
             return self.engine.close(connection, Close::Now);
         }
+        let listen = &mut self.listeners[index].1;
         let key = key_of(connection);
         let (mut transport, timeout_ms) = match &listen.kind {
             ListenerKind::RawSocket(options) => {
-                (Transport::accept_rawsocket(options), RAWSOCKET_HANDSHAKE_TIMEOUT_MS)
+                (Some(Transport::accept_rawsocket(options)), RAWSOCKET_HANDSHAKE_TIMEOUT_MS)
             }
             ListenerKind::WebSocket(websocket) => {
-                (Transport::accept_websocket(&websocket.options), websocket.open_handshake_timeout_ms)
+                (Some(Transport::accept_websocket(&websocket.options)), websocket.open_handshake_timeout_ms)
             }
+            ListenerKind::Shared(_) => (None, SHARED_HANDSHAKE_TIMEOUT_MS),
         };
         let slot = key.slot as usize;
         if self.connections.len() <= slot {
@@ -285,11 +302,13 @@ impl<E: Engine> Worker<E> {
         let is_full = listen.connection_count > listen.connections_max;
         if is_full {
             self.scratch.clear();
-            transport.fail(TransportErrorKind::TooManyConnections, &mut self.scratch);
+            if let Some(transport) = &mut transport {
+                transport.fail(TransportErrorKind::TooManyConnections, &mut self.scratch);
+            }
             self.outbound.raw(key, &self.scratch);
         }
         let is_refused = is_full || listen.tls.is_some() != is_secured;
-        self.connections[slot] = Connection::new(key, listen.transport, transport, is_secured);
+        self.connections[slot] = Connection::new(key, index as u16, listen.transport, transport, is_secured);
         if is_refused {
             return self.finish(key);
         }
@@ -304,6 +323,11 @@ impl<E: Engine> Worker<E> {
                 let received = self.outbound.receive_secured(key, octets);
                 self.engine.release(buffer);
                 return self.received_secured(key, received);
+            }
+            if connection.is_shared() {
+                let octets = octets.to_vec();
+                self.engine.release(buffer);
+                return self.take_shared(key, octets);
             }
             if connection.is_paused() {
                 connection.hold(octets);
@@ -352,6 +376,9 @@ impl<E: Engine> Worker<E> {
 
     fn take_data(&mut self, key: SessionKey, octets: &[u8]) {
         let Some(connection) = find(&mut self.connections, key) else { return };
+        if connection.is_shared() {
+            return self.take_shared(key, octets.to_vec());
+        }
         if connection.is_paused() {
             return connection.hold(octets);
         }
@@ -385,7 +412,7 @@ impl<E: Engine> Worker<E> {
             }
             Pumped::Failed => {
                 self.counters.transport_errors += 1;
-                match self.listen_of(key).map(|listen| listen.kind) {
+                match self.kind_of(key) {
                     Some(ListenerKind::WebSocket(it)) if it.fails_by_drop => {
                         self.engine.close(connection_of(key), Close::Now);
                     }
@@ -397,8 +424,7 @@ impl<E: Engine> Worker<E> {
     }
 
     fn opened(&mut self, key: SessionKey) {
-        let Some(listen) = self.listen_of(key) else { return };
-        if let ListenerKind::WebSocket(websocket) = &listen.kind
+        if let Some(ListenerKind::WebSocket(websocket)) = self.kind_of(key)
             && let Some(ping) = websocket.auto_ping
         {
             self.timers.add(self.engine.now(), ping.interval_ms, Timer { key, kind: TimerKind::Ping });
@@ -406,16 +432,24 @@ impl<E: Engine> Worker<E> {
     }
 
     fn listen_of(&self, key: SessionKey) -> Option<Listen> {
-        let transport = self.connections.get(key.slot as usize).filter(|it| it.is(key))?.transport_id();
-        self.listeners
-            .iter()
-            .find(|(_, listen)| listen.transport == transport)
-            .map(|(_, listen)| listen.clone())
+        let listener = self.connections.get(key.slot as usize).filter(|it| it.is(key))?.listener();
+        self.listeners.get(usize::from(listener)).map(|(_, listen)| listen.clone())
+    }
+
+    /// How a connection speaks, once that is decided.
+    fn kind_of(&self, key: SessionKey) -> Option<ListenerKind> {
+        match self.listen_of(key)?.kind {
+            ListenerKind::Shared(shared) => {
+                let transport = self.connections.get(key.slot as usize)?.transport_id();
+                shared.kind_of(transport)
+            }
+            kind => Some(kind),
+        }
     }
 
     /// Lets what is queued leave, then closes; by force when the peer does not take it.
     fn finish(&mut self, key: SessionKey) {
-        let timeout_ms = match self.listen_of(key).map(|listen| listen.kind) {
+        let timeout_ms = match self.kind_of(key) {
             Some(ListenerKind::WebSocket(it)) => it.close_handshake_timeout_ms,
             _ => DRAIN_TIMEOUT_MS,
         };
@@ -428,15 +462,18 @@ impl<E: Engine> Worker<E> {
         let Some(connection) = find(&mut self.connections, key) else { return };
         tracing::debug!(shard = self.id.0, slot = key.slot, ?reason, "connection closed");
         let was_known = connection.is_known_to_shard();
-        let transport = connection.transport_id();
+        let listener = usize::from(connection.listener());
+        let was_relayed = connection.is_relayed();
         *connection = Connection::vacant();
-        if let Some((_, listen)) = self.listeners.iter_mut().find(|(_, listen)| listen.transport == transport)
-        {
+        if let Some((_, listen)) = self.listeners.get_mut(listener) {
             listen.connection_count -= 1;
         }
         self.connection_count -= 1;
         self.counters.closed += 1;
         self.outbound.close(key);
+        if was_relayed {
+            self.end_relay(key);
+        }
         if was_known {
             let now = self.clock.now(self.engine.now());
             self.shard.handle(now, Input::Closed { key }, &mut self.outbound);
@@ -456,6 +493,7 @@ impl<E: Engine> Worker<E> {
                     Mail::Order(Order::Stop { deadline }) => self.stop(deadline),
                     Mail::Order(Order::Secure { transport, config }) => self.secure(transport, &config),
                     Mail::Cookie(mail) => self.cookie_answered(mail),
+                    Mail::Relay(relay) => self.relayed(relay),
                 }
             }
             self.outbound.mail.recycle(delivery);
@@ -475,8 +513,12 @@ impl<E: Engine> Worker<E> {
             self.engine.stop_listening(*id);
         }
         self.stopping = Some(deadline);
-        let idle: Vec<_> =
-            self.connections.iter().filter(|it| it.is_handshaking()).map(Connection::key).collect();
+        let idle: Vec<_> = self
+            .connections
+            .iter()
+            .filter(|it| it.is_handshaking() || it.is_relayed())
+            .map(Connection::key)
+            .collect();
         for key in idle {
             self.engine.close(connection_of(key), Close::Now);
         }
@@ -535,9 +577,7 @@ impl<E: Engine> Worker<E> {
     }
 
     fn ping(&mut self, key: SessionKey) {
-        let Some(Listen { kind: ListenerKind::WebSocket(websocket), .. }) = self.listen_of(key) else {
-            return;
-        };
+        let Some(ListenerKind::WebSocket(websocket)) = self.kind_of(key) else { return };
         let Some(ping) = websocket.auto_ping else { return };
         let now = self.engine.now();
         let Some(connection) = find(&mut self.connections, key) else { return };

@@ -270,6 +270,11 @@ impl PrivateKey {
         Self(seed)
     }
 
+    /// The public key that belongs to it, in hexadecimal digits.
+    pub fn public_key(&self) -> String {
+        crate::credentials::cryptosign::public_key(&self.0)
+    }
+
     /// The seed itself: for signatures only.
     pub(crate) const fn octets(&self) -> &[u8; 32] {
         &self.0

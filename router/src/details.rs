@@ -208,6 +208,14 @@ impl Peer {
         Peer::Tcp(address.ip().to_canonical(), address.port())
     }
 
+    /// The address of a TCP peer.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Peer::Tcp(address, _) => Some(*address),
+            _ => None,
+        }
+    }
+
     /// Autobahn's text; none when nothing is known.
     pub fn to_text(&self) -> Option<String> {
         match self {

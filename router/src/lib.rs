@@ -34,7 +34,7 @@ mod pattern;
 pub mod registry;
 mod rendezvous;
 mod resumption;
-mod rfc3339;
+pub mod rfc3339;
 mod rng;
 mod session;
 pub mod shard;

@@ -4,7 +4,7 @@ const MS_PER_DAY: u64 = 24 * 3_600 * 1_000;
 const NS_PER_S: i128 = 1_000_000_000;
 
 /// `2026-01-02T03:04:05.678Z`. `unix_ms`: milliseconds since 1970-01-01T00:00:00Z.
-pub(crate) fn format(unix_ms: u64) -> String {
+pub fn format(unix_ms: u64) -> String {
     let (year, month, day) = date(unix_ms / MS_PER_DAY);
     let ms = unix_ms % MS_PER_DAY;
     let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
@@ -12,7 +12,7 @@ pub(crate) fn format(unix_ms: u64) -> String {
 }
 
 /// Nanoseconds since 1970-01-01T00:00:00Z; digits behind the ninth of a fraction do not count. `None`: not RFC 3339.
-pub(crate) fn parse(text: &str) -> Option<i128> {
+pub fn parse(text: &str) -> Option<i128> {
     let mut rest = text.as_bytes();
     let year = number(&mut rest, 4, 0..=9_999)?;
     literal(&mut rest, b"-")?;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::site::SharedOptions;
 use crossring_router::config::{PrivateKey, TransportAuthentication};
 use crossring_router::limits::FailureLimits;
 
@@ -321,6 +322,8 @@ pub enum TransportKind {
     WebSocket(WebSocketOptions),
     /// WAMP over RawSocket.
     RawSocket(RawSocketOptions),
+    /// What the first octets of a connection say.
+    Shared(SharedOptions),
 }
 
 /// Settings of a WebSocket transport. Times are `None` when off.
@@ -410,6 +413,8 @@ pub enum Endpoint {
     Unix(UnixEndpoint),
     /// A socket that the process was started with.
     Inherited(InheritedEndpoint),
+    /// Where another transport of the node listens, which it is a part of: its index.
+    Within(usize),
 }
 
 /// A listening TCP port.
@@ -531,6 +536,7 @@ impl NodeConfig {
                 | Endpoint::Inherited(InheritedEndpoint { tls, .. }) => {
                     tls.iter_mut().for_each(|tls| tls.resolve_paths(node_directory));
                 }
+                Endpoint::Within(_) => {}
             }
             if let TransportKind::WebSocket(WebSocketOptions { cookie: Some(cookie), .. }) =
                 &mut transport.kind
@@ -604,7 +610,7 @@ impl Endpoint {
         match self {
             Endpoint::Tcp(tcp) => tcp.tls.as_deref(),
             Endpoint::Inherited(inherited) => inherited.tls.as_deref(),
-            Endpoint::Unix(_) => None,
+            Endpoint::Unix(_) | Endpoint::Within(_) => None,
         }
     }
 
@@ -614,6 +620,7 @@ impl Endpoint {
             Endpoint::Tcp(tcp) => std::net::SocketAddr::new(tcp.address, tcp.port).to_string(),
             Endpoint::Unix(unix) => unix.path.display().to_string(),
             Endpoint::Inherited(inherited) => inherited.to_string(),
+            Endpoint::Within(index) => format!("within transport {index}"),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod auth;
 mod cookie;
 mod realm;
+mod site;
 mod transport;
 
 use std::collections::BTreeMap;
@@ -75,6 +76,10 @@ fn router(
     }
     for written in worker.key("transports").items() {
         names.claim("transport id", written.key("id").text(), written.key("id").path, resolver.faults);
+        if matches!(written.key("type").text(), Some("web" | "universal")) {
+            site::shared(&written, worker_id, node, names, resolver);
+            continue;
+        }
         let transport = transport::transport(&written, worker_id, names, resolver);
         if let Some(transport) = transport {
             let place = transport.endpoint.place();

@@ -8,16 +8,17 @@ use crossring_codec::transport::{
     RawSocketServerOptions, TrackingCookie, WebSocketLimits, WebSocketServerOptions,
 };
 use crossring_codec::uri;
+use crossring_router::address::TransportId;
 use crossring_router::config as core;
 use crossring_router::limits::Limits;
 
 use crate::config::{
     CookieConfig, CookieStoreConfig, Endpoint, Match, NodeConfig, Permission, RealmConfig, RoleConfig,
-    SerializerName, SlowConsumer, Store, StoreRule, TransportConfig, TransportKind, UriCheck,
-    WebSocketOptions,
+    SerializerName, ServiceConfig, SharedOptions, SlowConsumer, Store, StoreRule, TransportConfig,
+    TransportKind, UriCheck, WebSocketOptions,
 };
 use crate::worker::outbound::{self, OutboundLimits, QUEUE_SIZE_MAX};
-use crate::worker::{AutoPing, ListenerKind, WebSocketListener};
+use crate::worker::{AutoPing, ListenerKind, SharedListener, WebSocketListener};
 
 /// Milliseconds for an opening handshake where the configuration sets none.
 const OPEN_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
@@ -41,7 +42,7 @@ pub(super) fn router_config(config: &NodeConfig, entropy: &str) -> core::RouterC
 }
 
 /// The configured name, or one that is this process's only: `<host>-<process id>`.
-fn node_name(config: &NodeConfig) -> String {
+pub(super) fn node_name(config: &NodeConfig) -> String {
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let made = || format!("{}-{}", host().trim().to_lowercase(), std::process::id());
     config.controller_id.clone().unwrap_or_else(made)
@@ -170,7 +171,7 @@ fn authentication(transport: &TransportConfig, store: Option<u16>) -> core::Tran
 fn cookie(transport: &TransportConfig) -> Option<&CookieConfig> {
     match &transport.kind {
         TransportKind::WebSocket(options) => options.cookie.as_deref(),
-        TransportKind::RawSocket(_) => None,
+        TransportKind::RawSocket(_) | TransportKind::Shared(_) => None,
     }
 }
 
@@ -211,7 +212,12 @@ pub(super) fn outbound_limits(config: &NodeConfig) -> OutboundLimits {
 
 /// Most connections of a shard: all that its listeners admit, and some being refused.
 pub(super) fn connections_max(config: &NodeConfig, shards: usize) -> u32 {
-    let total: u64 = config.transports.iter().map(|it| u64::from(connections_share(it, shards))).sum();
+    let total: u64 = config
+        .transports
+        .iter()
+        .filter(|it| !matches!(it.endpoint, Endpoint::Within(_)))
+        .map(|it| u64::from(connections_share(it, shards)))
+        .sum();
     total.saturating_add(1024).min(1 << 24) as u32
 }
 
@@ -233,7 +239,7 @@ fn share(all: u64, shards: usize) -> u32 {
 }
 
 /// How the connections of a transport speak.
-pub(super) fn listener_kind(transport: &TransportConfig) -> ListenerKind {
+pub(super) fn listener_kind(config: &NodeConfig, transport: &TransportConfig) -> ListenerKind {
     let serializers = serializers(transport);
     match &transport.kind {
         TransportKind::RawSocket(options) => ListenerKind::RawSocket(RawSocketServerOptions {
@@ -244,7 +250,24 @@ pub(super) fn listener_kind(transport: &TransportConfig) -> ListenerKind {
         TransportKind::WebSocket(options) => {
             ListenerKind::WebSocket(Arc::new(websocket(options, serializers)))
         }
+        TransportKind::Shared(options) => ListenerKind::Shared(Arc::new(shared(config, options))),
     }
+}
+
+fn shared(config: &NodeConfig, options: &SharedOptions) -> SharedListener {
+    let part = |index: usize| (TransportId(index as u16), listener_kind(config, &config.transports[index]));
+    let rawsocket = options.rawsocket.map(part).and_then(|(id, kind)| match kind {
+        ListenerKind::RawSocket(options) => Some((id, options)),
+        _ => None,
+    });
+    let websockets = options.site.routes.map(&mut |service| match service {
+        ServiceConfig::WebSocket(index) => match part(*index) {
+            (id, ListenerKind::WebSocket(listener)) => Some((id, listener)),
+            _ => None,
+        },
+        _ => None,
+    });
+    SharedListener { rawsocket, websockets }
 }
 
 fn websocket(options: &WebSocketOptions, serializers: SerializerSet) -> WebSocketListener {
@@ -303,6 +326,7 @@ pub(super) fn application_protocols(transport: &TransportConfig) -> &'static [&'
     match transport.kind {
         TransportKind::WebSocket(_) => &["http/1.1"],
         TransportKind::RawSocket(_) => &[],
+        TransportKind::Shared(_) => &["h2", "http/1.1"],
     }
 }
 
@@ -311,6 +335,7 @@ pub(super) fn kind_name(transport: &TransportConfig) -> &'static str {
     match transport.kind {
         TransportKind::WebSocket(_) => "WebSocket",
         TransportKind::RawSocket(_) => "RawSocket",
+        TransportKind::Shared(_) => "HTTP",
     }
 }
 
@@ -326,7 +351,8 @@ pub(super) fn try_it(config: &NodeConfig) -> Option<String> {
         (TransportKind::RawSocket(_), Endpoint::Tcp(tcp)) => {
             format!("rs://{}:{}", loopback(tcp.address), tcp.port)
         }
-        (_, Endpoint::Unix(_) | Endpoint::Inherited(_)) => return None,
+        (TransportKind::WebSocket(options), Endpoint::Within(_)) => options.url.clone()?,
+        _ => return None,
     };
     let program = std::env::current_exe().map_or("crossring".into(), |path| path.display().to_string());
     let there = format!("--url {url} --realm {realm}");

@@ -28,6 +28,7 @@ pub(super) fn bind(endpoint: &Endpoint, shards: usize, inherited: &[Activated]) 
             let socket = listener::inherited(listener::share(&find(wanted, inherited)?.socket)?)?;
             Ok(Bound { sockets: shared(socket, shards)?, place: place(endpoint) })
         }
+        Endpoint::Within(_) => Ok(Bound { sockets: Vec::new(), place: place(endpoint) }),
     }
 }
 
@@ -40,6 +41,7 @@ pub(super) fn place(endpoint: &Endpoint) -> String {
         Endpoint::Tcp(tcp) => SocketAddr::new(tcp.address, tcp.port).to_string(),
         Endpoint::Unix(unix) => format!("unix:{}", unix.path.display()),
         Endpoint::Inherited(inherited) => inherited.to_string(),
+        Endpoint::Within(index) => format!("transport {index}"),
     }
 }
 

@@ -15,6 +15,7 @@ use crossring_router::shard::Shard;
 use super::AutoPing;
 use super::details::settled;
 use super::outbound::Outbound;
+use super::relay::Flow;
 
 /// What a connection's input is routed through.
 pub(super) struct Routing<'a> {
@@ -46,8 +47,12 @@ pub(super) enum Pumped {
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 enum Phase {
     Vacant,
+    /// Its first octets will tell what it speaks.
+    Undecided,
     Handshaking,
     Open,
+    /// It speaks HTTP with the control shard.
+    Relayed,
     /// Its end has begun; input is ignored.
     Ending,
 }
@@ -55,6 +60,8 @@ enum Phase {
 /// One connection.
 pub(super) struct Connection {
     key: SessionKey,
+    /// Index of its listener.
+    listener: u16,
     transport_id: TransportId,
     phase: Phase,
     /// The peer's first message may settle how it wants its own.
@@ -77,6 +84,8 @@ struct Rare {
     pinged: Option<Monotonic>,
     /// The tracking cookie, until the transport is open.
     cookie: Option<Secret>,
+    /// Of a relayed connection.
+    flow: Flow,
 }
 
 /// Octets that a peer without a session may send, handshake, HELLO and AUTHENTICATE in all. Protects the router's memory:
@@ -90,6 +99,7 @@ impl Connection {
     pub(super) const fn vacant() -> Self {
         Self {
             key: SessionKey { slot: u32::MAX, generation: 0 },
+            listener: 0,
             transport_id: TransportId(0),
             phase: Phase::Vacant,
             is_settled: false,
@@ -101,14 +111,52 @@ impl Connection {
         }
     }
 
+    /// Without a transport its first octets decide.
     pub(super) fn new(
         key: SessionKey,
+        listener: u16,
         transport_id: TransportId,
-        transport: Transport,
+        transport: Option<Transport>,
         is_secured: bool,
     ) -> Self {
-        let transport = Some(transport);
-        Self { key, transport_id, phase: Phase::Handshaking, transport, is_secured, ..Self::vacant() }
+        let phase = if transport.is_some() { Phase::Handshaking } else { Phase::Undecided };
+        Self { key, listener, transport_id, phase, transport, is_secured, ..Self::vacant() }
+    }
+
+    /// What it speaks is known now.
+    pub(super) fn decide(&mut self, transport_id: TransportId, transport: Transport) {
+        self.transport_id = transport_id;
+        self.phase = Phase::Handshaking;
+        self.transport = Some(transport);
+    }
+
+    /// It speaks HTTP.
+    pub(super) fn relay(&mut self) {
+        self.phase = Phase::Relayed;
+    }
+
+    /// It is given back by HTTP.
+    pub(super) fn undecide(&mut self) {
+        self.phase = Phase::Undecided;
+    }
+
+    pub(super) fn is_relayed(&self) -> bool {
+        self.phase == Phase::Relayed
+    }
+
+    /// Whether its input is not for a transport.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.phase, Phase::Undecided | Phase::Relayed)
+    }
+
+    /// The windows of a relayed connection.
+    #[inline]
+    pub(super) fn flow(&mut self) -> Option<&mut Flow> {
+        self.is_relayed().then(|| &mut self.rare.get_or_insert_default().flow)
+    }
+
+    pub(super) fn listener(&self) -> u16 {
+        self.listener
     }
 
     pub(super) fn is(&self, key: SessionKey) -> bool {
@@ -124,7 +172,7 @@ impl Connection {
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
-        self.phase == Phase::Handshaking
+        matches!(self.phase, Phase::Undecided | Phase::Handshaking)
     }
 
     pub(super) fn is_paused(&self) -> bool {

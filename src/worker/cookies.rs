@@ -42,7 +42,7 @@ impl<E: Engine> Worker<E> {
     }
 
     fn accept_with_new_cookie(&mut self, key: SessionKey) {
-        let Some(ListenerKind::WebSocket(websocket)) = self.listen_of(key).map(|listen| listen.kind) else {
+        let Some(ListenerKind::WebSocket(websocket)) = self.kind_of(key) else {
             return;
         };
         let value = self.cookies.generate(websocket.cookie_length);

@@ -6,6 +6,7 @@ use crossring_io::Doorbell;
 use crossring_io::mailbox::{self, Delivery, Mailbox, MailboxLimits};
 use crossring_router::address::{SessionKey, ShardId, TransportId};
 use crossring_router::config::Secret;
+use crossring_router::details::TransportDetails;
 use crossring_router::letter::{self, Letter};
 use crossring_router::outbox::Post;
 use rustls::ServerConfig;
@@ -21,6 +22,8 @@ pub enum Mail {
     Order(Order),
     /// About tracking cookies.
     Cookie(CookieMail),
+    /// Of an HTTP connection.
+    Relay(Relay),
 }
 
 /// What workers, which set tracking cookies, and the control shard, which knows them, have to tell each other.
@@ -50,6 +53,33 @@ pub enum CookieMail {
         is_known: bool,
     },
 }
+
+/// A piece of an HTTP connection, whose socket is a data shard's and whose requests are the control shard's.
+#[derive(Debug)]
+pub struct Relay {
+    /// The connection on its shard.
+    pub key: SessionKey,
+    /// What.
+    pub part: RelayPart,
+}
+
+/// Pieces of an HTTP connection. In each direction at most [`WINDOW_SIZE`] octets are on their way.
+#[derive(Debug)]
+pub enum RelayPart {
+    /// To the control shard: a peer of this listening transport speaks HTTP.
+    Opened(TransportId, Box<TransportDetails>),
+    /// Octets for the other side.
+    Octets(Vec<u8>),
+    /// The other side has passed on so many octets.
+    Took(u32),
+    /// To the control shard: the connection is gone. To a data shard: let what is queued leave, then close it.
+    Ended,
+    /// To a data shard: the peer wants a WebSocket. The octets are its handshake, and what came behind.
+    HandedOver(Vec<u8>),
+}
+
+/// Octets of an HTTP connection that may be on their way between shards, in each direction.
+pub const WINDOW_SIZE: usize = 256 * 1024;
 
 /// What the control shard wants of a worker.
 #[derive(Clone, Debug)]
@@ -104,6 +134,12 @@ impl PostOffice {
     pub fn cookie(&mut self, to: ShardId, mail: CookieMail) {
         self.credit = self.credit.saturating_sub(1);
         self.mailbox.post(self.index_of(to), mailbox::Lane::Control, Mail::Cookie(mail));
+    }
+
+    /// Posts a piece of an HTTP connection. To a data shard it goes by the lane of answers, which the windows bound.
+    pub fn relay(&mut self, to: ShardId, relay: Relay) {
+        let lane = if to == ShardId::CONTROL { mailbox::Lane::Data } else { mailbox::Lane::Reply };
+        self.mailbox.post(self.index_of(to), lane, Mail::Relay(relay));
     }
 
     /// Hands over everything posted; `ring` wakes sleeping receivers.

@@ -277,6 +277,12 @@ impl Outbound {
         received
     }
 
+    /// Octets that wait or are in flight.
+    pub(super) fn queued(&self, key: SessionKey) -> u32 {
+        let lane = self.lanes.get(key.slot as usize).filter(|lane| lane.generation == key.generation);
+        lane.map_or(0, |lane| lane.queued)
+    }
+
     /// Settles how messages are framed and the longest one the peer takes, in octets.
     pub(super) fn set_framing(&mut self, key: SessionKey, framing: Framing, message_size_max: u32) {
         if let Some(lane) = self.lane(key) {

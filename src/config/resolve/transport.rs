@@ -27,13 +27,8 @@ pub(super) fn transport(
     let endpoint = endpoint(&written.key("endpoint"), resolver);
     let options = written.key("options");
     let kind = match written.key("type").text()? {
-        "websocket" => TransportKind::WebSocket(WebSocketOptions {
-            cookie: cookie::cookie(&written.key("cookie")).map(Box::new),
-            ..websocket(&options, written.key("url").string())
-        }),
-        "rawsocket" => TransportKind::RawSocket(RawSocketOptions {
-            max_message_size: options.key("max_message_size").integer().unwrap_or(MESSAGE_BYTES_DEFAULT),
-        }),
+        "websocket" => TransportKind::WebSocket(tracked_websocket(written)),
+        "rawsocket" => TransportKind::RawSocket(rawsocket(&options)),
         _ => return None,
     };
     Some(TransportConfig {
@@ -47,7 +42,7 @@ pub(super) fn transport(
     })
 }
 
-fn serializers(written: &Cursor<'_>) -> Option<Vec<SerializerName>> {
+pub(super) fn serializers(written: &Cursor<'_>) -> Option<Vec<SerializerName>> {
     let mut names = Vec::new();
     for name in written.items().filter_map(|item| item.text().and_then(serializer)) {
         if !names.contains(&name) {
@@ -65,6 +60,20 @@ fn serializer(name: &str) -> Option<SerializerName> {
         "ubjson" => Some(SerializerName::Ubjson),
         "ubjson-draft12" => Some(SerializerName::UbjsonDraft12),
         _ => None,
+    }
+}
+
+pub(super) fn rawsocket(written: &Cursor<'_>) -> RawSocketOptions {
+    RawSocketOptions {
+        max_message_size: written.key("max_message_size").integer().unwrap_or(MESSAGE_BYTES_DEFAULT),
+    }
+}
+
+/// A WebSocket transport or service: its options and its cookie.
+pub(super) fn tracked_websocket(written: &Cursor<'_>) -> WebSocketOptions {
+    WebSocketOptions {
+        cookie: cookie::cookie(&written.key("cookie")).map(Box::new),
+        ..websocket(&written.key("options"), written.key("url").string())
     }
 }
 
@@ -99,7 +108,7 @@ fn websocket(written: &Cursor<'_>, url: Option<String>) -> WebSocketOptions {
     }
 }
 
-fn endpoint(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<Endpoint> {
+pub(super) fn endpoint(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<Endpoint> {
     match written.key("type").text()? {
         "tcp" => tcp(written, resolver).map(Endpoint::Tcp),
         "unix" => Some(Endpoint::Unix(unix(written, resolver))),

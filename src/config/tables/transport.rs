@@ -13,8 +13,8 @@ pub(super) static LISTENING: Kind = Kind::Tagged(&Union {
     variants: &[
         variant("websocket", &WEBSOCKET),
         variant("rawsocket", &RAWSOCKET),
-        later_variant("web", &WEB),
-        later_variant("universal", &UNIVERSAL),
+        variant("web", &WEB),
+        variant("universal", &UNIVERSAL),
         later_variant("mqtt", &MQTT),
         later_variant("websocket.testee", &WEBSOCKET_TESTEE),
         later_variant("stream.testee", &STREAM_TESTEE),
@@ -109,7 +109,9 @@ static WEB_OPTIONS: Table = Table {
     name: "options of a web transport",
     keys: &[
         key("access_log", &Kind::Flag, "Log each request.").default("false"),
-        key("display_tracebacks", &Kind::Flag, "Show errors of services in detail.").default("false"),
+        key("display_tracebacks", &Kind::Flag, "Show errors of services in detail.")
+            .default("false")
+            .no_effect("errors of services are logged, never shown"),
         key("hsts", &Kind::Flag, "Send Strict-Transport-Security.").default("false"),
         key("hsts_max_age", &Kind::Integer(0, i64::MAX), "Its age in seconds.").default("31536000"),
         key(
@@ -129,7 +131,7 @@ static UNIVERSAL: Table = Table {
         ENDPOINT,
         key("rawsocket", &Kind::Tagged(&UNIVERSAL_RAWSOCKET), "Clients that begin with the octet 7F."),
         key("websocket", &web::UNIVERSAL_WEBSOCKET, "WebSocket service per first path component."),
-        key("mqtt", &Kind::Tagged(&UNIVERSAL_MQTT), "Clients that begin with an MQTT CONNECT."),
+        key("mqtt", &Kind::Tagged(&UNIVERSAL_MQTT), "Clients that begin with an MQTT CONNECT.").later(),
         key("web", &Kind::Tagged(&UNIVERSAL_WEB), "All other HTTP requests."),
         MAX_CONNECTIONS,
     ],

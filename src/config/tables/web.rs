@@ -1,8 +1,8 @@
-//! Web path services. All of them are checked; none is built in this version.
+//! Web path services. All of them are checked.
 
 use serde_json::{Map, Value};
 
-use super::super::schema::{Choice, Key, Kind, Rule, Table, Union, choice, key, later_variant};
+use super::super::schema::{Choice, Key, Kind, Rule, Table, Union, choice, key, later_variant, variant};
 use super::super::syntax::{ANY_NAME, HEXADECIMAL, HTTP_URL, REALM, WEB_PATH};
 use super::endpoint::PORT;
 use super::{DEBUG_KEY, ID_KEY, TEXTS, transport};
@@ -16,7 +16,7 @@ pub(super) static UNIVERSAL_WEBSOCKET: Kind = Kind::Map(
         what: "a websocket service",
         tag: "type",
         default: None,
-        variants: &[later_variant("websocket", &WEBSOCKET)],
+        variants: &[variant("websocket", &WEBSOCKET)],
     }),
 );
 
@@ -25,17 +25,17 @@ static SERVICE: Union = Union {
     tag: "type",
     default: None,
     variants: &[
-        later_variant("none", &NO_KEYS),
-        later_variant("path", &PATH),
-        later_variant("redirect", &REDIRECT),
+        variant("none", &NO_KEYS),
+        variant("path", &PATH),
+        variant("redirect", &REDIRECT),
         later_variant("resource", &RESOURCE),
         later_variant("reverseproxy", &REVERSE_PROXY),
-        later_variant("nodeinfo", &NODE_INFO),
-        later_variant("json", &JSON),
+        variant("nodeinfo", &NODE_INFO),
+        variant("json", &JSON),
         later_variant("cgi", &CGI),
         later_variant("wsgi", &WSGI),
         later_variant("static", &STATIC),
-        later_variant("websocket", &WEBSOCKET),
+        variant("websocket", &WEBSOCKET),
         later_variant("websocket-reverseproxy", &WEBSOCKET_REVERSE_PROXY),
         later_variant("longpoll", &LONG_POLL),
         later_variant("caller", &CALLER),

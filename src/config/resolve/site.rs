@@ -1,0 +1,139 @@
+//! Transports that serve HTTP: `web` and `universal`.
+
+use std::time::Duration;
+
+use super::super::cursor::Cursor;
+use super::super::node::{CONNECTIONS_DEFAULT, Endpoint, NodeConfig, TransportConfig, TransportKind};
+use super::super::routes::Routes;
+use super::super::site::{JsonConfig, ServiceConfig, SharedOptions, SiteConfig};
+use super::{Names, Resolver, auth, transport};
+
+/// Seconds of `hsts_max_age` where it is not given: a year.
+const HSTS_MAX_AGE_DEFAULT: u64 = 31_536_000;
+
+/// What resolving a listener's parts needs.
+struct Parts<'a, 'r> {
+    node: &'a mut NodeConfig,
+    /// Index of the listener.
+    parent: usize,
+    worker: &'a str,
+    names: &'a mut Names,
+    resolver: &'a mut Resolver<'r>,
+}
+
+/// Appends a `web` or `universal` transport, and behind it the transports that are parts of it.
+pub(super) fn shared(
+    written: &Cursor<'_>,
+    worker: &str,
+    node: &mut NodeConfig,
+    names: &mut Names,
+    resolver: &mut Resolver<'_>,
+) {
+    let id = names.id("transport", written.key("id").text());
+    let Some(endpoint) = transport::endpoint(&written.key("endpoint"), resolver) else { return };
+    let place = endpoint.place();
+    names.claim("endpoint", Some(&place), written.key("endpoint").path, resolver.faults);
+    let parent = node.transports.len();
+    node.transports.push(TransportConfig {
+        id,
+        worker: worker.to_owned(),
+        kind: TransportKind::Shared(SharedOptions::default()),
+        endpoint,
+        serializers: None,
+        auth: None,
+        max_connections: written.key("max_connections").integer().unwrap_or(CONNECTIONS_DEFAULT),
+    });
+    let mut parts = Parts { node, parent, worker, names, resolver };
+    let options = match written.key("type").text() {
+        Some("web") => SharedOptions { rawsocket: None, site: parts.site(written) },
+        _ => parts.universal(written),
+    };
+    parts.node.transports[parent].kind = TransportKind::Shared(options);
+}
+
+impl Parts<'_, '_> {
+    fn universal(&mut self, written: &Cursor<'_>) -> SharedOptions {
+        let rawsocket = written.key("rawsocket");
+        let rawsocket = rawsocket.is_present().then(|| {
+            let kind = TransportKind::RawSocket(transport::rawsocket(&rawsocket.key("options")));
+            self.part(&rawsocket, kind)
+        });
+        let mut site = self.site(&written.key("web"));
+        for (path, service) in written.key("websocket").members() {
+            let service = self.websocket(&service);
+            site.routes.insert(path, service);
+        }
+        SharedOptions { rawsocket, site }
+    }
+
+    fn site(&mut self, written: &Cursor<'_>) -> SiteConfig {
+        let options = written.key("options");
+        let mut routes = Routes::default();
+        self.paths(&written.key("paths"), "", &mut routes);
+        let hsts_max_age = options.key("hsts_max_age").integer().unwrap_or(HSTS_MAX_AGE_DEFAULT);
+        SiteConfig {
+            routes,
+            access_log: options.key("access_log").flag(false),
+            hsts_max_age: options.key("hsts").flag(false).then_some(hsts_max_age),
+            client_timeout: options.key("client_timeout").nonzero().map(Duration::from_secs),
+        }
+    }
+
+    fn paths(&mut self, written: &Cursor<'_>, above: &str, routes: &mut Routes<ServiceConfig>) {
+        for (name, service) in written.members() {
+            let path = format!("{above}/{name}");
+            if service.key("type").text() == Some("path") {
+                self.paths(&service.key("paths"), &path, routes);
+            } else if let Some(service) = self.service(&service) {
+                routes.insert(&path, service);
+            }
+        }
+    }
+
+    /// `None` for services this version does not build; the survey names them.
+    fn service(&mut self, written: &Cursor<'_>) -> Option<ServiceConfig> {
+        Some(match written.key("type").text()? {
+            "websocket" => self.websocket(written),
+            "json" => ServiceConfig::Json(json(written)),
+            "redirect" => ServiceConfig::Redirect(written.key("url").string()?),
+            "nodeinfo" => ServiceConfig::NodeInfo,
+            "none" => ServiceConfig::Nothing,
+            _ => return None,
+        })
+    }
+
+    fn websocket(&mut self, written: &Cursor<'_>) -> ServiceConfig {
+        let options = transport::tracked_websocket(written);
+        ServiceConfig::WebSocket(self.part(written, TransportKind::WebSocket(options)))
+    }
+
+    /// Appends a transport that is a part of the listener; its index.
+    fn part(&mut self, written: &Cursor<'_>, kind: TransportKind) -> usize {
+        let id = written.key("id");
+        self.names.claim("transport id", id.text(), id.path, self.resolver.faults);
+        let auth = auth::auth(&written.key("auth"), self.resolver);
+        self.node.transports.push(TransportConfig {
+            id: self.names.id("transport", id.text()),
+            worker: self.worker.to_owned(),
+            kind,
+            endpoint: Endpoint::Within(self.parent),
+            serializers: transport::serializers(&written.key("serializers")),
+            auth,
+            max_connections: self.node.transports[self.parent].max_connections,
+        });
+        self.node.transports.len() - 1
+    }
+}
+
+fn json(written: &Cursor<'_>) -> JsonConfig {
+    let options = written.key("options");
+    let document = written.key("value").value;
+    JsonConfig {
+        document: match options.key("prettify").flag(false) {
+            true => format!("{document:#}"),
+            false => document.to_string(),
+        },
+        allow_cross_origin: options.key("allow_cross_origin").flag(true),
+        discourage_caching: options.key("discourage_caching").flag(false),
+    }
+}

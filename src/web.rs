@@ -1,0 +1,245 @@
+//! HTTP on the control shard.
+//!
+//! Data shards keep the sockets, with their TLS, and relay octets; WebSocket handshakes stay there. Each connection is a
+//! task, each path is answered by a [`service`].
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crossring_router::address::{SessionKey, ShardId, TransportId};
+use crossring_router::details::TransportDetails;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+use tokio::sync::oneshot;
+
+use crate::config::Routes;
+use crate::worker::mail::{Relay, RelayPart};
+use service::Service;
+use stream::{Orders, Pipe, Stream};
+
+mod build;
+mod service;
+mod stream;
+
+pub(crate) use build::{NodeFacts, sites};
+
+pub(crate) use service::Context;
+
+/// What requests come with.
+pub(crate) type Request = hyper::Request<Incoming>;
+
+/// What is sent: whole, or in pieces.
+pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// An answer.
+pub(crate) type Response = hyper::Response<Body>;
+
+/// Longest head of a request, in octets.
+pub(crate) const HEAD_SIZE_MAX: usize = 16 * 1024;
+
+/// Most header fields of a request.
+const FIELDS_MAX: usize = 100;
+
+/// How long a request's head may take, and a connection may be idle, where `client_timeout` says nothing.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Streams that one HTTP/2 connection may have open.
+const STREAMS_MAX: u32 = 100;
+
+/// What a web transport serves.
+pub(crate) struct Site {
+    pub(crate) routes: Routes<Service>,
+    /// `Strict-Transport-Security`
+    pub(crate) hsts: Option<HeaderValue>,
+    pub(crate) has_access_log: bool,
+    /// How long a connection may be idle.
+    pub(crate) client_timeout: Option<Duration>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) details: Rc<TransportDetails>,
+}
+
+impl Peer {
+    /// Whether it came by TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.details.is_secure()
+    }
+}
+
+/// What web transports serve, by listening transport.
+pub(crate) type Sites = HashMap<TransportId, Rc<Site>>;
+
+/// The HTTP connections of all shards.
+pub(crate) struct Web {
+    sites: Sites,
+    pipes: HashMap<(ShardId, SessionKey), Rc<RefCell<Pipe>>>,
+    orders: Orders,
+}
+
+impl Web {
+    /// `orders` go to the shards that relay.
+    pub(crate) fn new(sites: Sites, orders: Orders) -> Self {
+        Self { sites, pipes: HashMap::new(), orders }
+    }
+
+    /// A piece of a connection of a data shard.
+    pub(crate) fn take(&mut self, shard: ShardId, relay: Relay) {
+        let at = (shard, relay.key);
+        match relay.part {
+            RelayPart::Opened(transport, details) => self.open(at, transport, *details),
+            RelayPart::Octets(octets) => self.with_pipe(at, |pipe| pipe.push(octets)),
+            RelayPart::Took(count) => self.with_pipe(at, |pipe| pipe.took(count as usize)),
+            RelayPart::Ended => {
+                self.with_pipe(at, Pipe::end);
+                self.pipes.remove(&at);
+            }
+            RelayPart::HandedOver(_) => debug_assert!(false, "only data shards are handed connections"),
+        }
+    }
+
+    fn with_pipe(&self, at: (ShardId, SessionKey), act: impl FnOnce(&mut Pipe)) {
+        if let Some(pipe) = self.pipes.get(&at) {
+            act(&mut pipe.borrow_mut());
+        }
+    }
+
+    fn open(&mut self, at: (ShardId, SessionKey), transport: TransportId, details: TransportDetails) {
+        let pipe = Pipe::shared();
+        let stream = Stream::new(at.0, at.1, Rc::clone(&pipe), self.orders.clone());
+        // Without a site the stream is dropped here, which ends the connection.
+        let Some(site) = self.sites.get(&transport) else { return };
+        self.pipes.insert(at, pipe);
+        let peer = Peer { details: Rc::new(details) };
+        tokio::task::spawn_local(serve(Rc::clone(site), peer, stream));
+    }
+}
+
+/// Serves one connection to its end.
+async fn serve(site: Rc<Site>, peer: Peer, stream: Stream) {
+    let is_http2 = stream.begins_with(b"PRI * HTTP/2.0").await;
+    let ended =
+        if is_http2 { serve_http2(site, peer, stream).await } else { serve_http1(site, peer, stream).await };
+    if let Err(error) = ended {
+        tracing::debug!("HTTP: {error}");
+    }
+}
+
+async fn serve_http1(site: Rc<Site>, peer: Peer, stream: Stream) -> Result<(), hyper::Error> {
+    let (taker, mut taken) = oneshot::channel();
+    let handover = Rc::new(RefCell::new(Some(taker)));
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(site.client_timeout.unwrap_or(HEAD_TIMEOUT))
+        .max_headers(FIELDS_MAX)
+        .max_buf_size(HEAD_SIZE_MAX);
+    let service = service_fn(move |request| {
+        let (site, peer, handover) = (Rc::clone(&site), peer.clone(), Rc::clone(&handover));
+        async move { answer(&site, &peer, &handover, request).await }
+    });
+    let mut connection = builder.serve_connection(stream, service);
+    tokio::select! {
+        ended = &mut connection => ended,
+        Ok(head) = &mut taken => {
+            let parts = connection.into_parts();
+            let mut octets: Vec<u8> = head;
+            octets.extend_from_slice(&parts.read_buf);
+            parts.io.hand_over(octets);
+            Ok(())
+        }
+    }
+}
+
+async fn serve_http2(site: Rc<Site>, peer: Peer, stream: Stream) -> Result<(), hyper::Error> {
+    let mut builder = http2::Builder::new(LocalTasks);
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(site.client_timeout.unwrap_or(HEAD_TIMEOUT))
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_SIZE_MAX as u32);
+    let service = service_fn(move |request| {
+        let (site, peer) = (Rc::clone(&site), peer.clone());
+        async move { answer(&site, &peer, &RefCell::new(None), request).await }
+    });
+    builder.serve_connection(stream, service).await
+}
+
+/// Runs what HTTP/2 does beside its connection.
+#[derive(Clone, Copy)]
+struct LocalTasks;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for LocalTasks {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(async move {
+            future.await;
+        });
+    }
+}
+
+/// Where the head of a WebSocket handshake goes, to take the connection away from HTTP.
+type Handover = RefCell<Option<oneshot::Sender<Vec<u8>>>>;
+
+async fn answer(
+    site: &Site,
+    peer: &Peer,
+    handover: &Handover,
+    request: Request,
+) -> Result<Response, std::convert::Infallible> {
+    let begun = Instant::now();
+    let line = site.has_access_log.then(|| format!("{} {}", request.method(), request.uri()));
+    let path = request.uri().path().to_owned();
+    let mut response = match site.routes.find(&path) {
+        Some((Service::WebSocket, _)) if wants_websocket(&request) => {
+            let taker = handover.borrow_mut().take();
+            if let Some(taker) = taker {
+                let _ = taker.send(head_of(&request));
+                // The connection is taken away before this answer is needed.
+                return std::future::pending().await;
+            }
+            service::text(hyper::StatusCode::HTTP_VERSION_NOT_SUPPORTED, "WebSockets need HTTP/1.1")
+        }
+        Some((service, rest)) => service.answer(Context { peer, path: &path, rest }, request).await,
+        None => service::not_found(),
+    };
+    let headers = response.headers_mut();
+    headers.entry(header::SERVER).or_insert(HeaderValue::from_static("crossring"));
+    if let Some(hsts) = &site.hsts {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
+    if let Some(line) = line {
+        let (status, address) = (response.status().as_u16(), peer.details.peer.to_text().unwrap_or_default());
+        let took_us = begun.elapsed().as_micros() as u64;
+        tracing::info!(target: "crossring::access", peer = address, status, took_us, "{line}");
+    }
+    Ok(response)
+}
+
+fn wants_websocket(request: &Request) -> bool {
+    let upgrade = request.headers().get_all(header::UPGRADE);
+    let words = upgrade.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    request.method() == hyper::Method::GET
+        && words.into_iter().any(|word| word.trim().eq_ignore_ascii_case("websocket"))
+}
+
+/// The request as it came, but for the order of its fields.
+fn head_of(request: &Request) -> Vec<u8> {
+    let mut head = format!("GET {} HTTP/1.1\r\n", request.uri()).into_bytes();
+    for (name, value) in request.headers() {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}

@@ -1,0 +1,73 @@
+//! From the resolved configuration to sites.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crossring_router::address::TransportId;
+use hyper::header::HeaderValue;
+
+use super::service::{Json, NodeInfo, Redirect, Service};
+use super::{Site, Sites};
+use crate::config::{NodeConfig, ServiceConfig, SiteConfig, TransportKind};
+
+/// What sites need to know of their node.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeFacts {
+    /// RFC 3339
+    pub(crate) started: String,
+    pub(crate) name: String,
+    pub(crate) shards: usize,
+    /// In hexadecimal digits.
+    pub(crate) public_key: Option<String>,
+}
+
+/// The sites of a node, by listening transport.
+///
+/// # Errors
+/// A text that names what a service cannot be made of.
+pub(crate) fn sites(config: &NodeConfig, facts: &NodeFacts) -> Result<Sites, String> {
+    let mut sites = HashMap::new();
+    for (index, transport) in config.transports.iter().enumerate() {
+        if let TransportKind::Shared(shared) = &transport.kind {
+            let site =
+                site(&shared.site, facts).map_err(|text| format!("transport {:?}: {text}", transport.id))?;
+            sites.insert(TransportId(index as u16), Rc::new(site));
+        }
+    }
+    Ok(sites)
+}
+
+fn site(config: &SiteConfig, facts: &NodeFacts) -> Result<Site, String> {
+    let mut fault = None;
+    let routes = config.routes.map(&mut |written| {
+        service(written, facts).unwrap_or_else(|text| {
+            fault.get_or_insert(text);
+            Service::Nothing
+        })
+    });
+    match fault {
+        Some(fault) => Err(fault),
+        None => Ok(Site {
+            routes,
+            hsts: config.hsts_max_age.and_then(|age| HeaderValue::try_from(format!("max-age={age}")).ok()),
+            has_access_log: config.access_log,
+            client_timeout: config.client_timeout,
+        }),
+    }
+}
+
+fn service(written: &ServiceConfig, facts: &NodeFacts) -> Result<Service, String> {
+    Ok(match written {
+        ServiceConfig::WebSocket(_) => Service::WebSocket,
+        ServiceConfig::Json(json) => Service::Json(Json {
+            document: json.document.clone().into(),
+            allows_cross_origin: json.allow_cross_origin,
+            discourages_caching: json.discourage_caching,
+        }),
+        ServiceConfig::Redirect(url) => Service::Redirect(Redirect {
+            url: HeaderValue::try_from(url).map_err(|_| format!("{url:?} cannot be redirected to"))?,
+        }),
+        ServiceConfig::NodeInfo => Service::NodeInfo(NodeInfo { facts: facts.clone() }),
+        ServiceConfig::Nothing => Service::Nothing,
+    })
+}

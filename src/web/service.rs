@@ -1,0 +1,101 @@
+//! What answers the requests of a path.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, StatusCode};
+
+use super::{Body, Peer, Request, Response};
+
+mod fixed;
+mod node_info;
+
+pub(crate) use fixed::{Json, Redirect};
+pub(crate) use node_info::NodeInfo;
+
+/// A service of a path.
+#[derive(Debug)]
+pub(crate) enum Service {
+    /// WAMP over WebSocket: handed to a data shard; without an upgrade there is nothing to see.
+    WebSocket,
+    /// A JSON document.
+    Json(Json),
+    /// Another place.
+    Redirect(Redirect),
+    /// What this node is.
+    NodeInfo(NodeInfo),
+    /// Nothing.
+    Nothing,
+}
+
+/// What a service may look at beside the request.
+pub(crate) struct Context<'a> {
+    pub(crate) peer: &'a Peer,
+    /// The whole path.
+    pub(crate) path: &'a str,
+    /// What is below the service's own path: empty, or with a leading `/`.
+    pub(crate) rest: &'a str,
+}
+
+impl Service {
+    pub(super) async fn answer(&self, context: Context<'_>, request: Request) -> Response {
+        tracing::trace!(
+            path = context.path,
+            rest = context.rest,
+            secure = context.peer.is_secure(),
+            "request"
+        );
+        match self {
+            Service::WebSocket => upgrade_required(),
+            Service::Json(json) => json.answer(&request),
+            Service::Redirect(redirect) => redirect.answer(&request),
+            Service::NodeInfo(info) => info.answer(&request),
+            Service::Nothing => not_found(),
+        }
+    }
+}
+
+/// A body that is there as a whole.
+pub(crate) fn full(octets: impl Into<Bytes>) -> Body {
+    Full::new(octets.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A short answer for people.
+pub(crate) fn text(status: StatusCode, text: impl Into<String>) -> Response {
+    let mut text: String = text.into();
+    text.push('\n');
+    with_type(status, "text/plain; charset=utf-8", text)
+}
+
+/// An answer of some type.
+pub(crate) fn with_type(status: StatusCode, kind: &'static str, octets: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(full(octets));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// There is nothing at the path.
+pub(crate) fn not_found() -> Response {
+    text(StatusCode::NOT_FOUND, "404: nothing here")
+}
+
+/// The method is none of `allowed`.
+pub(crate) fn method_not_allowed(allowed: &'static str) -> Response {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("405: only {allowed}"));
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// Whether the request only reads.
+pub(crate) fn is_read(request: &Request) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+fn upgrade_required() -> Response {
+    let mut response = text(StatusCode::UPGRADE_REQUIRED, "426: this path speaks WebSocket only");
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    response
+}
