@@ -48,11 +48,29 @@ fn samples_of_every_kind_are_valid_and_name_what_is_refused() {
     let cases: [(&str, &[&str]); 6] = [
         ("minimal.yaml", &[]),
         ("router.json", &[]),
-        ("web.json", &["workers[0].transports[0] (type \"web\")"]),
+        (
+            "web.json",
+            &[
+                "workers[0].transports[0].paths[\"/\"] (type \"static\")",
+                "workers[0].transports[0].paths.call (type \"caller\")",
+                "workers[0].transports[0].paths.push (type \"publisher\")",
+                "workers[0].transports[0].paths.hook (type \"webhook\")",
+                "workers[0].transports[0].paths.poll (type \"longpoll\")",
+                "workers[0].transports[0].paths.zip (type \"archive\")",
+                "workers[0].transports[0].paths.cgi (type \"cgi\")",
+                "workers[0].transports[0].paths.app (type \"wsgi\")",
+                "workers[0].transports[0].paths.py (type \"resource\")",
+                "workers[0].transports[0].paths.back (type \"reverseproxy\")",
+                "workers[0].transports[0].paths.wsback (type \"websocket-reverseproxy\")",
+                "workers[0].transports[0].paths.wap (type \"wap\")",
+                "workers[0].transports[0].paths.types (type \"catalog\")",
+            ],
+        ),
         (
             "universal.json",
             &[
-                "workers[0].transports[0] (type \"universal\")",
+                "workers[0].transports[0].websocket.ws.options.compression",
+                "workers[0].transports[0].mqtt",
                 "workers[0].transports[1] (type \"mqtt\")",
                 "workers[0].transports[2] (type \"websocket.testee\")",
                 "workers[0].transports[3] (type \"stream.testee\")",
