@@ -143,6 +143,9 @@ impl Session {
         scratch: &mut Vec<u8>,
         plain: &mut Vec<u8>,
     ) -> Result<(), Failure> {
+        if self.is_over() {
+            return Ok(());
+        }
         let driven = if self.carry.is_empty() {
             scratch.clear();
             scratch.extend_from_slice(octets);

@@ -4,8 +4,13 @@ use std::io::{Read, Write};
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
+use rustls::crypto::cipher::{
+    AeadKey, Iv, MessageDecrypter, MessageEncrypter, OutboundOpaqueMessage, OutboundPlainMessage,
+    Tls13AeadAlgorithm, UnsupportedOperationError,
+};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{CipherSuiteCommon, ClientConfig, ClientConnection, ConnectionTrafficSecrets, ContentType};
+use rustls::{RootCertStore, SupportedCipherSuite, Tls13CipherSuite};
 
 use super::*;
 use crate::tls::binding::{ExporterSecret, provider};
@@ -13,6 +18,7 @@ use crate::tls::binding::{ExporterSecret, provider};
 struct Settings {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
+    roots: Arc<RootCertStore>,
 }
 
 static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
@@ -20,6 +26,7 @@ static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).expect("a certificate");
+    let roots = Arc::new(roots);
     let server =
         ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().and_then(
             |builder| builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key),
@@ -27,8 +34,8 @@ static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
     let mut server = server.expect("valid settings");
     server.key_log = Arc::new(ExporterSecret);
     let client = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-    let client = client.expect("valid settings").with_root_certificates(roots).with_no_client_auth();
-    Settings { server: Arc::new(server), client: Arc::new(client) }
+    let client = client.expect("valid settings").with_root_certificates(roots.clone()).with_no_client_auth();
+    Settings { server: Arc::new(server), client: Arc::new(client), roots }
 });
 
 /// A client and the router's half, with what is on its way between them.
@@ -165,6 +172,92 @@ fn what_was_held_is_taken_later() {
     assert!(pair.server.is_open());
 }
 
+/// Encryption that passes data off as messages of the handshake.
+struct Disguise(&'static dyn Tls13AeadAlgorithm);
+
+struct DisguisingEncrypter(Box<dyn MessageEncrypter>);
+
+impl Tls13AeadAlgorithm for Disguise {
+    fn encrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageEncrypter> {
+        Box::new(DisguisingEncrypter(self.0.encrypter(key, iv)))
+    }
+
+    fn decrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageDecrypter> {
+        self.0.decrypter(key, iv)
+    }
+
+    fn key_len(&self) -> usize {
+        self.0.key_len()
+    }
+
+    fn extract_keys(
+        &self,
+        key: AeadKey,
+        iv: Iv,
+    ) -> Result<ConnectionTrafficSecrets, UnsupportedOperationError> {
+        self.0.extract_keys(key, iv)
+    }
+}
+
+impl MessageEncrypter for DisguisingEncrypter {
+    fn encrypt(
+        &mut self,
+        mut message: OutboundPlainMessage<'_>,
+        sequence: u64,
+    ) -> Result<OutboundOpaqueMessage, Error> {
+        if message.typ == ContentType::ApplicationData {
+            message.typ = ContentType::Handshake;
+        }
+        self.0.encrypt(message, sequence)
+    }
+
+    fn encrypted_payload_len(&self, size: usize) -> usize {
+        self.0.encrypted_payload_len(size)
+    }
+}
+
+/// A client all of whose data are messages of the handshake.
+fn disguising() -> Pair {
+    let mut provider = rustls::crypto::CryptoProvider::clone(&provider());
+    for suite in &mut provider.cipher_suites {
+        if let SupportedCipherSuite::Tls13(it) = suite {
+            *suite = SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite {
+                common: CipherSuiteCommon {
+                    suite: it.common.suite,
+                    hash_provider: it.common.hash_provider,
+                    confidentiality_limit: it.common.confidentiality_limit,
+                },
+                hkdf_provider: it.hkdf_provider,
+                aead_alg: Box::leak(Box::new(Disguise(it.aead_alg))),
+                quic: None,
+            })));
+        }
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(provider));
+    let config = config.with_protocol_versions(&[&rustls::version::TLS13]).expect("a version");
+    let config = config.with_root_certificates(RootCertStore::clone(&SETTINGS.roots)).with_no_client_auth();
+    let mut pair = Pair::of(Arc::new(config));
+    pair.talk(usize::MAX).expect("a good client so far");
+    pair
+}
+
+#[test]
+fn a_message_that_is_not_whole_does_not_hinder_sending() {
+    let mut pair = disguising();
+    // A change of keys, but for its last octet.
+    pair.client.writer().write_all(&[24, 0, 0, 1]).expect("there is room");
+    pair.talk(usize::MAX).expect("it may go on");
+    for text in [&b"one"[..], &[7; 50_000]] {
+        let mut records = Vec::new();
+        pair.server.send(text, &mut records).expect("open");
+        pair.deliver(&records);
+        assert_eq!(pair.received_by_client(), text);
+    }
+    pair.client.writer().write_all(&[0]).expect("there is room");
+    pair.talk(usize::MAX).expect("a change of keys");
+    assert!(pair.data.is_empty() && pair.server.is_open());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -185,6 +278,26 @@ proptest! {
         let second = first.and_then(|()| pair.server.receive(&garbage, &mut Vec::new(), &mut plain));
         prop_assert!(plain.is_empty());
         prop_assert!(second.is_ok() || pair.server.is_over());
+    }
+
+    #[test]
+    fn messages_after_the_handshake_never_panic(
+        messages in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..40), 1..6),
+        is_change_of_keys in any::<bool>(),
+    ) {
+        let mut pair = disguising();
+        for mut message in messages {
+            message[0] = if is_change_of_keys { 24 } else { message[0] };
+            pair.client.writer().write_all(&message).expect("there is room");
+            let mut records = Vec::new();
+            pair.client.write_tls(&mut records).expect("a vector takes it");
+            let _ = pair.server.receive(&records, &mut Vec::new(), &mut pair.data);
+            let mut records = Vec::new();
+            pair.server.take_pending(&mut records);
+            let sent = pair.server.send(b"text", &mut records);
+            prop_assert!(sent.is_ok() || !pair.server.is_open());
+        }
+        prop_assert!(pair.data.is_empty());
     }
 
     #[test]
