@@ -54,8 +54,10 @@ fn attempt(registry: &mut Registry, slot: u32) -> SessionAddress {
         details: Box::new(details),
     };
     registry.handle(Now::default(), ShardId(0), hello, &mut posted);
-    let inquiry = registry.take_inquiries().pop().expect("a question");
-    let Asker::Attempt { address, session } = inquiry.asker else { panic!("{inquiry:?}") };
+    assert_eq!(registry.take_inquiries().len(), 1);
+    let address = SessionAddress { shard: ShardId(0), key };
+    let Member::Pending(pending, _) = registry.places.member(address) else { panic!("not asked") };
+    let session = pending.session;
     let entry = |name: &str, value: Value| (name.to_owned(), value);
     let principal = vec![
         entry("secret", "password".into()),
