@@ -278,7 +278,7 @@ fn listen(
         let share = convert::connections_share(transport, shards);
         let id = TransportId(index as u16);
         let tls = tls_settings(id, transport, certificates)?;
-        let bound = endpoints::bind(&transport.endpoint, shards, &inherited);
+        let bound = endpoints::bind(transport, shards, &inherited);
         let bound = bound.map_err(|error| StartError::Listen {
             transport: transport.id.clone(),
             place: endpoints::place(&transport.endpoint),

@@ -77,6 +77,8 @@ pub struct AutoPing {
     pub timeout_ms: u32,
     /// Octets of the ping.
     pub size: u32,
+    /// Whatever is received counts as the answer; else pings come at each interval and want their own.
+    pub restarts_on_traffic: bool,
 }
 
 /// A bound socket for one shard.
@@ -413,7 +415,7 @@ impl<E: Engine> Worker<E> {
             Pumped::Failed => {
                 self.counters.transport_errors += 1;
                 match self.kind_of(key) {
-                    Some(ListenerKind::WebSocket(it)) if it.fails_by_drop => {
+                    Some(ListenerKind::WebSocket(it)) if it.fails_by_drop && !self.is_handshaking(key) => {
                         self.engine.close(connection_of(key), Close::Now);
                     }
                     _ => self.finish(key),
@@ -445,6 +447,10 @@ impl<E: Engine> Worker<E> {
             }
             kind => Some(kind),
         }
+    }
+
+    fn is_handshaking(&self, key: SessionKey) -> bool {
+        self.connections.get(key.slot as usize).is_some_and(|it| it.is(key) && it.is_handshaking())
     }
 
     /// Lets what is queued leave, then closes; by force when the peer does not take it.

@@ -3,10 +3,12 @@
 #[path = "transport/support.rs"]
 mod support;
 
+use std::sync::Arc;
+
 use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::transport::fuzzing::{Event, feed, pieces};
 use crossring_codec::transport::{
-    Framing, TooLong, Transport, TransportErrorKind, WebSocketLimits, close_code,
+    Framing, TooLong, Transport, TransportErrorKind, WebSocketLimits, WebSocketServerOptions, close_code,
 };
 
 use self::support::{Pair, send};
@@ -134,10 +136,64 @@ fn a_close_is_echoed_once_and_ends_the_reading() {
 }
 
 #[test]
-fn a_close_without_code_is_echoed_without_code() {
-    let mut server = Pair::websocket(Serializer::JSON).server;
-    let events = feed(&mut server, [&b"\x88\x80\0\0\0\0"[..]]);
-    assert_eq!(events, [Event::Reply(b"\x88\x00".to_vec()), Event::PeerClosing(close_code::NONE)]);
+fn a_close_is_answered_with_1000_or_with_its_like() {
+    for (close, close_echoed, answer) in [
+        (&b"\x88\x80\0\0\0\0"[..], false, &b"\x88\x02\x03\xe8"[..]),
+        (b"\x88\x80\0\0\0\0", true, b"\x88\x00"),
+        (b"\x88\x85\0\0\0\0\x0f\xa0bye", false, b"\x88\x02\x03\xe8"),
+        (b"\x88\x85\0\0\0\0\x0f\xa0bye", true, b"\x88\x05\x0f\xa0bye"),
+    ] {
+        let options = WebSocketServerOptions { close_echoed, ..Default::default() };
+        let mut server = Pair::websocket_with(Serializer::JSON, &Default::default(), options).server;
+        let events = feed(&mut server, [close]);
+        assert_eq!(events[0], Event::Reply(answer.to_vec()));
+    }
+    assert_eq!(client_finds(Serializer::JSON, b"\x88\x00")[1], Event::PeerClosing(close_code::NONE));
+}
+
+#[test]
+fn masks_can_be_left_out_or_left_on() {
+    let plain = &b"\x81\x02[]"[..];
+    let masked = &b"\x81\x82\x01\x02\x03\x04Z_"[..];
+    let message = |bytes: &[u8]| vec![Event::Message(bytes.to_vec())];
+    let default = WebSocketServerOptions::default;
+    for (options, stream, found) in [
+        (WebSocketServerOptions { unmasked_accepted: true, ..default() }, plain, message(b"[]")),
+        (WebSocketServerOptions { unmasked_accepted: true, ..default() }, masked, message(b"[]")),
+        (WebSocketServerOptions { masks_kept: true, ..default() }, masked, message(b"Z_")),
+        (default(), plain, vec![Event::Failed(TransportErrorKind::MaskMissing)]),
+    ] {
+        let mut server = Pair::websocket_with(Serializer::JSON, &Default::default(), options).server;
+        assert_eq!(feed(&mut server, [stream]), found);
+    }
+    let options = WebSocketServerOptions { masks_frames: true, ..default() };
+    let mut server = Pair::websocket_with(Serializer::JSON, &Default::default(), options).server;
+    let mut out = Vec::new();
+    server.ping(b"", &mut out).unwrap();
+    assert_eq!(out[..2], [0x89, 0x80]);
+    let mut writer = server.take_writer().expect("masked frames are the connection's own");
+    out.clear();
+    writer.write(plain, &mut Default::default(), &mut out);
+    assert_eq!((&out[..2], out.len()), (&[0x81, 0x82][..], 8));
+    assert!(writer.shared_kind().is_none());
+}
+
+#[test]
+fn any_message_is_taken_as_the_kind_it_has() {
+    let options = WebSocketServerOptions { any_messages: true, ..Default::default() };
+    let mut server = Transport::accept_websocket(&Arc::new(options));
+    let request = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    assert!(matches!(feed(&mut server, [&request[..]])[..], [Event::Reply(_), Event::Opened(_)]));
+    for (stream, found, is_text) in [
+        (&b"\x82\x81\0\0\0\0\xff"[..], Event::Message(b"\xff".to_vec()), false),
+        (b"\x81\x81\0\0\0\0a", Event::Message(b"a".to_vec()), true),
+        (b"\x02\x81\0\0\0\0\xff\x80\x81\0\0\0\0\xfe", Event::Message(b"\xff\xfe".to_vec()), false),
+        (b"\x81\x81\0\0\0\0\xff", Event::Failed(TransportErrorKind::TextInvalid), true),
+    ] {
+        assert_eq!(feed(&mut server, [stream]), [found]);
+        assert_eq!(server.framing().unwrap().serializer().is_text(), is_text);
+    }
 }
 
 #[test]

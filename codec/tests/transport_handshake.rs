@@ -145,6 +145,49 @@ fn websocket_servers_answer_as_in_rfc_6455_section_1_3() {
 }
 
 #[test]
+fn a_browser_is_shown_a_page() {
+    let options = WebSocketServerOptions {
+        status_page: true,
+        server_name: Some("crossring/1.2".into()),
+        serializers: SerializerSet::NONE.with(Serializer::CBOR),
+        ..served()
+    };
+    let (kind, told) = websocket(options, &request(&[("Upgrade", "")])).unwrap_err();
+    assert_eq!(kind, TransportErrorKind::UpgradeMissing);
+    assert!(told.starts_with("HTTP/1.1 200 OK\r\nServer: crossring/1.2\r\n"), "{told}");
+    assert!(told.contains("Content-Type: text/html") && told.contains("wamp.2.cbor"), "{told}");
+    let (_, told) = websocket(served(), &request(&[("Upgrade", "")])).unwrap_err();
+    assert!(told.starts_with("HTTP/1.1 426 ") && told.contains("Sec-WebSocket-Version: 13, 8\r\n"), "{told}");
+}
+
+#[test]
+fn versions_and_ports_are_as_configured() {
+    let hybi10 = [("Version", "Sec-WebSocket-Version: 8"), ("Origin", "Sec-WebSocket-Origin: http://a.b")];
+    let origins = vec!["http://a.b".to_owned()];
+    let only_hybi10 =
+        WebSocketServerOptions { rfc6455_accepted: false, origins: origins.clone(), ..served() };
+    let only_rfc6455 = WebSocketServerOptions { hybi10_accepted: false, ..served() };
+    assert!(websocket(only_hybi10.clone(), &request(&hybi10)).is_ok());
+    for (options, changes) in [(only_hybi10, &[][..]), (only_rfc6455, &hybi10)] {
+        let (kind, _) = websocket(options, &request(changes)).unwrap_err();
+        assert_eq!(kind, TransportErrorKind::VersionUnsupported);
+    }
+    let other = [hybi10[0], ("Origin", "Sec-WebSocket-Origin: http://c.d")];
+    let (kind, _) = websocket(WebSocketServerOptions { origins, ..served() }, &request(&other)).unwrap_err();
+    assert_eq!(kind, TransportErrorKind::OriginRefused);
+    for (port, host, is_accepted) in [
+        (8080, "Host: a:8080", true),
+        (8080, "Host: a:8081", false),
+        (8080, "Host: a", false),
+        (443, "Host: a", true),
+        (8080, "Host: [::1]:8080", true),
+    ] {
+        let options = WebSocketServerOptions { host_port: Some(port), ..served() };
+        assert_eq!(websocket(options, &request(&[("Host", host)])).is_ok(), is_accepted, "{port} {host}");
+    }
+}
+
+#[test]
 fn the_first_of_the_clients_subprotocols_that_is_spoken_is_taken() {
     let two_fields =
         ("Protocol", "Sec-WebSocket-Protocol: wamp.2.cbor\r\nSec-WebSocket-Protocol: wamp.2.json");
@@ -197,7 +240,7 @@ fn websocket_servers_refuse_with_a_status_that_says_why() {
         ("Upgrade", "", UpgradeMissing, 426),
         ("Upgrade", "Upgrade: websockets", UpgradeMissing, 426),
         ("Connection", "Connection: close", UpgradeMissing, 426),
-        ("Version", "Sec-WebSocket-Version: 8", VersionUnsupported, 426),
+        ("Version", "Sec-WebSocket-Version: 7", VersionUnsupported, 426),
         ("Version", "", VersionUnsupported, 426),
         ("Key", "", KeyInvalid, 400),
         ("Key", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ", KeyInvalid, 400),

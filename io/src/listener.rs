@@ -17,6 +17,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 pub struct TcpOptions {
     /// Length of the kernel's queue of connections not yet accepted.
     pub backlog: u32,
+    /// `TCP_NODELAY` of the accepted connections.
+    pub nodelay: bool,
     /// `SO_REUSEPORT`: every shard binds its own listener to one address and the kernel spreads.
     pub shared_port: bool,
     /// Milliseconds that what was sent may stay unacknowledged until a connection is given up; 0: as the kernel sees fit.
@@ -33,6 +35,7 @@ impl Default for TcpOptions {
     fn default() -> TcpOptions {
         TcpOptions {
             backlog: 4096,
+            nodelay: true,
             shared_port: true,
             user_timeout_ms: 0,
             only_v6: false,
@@ -46,7 +49,7 @@ impl Default for TcpOptions {
 pub fn tcp(address: SocketAddr, options: &TcpOptions) -> io::Result<OwnedFd> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_nodelay(options.nodelay)?;
     if options.shared_port {
         socket.set_reuse_port(true)?;
     }
@@ -174,6 +177,8 @@ pub fn inherited(socket: OwnedFd) -> io::Result<OwnedFd> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     socket.set_cloexec(true)?;
+    // A Unix socket refuses; it has no small segments either.
+    let _ = socket.set_tcp_nodelay(true);
     Ok(socket.into())
 }
 

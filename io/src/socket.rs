@@ -20,9 +20,6 @@ pub(crate) enum Blocking {
 /// Sets what accepted sockets inherit. Errors are ignored: the socket works without.
 pub(crate) fn prepare_listener(socket: BorrowedFd<'_>, blocking: Blocking) {
     let _ = set_blocking(socket, blocking);
-    if is_internet(socket) {
-        let _ = sockopt::set_tcp_nodelay(socket, true);
-    }
 }
 
 pub(crate) fn prepare_stream(socket: BorrowedFd<'_>, blocking: Blocking) -> Result<(), AdoptError> {
@@ -84,13 +81,17 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+    use crate::listener::{self, TcpOptions};
 
     #[test]
     fn accepted_sockets_inherit_nodelay_from_their_listener() {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        prepare_listener(listener.as_fd(), Blocking::Yes);
-        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        assert!(listener.accept().unwrap().0.nodelay().unwrap());
+        for nodelay in [true, false] {
+            let options = TcpOptions { nodelay, ..TcpOptions::default() };
+            let listener = TcpListener::from(listener::tcp(([127, 0, 0, 1], 0).into(), &options).unwrap());
+            prepare_listener(listener.as_fd(), Blocking::Yes);
+            let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            assert_eq!(listener.accept().unwrap().0.nodelay().unwrap(), nodelay);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::site::SharedOptions;
+use crossring_codec::transport::DeflateOptions;
 use crossring_router::config::{PrivateKey, TransportAuthentication};
 use crossring_router::limits::FailureLimits;
 
@@ -326,6 +327,16 @@ pub enum TransportKind {
     Shared(SharedOptions),
 }
 
+impl TransportKind {
+    /// Whether small segments are sent at once.
+    pub fn nodelay(&self) -> bool {
+        match self {
+            TransportKind::WebSocket(options) => options.tcp_nodelay,
+            TransportKind::RawSocket(_) | TransportKind::Shared(_) => true,
+        }
+    }
+}
+
 /// Settings of a WebSocket transport. Times are `None` when off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebSocketOptions {
@@ -335,16 +346,42 @@ pub struct WebSocketOptions {
     pub allowed_origins: Vec<String>,
     /// Accept `Origin: null`.
     pub allow_null_origin: bool,
+    /// The port that `Host` must name; `None` = any.
+    pub external_port: Option<u16>,
+    /// Speak protocol version 8.
+    pub enable_hybi10: bool,
+    /// Speak protocol version 13.
+    pub enable_rfc6455: bool,
+    /// Largest HTTP head of a request, in bytes.
+    pub max_header_size: usize,
+    /// Answer a plain GET with a page.
+    pub enable_webstatus: bool,
+    /// Tell our version in the `Server` header; otherwise there is no such header.
+    pub show_server_version: bool,
     /// Time for the opening handshake.
     pub open_handshake_timeout: Option<Duration>,
     /// Time for the closing handshake.
     pub close_handshake_timeout: Option<Duration>,
     /// Check text messages for valid UTF-8.
     pub validate_utf8: bool,
+    /// Mask the frames we send.
+    pub mask_server_frames: bool,
+    /// Refuse unmasked frames.
+    pub require_masked_client_frames: bool,
+    /// Undo the masking of frames.
+    pub apply_mask: bool,
     /// Largest frame taken, in bytes; `None` = bounded by `max_message_size` only.
     pub max_frame_size: Option<usize>,
     /// Largest message taken, in bytes.
     pub max_message_size: usize,
+    /// Send longer messages in fragments of this size, in bytes; 0 = never.
+    pub auto_fragment_size: usize,
+    /// Compression; `None` = off.
+    pub deflate: Option<DeflateOptions>,
+    /// Answer a close frame with its own code and reason, otherwise with code 1000.
+    pub echo_close_codereason: bool,
+    /// Send small segments at once.
+    pub tcp_nodelay: bool,
     /// Drop the connection at a violation, without a closing handshake.
     pub fail_by_drop: bool,
     /// Time between pings.
@@ -353,6 +390,8 @@ pub struct WebSocketOptions {
     pub auto_ping_timeout: Option<Duration>,
     /// Bytes in a ping, 12..=125.
     pub auto_ping_size: u8,
+    /// Whatever is received counts as the answer to a ping.
+    pub auto_ping_restart_on_any_traffic: bool,
     /// Refuse clients that name no WAMP subprotocol; otherwise they speak JSON.
     pub require_websocket_subprotocol: bool,
     /// The cookie by which clients are recognised; `None` = they are not.
@@ -376,15 +415,29 @@ impl Default for WebSocketOptions {
             url: None,
             allowed_origins: vec!["*".into()],
             allow_null_origin: true,
-            open_handshake_timeout: None,
-            close_handshake_timeout: None,
+            external_port: None,
+            enable_hybi10: true,
+            enable_rfc6455: true,
+            max_header_size: 8 << 10,
+            enable_webstatus: true,
+            show_server_version: false,
+            open_handshake_timeout: Some(Duration::from_secs(5)),
+            close_handshake_timeout: Some(Duration::from_secs(5)),
             validate_utf8: true,
+            mask_server_frames: false,
+            require_masked_client_frames: true,
+            apply_mask: true,
             max_frame_size: None,
             max_message_size: MESSAGE_BYTES_DEFAULT,
+            auto_fragment_size: 0,
+            deflate: None,
+            echo_close_codereason: false,
+            tcp_nodelay: true,
             fail_by_drop: false,
-            auto_ping_interval: None,
-            auto_ping_timeout: None,
+            auto_ping_interval: Some(Duration::from_secs(30)),
+            auto_ping_timeout: Some(Duration::from_secs(20)),
             auto_ping_size: 12,
+            auto_ping_restart_on_any_traffic: true,
             require_websocket_subprotocol: true,
             cookie: None,
         }

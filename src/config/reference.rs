@@ -109,10 +109,7 @@ fn status_text(key: &Key) -> String {
 fn off_text(off: Off) -> Option<&'static str> {
     match off {
         Off::Never => None,
-        Off::False => Some("`false`"),
         Off::True => Some("`true`"),
-        Off::Zero => Some("0"),
-        Off::Null => Some("null"),
         Off::Empty => Some("empty"),
     }
 }

@@ -26,10 +26,7 @@ pub(crate) enum Status {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Off {
     Never,
-    False,
     True,
-    Zero,
-    Null,
     Empty,
 }
 
@@ -37,10 +34,7 @@ impl Off {
     fn is(self, value: &Value) -> bool {
         match self {
             Off::Never => false,
-            Off::False => value == &Value::Bool(false),
             Off::True => value == &Value::Bool(true),
-            Off::Zero => value.as_i64() == Some(0),
-            Off::Null => value.is_null(),
             Off::Empty => match value {
                 Value::Array(list) => list.is_empty(),
                 Value::Object(map) => map.is_empty(),

@@ -20,12 +20,6 @@ use crate::config::{
 use crate::worker::outbound::{self, OutboundLimits, QUEUE_SIZE_MAX};
 use crate::worker::{AutoPing, ListenerKind, SharedListener, WebSocketListener};
 
-/// Milliseconds for an opening handshake where the configuration sets none.
-const OPEN_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
-
-/// Milliseconds for a closing handshake where the configuration sets none.
-const CLOSE_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
-
 /// What the router core is told.
 ///
 /// `entropy`: 32 random octets as text.
@@ -275,12 +269,13 @@ fn websocket(options: &WebSocketOptions, serializers: SerializerSet) -> WebSocke
         interval_ms: milliseconds(interval),
         timeout_ms: options.auto_ping_timeout.map_or(0, milliseconds),
         size: options.auto_ping_size.into(),
+        restarts_on_traffic: options.auto_ping_restart_on_any_traffic,
     });
     let limits = WebSocketLimits {
         frame_size_max: options.max_frame_size.unwrap_or(options.max_message_size),
         message_size_max: options.max_message_size,
         checks_text: options.validate_utf8,
-        ..WebSocketLimits::default()
+        head_size_max: options.max_header_size,
     };
     WebSocketListener {
         options: Arc::new(WebSocketServerOptions {
@@ -293,18 +288,26 @@ fn websocket(options: &WebSocketOptions, serializers: SerializerSet) -> WebSocke
                 .cookie
                 .as_ref()
                 .map(|cookie| TrackingCookie { name: cookie.name.clone(), attributes: cookie.attributes() }),
-            deflate: None,
-            fragment_size_max: 0,
+            any_messages: false,
+            rfc6455_accepted: options.enable_rfc6455,
+            hybi10_accepted: options.enable_hybi10,
+            host_port: options.external_port,
+            server_name: options
+                .show_server_version
+                .then(|| concat!("crossring/", env!("CARGO_PKG_VERSION")).to_owned()),
+            status_page: options.enable_webstatus,
+            unmasked_accepted: !options.require_masked_client_frames,
+            masks_kept: !options.apply_mask,
+            masks_frames: options.mask_server_frames,
+            close_echoed: options.echo_close_codereason,
+            deflate: options.deflate,
+            fragment_size_max: options.auto_fragment_size,
             limits,
         }),
         cookie_length: options.cookie.as_ref().map_or(0, |cookie| cookie.length),
         auto_ping,
-        open_handshake_timeout_ms: options
-            .open_handshake_timeout
-            .map_or(OPEN_HANDSHAKE_TIMEOUT_MS, milliseconds),
-        close_handshake_timeout_ms: options
-            .close_handshake_timeout
-            .map_or(CLOSE_HANDSHAKE_TIMEOUT_MS, milliseconds),
+        open_handshake_timeout_ms: options.open_handshake_timeout.map_or(0, milliseconds),
+        close_handshake_timeout_ms: options.close_handshake_timeout.map_or(0, milliseconds),
         fails_by_drop: options.fail_by_drop,
     }
 }

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use crossring_io::listener::{self, Activated, TcpOptions, UnixOptions};
 
-use crate::config::{Endpoint, InheritedEndpoint, NodeConfig, SocketOwner, TcpEndpoint, UnixEndpoint};
+use crate::config::{
+    Endpoint, InheritedEndpoint, NodeConfig, SocketOwner, TcpEndpoint, TransportConfig, UnixEndpoint,
+};
 
 /// The sockets of one endpoint, one for each shard, and where they are.
 pub(super) struct Bound {
@@ -17,9 +19,10 @@ pub(super) struct Bound {
 }
 
 /// Makes the sockets of `endpoint`. `inherited`: what the process has been started with.
-pub(super) fn bind(endpoint: &Endpoint, shards: usize, inherited: &[Activated]) -> io::Result<Bound> {
+pub(super) fn bind(transport: &TransportConfig, shards: usize, inherited: &[Activated]) -> io::Result<Bound> {
+    let endpoint = &transport.endpoint;
     match endpoint {
-        Endpoint::Tcp(tcp) => bind_tcp(tcp, shards),
+        Endpoint::Tcp(tcp) => bind_tcp(tcp, transport.kind.nodelay(), shards),
         Endpoint::Unix(unix) => {
             let sockets = shared(bind_unix(unix)?, shards)?;
             Ok(Bound { sockets, place: place(endpoint) })
@@ -57,10 +60,10 @@ pub(super) fn remove_sockets(config: &NodeConfig) {
 }
 
 /// The first free port of the range.
-fn bind_tcp(tcp: &TcpEndpoint, shards: usize) -> io::Result<Bound> {
+fn bind_tcp(tcp: &TcpEndpoint, nodelay: bool, shards: usize) -> io::Result<Bound> {
     let mut result = Err(io::ErrorKind::AddrInUse.into());
     for port in tcp.port..=tcp.port_last {
-        result = bind_port(tcp, port, shards);
+        result = bind_port(tcp, port, nodelay, shards);
         match &result {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             _ => break,
@@ -69,9 +72,10 @@ fn bind_tcp(tcp: &TcpEndpoint, shards: usize) -> io::Result<Bound> {
     result
 }
 
-fn bind_port(tcp: &TcpEndpoint, port: u16, shards: usize) -> io::Result<Bound> {
+fn bind_port(tcp: &TcpEndpoint, port: u16, nodelay: bool, shards: usize) -> io::Result<Bound> {
     let options = TcpOptions {
         backlog: tcp.backlog.into(),
+        nodelay,
         user_timeout_ms: tcp.user_timeout_ms.into(),
         ..TcpOptions::default()
     };

@@ -82,6 +82,8 @@ struct Rare {
     /// Keep-alive: when a pong or message came last, and when a ping was sent that is not answered yet.
     heard: Monotonic,
     pinged: Option<Monotonic>,
+    /// Only pongs count.
+    wants_pongs: bool,
     /// The tracking cookie, until the transport is open.
     cookie: Option<Secret>,
     /// Of a relayed connection.
@@ -216,11 +218,11 @@ impl Connection {
             return self.fail(TransportError { kind, offset: 0 }, routing);
         }
         while self.phase != Phase::Ending {
-            if consumed < octets.len() && !routing.outbound.mail.has_credit() {
+            let Some(transport) = &mut self.transport else { break };
+            if (consumed < octets.len() || transport.is_holding()) && !routing.outbound.mail.has_credit() {
                 self.set_aside(&octets[consumed..]);
                 return Pumped::Paused;
             }
-            let Some(transport) = &mut self.transport else { break };
             match transport.next(octets, &mut consumed, routing.scratch) {
                 Ok(None) => break,
                 Ok(Some(Incoming::Requested)) => {
@@ -254,6 +256,9 @@ impl Connection {
                 Ok(Some(Incoming::Reply(reply))) => routing.outbound.raw(self.key, reply),
                 Ok(Some(Incoming::Opened { .. })) => {
                     settle(self.key, transport, routing.outbound);
+                    if let Some(writer) = transport.take_writer() {
+                        routing.outbound.set_writer(self.key, writer);
+                    }
                     self.phase = Phase::Open;
                     let established = routing.outbound.secured.take_established(self.key);
                     let cookie = self.rare.as_mut().and_then(|rare| rare.cookie.take());
@@ -263,7 +268,7 @@ impl Connection {
                     routing.shard.handle(routing.now, input, routing.outbound);
                     pumped = Pumped::Opened;
                 }
-                Ok(Some(Incoming::Pong(_))) => self.heard(routing.now),
+                Ok(Some(Incoming::Pong(_))) => self.heard(routing.now, true),
                 Ok(Some(Incoming::PeerClosing { .. })) => {
                     self.end_phase();
                     return Pumped::Ended;
@@ -271,7 +276,7 @@ impl Connection {
                 Err(error) => return self.fail(error, routing),
             }
         }
-        self.heard(routing.now);
+        self.heard(routing.now, false);
         pumped
     }
 
@@ -341,8 +346,10 @@ impl Connection {
         }
     }
 
-    fn heard(&mut self, now: Now) {
-        if let Some(rare) = &mut self.rare {
+    fn heard(&mut self, now: Now, is_pong: bool) {
+        if let Some(rare) = &mut self.rare
+            && (is_pong || !rare.wants_pongs)
+        {
             rare.heard = Monotonic(now.monotonic_ns);
             rare.pinged = None;
         }
@@ -360,6 +367,7 @@ impl Connection {
         let Some(transport) = &mut self.transport else { return Err(()) };
         let rare =
             self.rare.get_or_insert_with(|| Box::new(Rare { heard: Monotonic::ZERO, ..Rare::default() }));
+        rare.wants_pongs = !every.restarts_on_traffic;
         if let Some(pinged) = rare.pinged {
             let is_dead = every.timeout_ms > 0 && now.since_ns(pinged) >= timeout_ns;
             return if is_dead { Err(()) } else { Ok(now.after_ns(interval_ns)) };

@@ -7,6 +7,8 @@
 //! the one in flight, and the bytes counted against it are the bytes it costs. The backlog grows by blocks: no turn ever
 //! copies what waits already.
 
+mod rewritten;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use rustls::ServerConfig;
 use super::counts::Counts;
 use super::mail::PostOffice;
 use super::secured::{Received, Secured};
+use rewritten::Writers;
 
 /// A chunk of a turn is followed by another one above this size, in octets.
 const CHUNK_SIZE: usize = 64 * 1024;
@@ -135,6 +138,8 @@ struct Lane {
     is_counted: bool,
     /// It sends records of TLS, made in `Outbound::secured`.
     is_secured: bool,
+    /// Its messages are rewritten, in `Outbound::writers`.
+    is_rewritten: bool,
     framing: Framing,
     message_size_max: u32,
     /// Octets of this turn, of the backlog and in flight.
@@ -156,6 +161,7 @@ impl Lane {
         is_slow: false,
         is_counted: false,
         is_secured: false,
+        is_rewritten: false,
         framing: Framing::rawsocket(crossring_codec::serializer::SerializerId::Json),
         message_size_max: 0,
         queued: 0,
@@ -211,6 +217,7 @@ pub struct Outbound {
     limits: OutboundLimits,
     counts: Counts,
     pub(super) secured: Secured,
+    writers: Writers,
     /// Counts the fan-outs; tells which entries of `encoded` are of the current one.
     fan_out: u64,
     encoded: [Encoded; Framing::COUNT],
@@ -243,6 +250,7 @@ impl Outbound {
             limits,
             counts: Counts::default(),
             secured: Secured::default(),
+            writers: Writers::default(),
             fan_out: 0,
             encoded: [Encoded::NONE; Framing::COUNT],
         }
@@ -311,6 +319,9 @@ impl Outbound {
         {
             if lane.is_secured {
                 self.secured.close(key.slot);
+            }
+            if lane.is_rewritten {
+                self.writers.close(key.slot);
             }
             *lane = Lane { generation: lane.generation, is_dirty: lane.is_dirty, ..Lane::VACANT };
         }
@@ -474,20 +485,18 @@ impl Outbound {
         message: &Message<'_>,
     ) -> Result<(Range, u32), Refused> {
         let out = self.turn.chunks[chunk as usize].bytes_mut();
-        let start = out.len();
-        let mark = framing.begin(out);
-        if encode(framing.serializer().id, message, out).is_err() {
-            out.truncate(start);
-            return Err(Refused::Unrepresentable);
-        }
-        let message_size = framing.finish(out, mark, 0).map_err(|_| Refused::TooLarge)?;
-        Ok((Range { chunk, start: start as u32, end: out.len() as u32 }, message_size as u32))
+        let start = out.len() as u32;
+        let message_size = encode_message(framing, message, out)?;
+        Ok((Range { chunk, start, end: out.len() as u32 }, message_size))
     }
 
     fn deliver_event(&mut self, event: &Message<'_>, receiver: SessionKey) {
         let Some(lane) = self.lanes.get(receiver.slot as usize) else { return };
         if lane.generation != receiver.generation || lane.state != LaneState::Open {
             return;
+        }
+        if lane.is_rewritten {
+            return self.deliver_rewritten(event, receiver);
         }
         let framing = lane.framing;
         let mut encoded = self.encoded[framing.index()];
@@ -592,6 +601,18 @@ impl Turn {
     }
 }
 
+/// Appends `message`, framed, to `out`, and returns its size without frame; on refusal `out` is as it was.
+#[inline]
+fn encode_message(framing: Framing, message: &Message<'_>, out: &mut Vec<u8>) -> Result<u32, Refused> {
+    let start = out.len();
+    let mark = framing.begin(out);
+    if encode(framing.serializer().id, message, out).is_err() {
+        out.truncate(start);
+        return Err(Refused::Unrepresentable);
+    }
+    framing.finish(out, mark, 0).map(|size| size as u32).map_err(|_| Refused::TooLarge)
+}
+
 fn append_to_backlog(lane: &mut Lane, chunks: &[Chunk], pool: &mut ChunkPool) {
     let mut backlog = std::mem::take(&mut lane.backlog);
     for range in lane.ranges() {
@@ -641,6 +662,9 @@ impl Post for Outbound {
 impl Outbox for Outbound {
     fn send(&mut self, session: SessionKey, message: &Message<'_>) -> Result<(), Refused> {
         let Some(lane) = self.lane(session) else { return Err(Refused::Gone) };
+        if lane.is_rewritten {
+            return self.send_rewritten(session, message);
+        }
         let (framing, message_size_max) = (lane.framing, lane.message_size_max);
         let chunk = self.turn.common(&mut self.pool, 0);
         let (range, message_size) = self.encode(chunk, framing, message)?;

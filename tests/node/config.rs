@@ -283,17 +283,14 @@ fn faults_of_endpoints_are_named_at_their_place() {
 
 #[test]
 fn values_that_switch_a_missing_feature_off_are_not_refused() {
-    let endpoint = json!({"type": "tcp", "port": 8080, "shared": false});
-    let off =
-        json!({"compression": {}, "mask_server_frames": false, "apply_mask": true, "auto_fragment_size": 0});
-    let transports = json!([{"type": "websocket", "endpoint": endpoint, "options": off}]);
-    let mut document = router(json!([]), transports);
+    let mut document = router(json!([]), json!([]));
+    document["workers"][0]["components"] = json!([]);
     assert!(load_json(&document).expect("valid").support.refused.is_empty());
-    let on = json!({"compression": {"deflate": {}}, "mask_server_frames": true, "auto_fragment_size": 65536});
-    document["workers"][0]["transports"][0]["options"] = on;
+    document["workers"][0]["components"] =
+        json!([{"type": "class", "classname": "a.B", "realm": "realm1", "role": "r"}]);
     let refused = load_json(&document).expect("valid").support.refused;
     let names: Vec<_> = refused.iter().filter_map(|path| path.rsplit('.').next()).collect();
-    assert_eq!(names, ["compression", "mask_server_frames", "auto_fragment_size"]);
+    assert_eq!(names, ["components"]);
 }
 
 #[test]

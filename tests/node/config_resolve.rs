@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crossring::config::{
     Allow, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Stats, Store, StoreRule,
-    TransportKind, UriCheck,
+    TransportKind, UriCheck, WebSocketOptions,
 };
+use crossring_codec::transport::DeflateOptions;
 use crossring_router::config::{Authenticator, Source};
 use crossring_router::limits::FailureLimits;
 
@@ -111,6 +112,79 @@ fn transports_get_their_settings() {
     let TransportKind::RawSocket(options) = &unix.kind else { panic!("a RawSocket") };
     assert_eq!(options.max_message_size, 65_536);
     assert!(tcp.serializers.is_none() && tcp.auth.is_none());
+}
+
+#[test]
+fn websocket_options_have_defaults_and_can_all_be_set() {
+    let options = |options: serde_json::Value| {
+        let document = serde_json::json!({"version": 2, "workers": [{"type": "router", "transports": [{
+            "type": "websocket", "endpoint": {"type": "tcp", "port": 8080}, "options": options
+        }]}]});
+        let checked = load_json(&document).expect("valid");
+        assert!(checked.support.refused.is_empty() && checked.warnings.is_empty());
+        match &checked.node.transports[0].kind {
+            TransportKind::WebSocket(options) => options.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(options(serde_json::json!({})), WebSocketOptions::default());
+    let changed = options(serde_json::json!({
+        "allowed_origins": [], "allow_null_origin": false, "external_port": 443, "enable_hybi10": false,
+        "enable_rfc6455": false, "open_handshake_timeout": 0, "close_handshake_timeout": 0, "enable_webstatus": false,
+        "validate_utf8": false, "mask_server_frames": true, "require_masked_client_frames": false, "apply_mask": false,
+        "max_frame_size": 1, "max_message_size": 0, "auto_fragment_size": 4096, "fail_by_drop": true,
+        "echo_close_codereason": true, "tcp_nodelay": false, "auto_ping_interval": 0, "auto_ping_timeout": 0,
+        "auto_ping_size": 125, "auto_ping_restart_on_any_traffic": false, "require_websocket_subprotocol": false,
+        "show_server_version": true, "max_header_size": 1000,
+        "compression": {"deflate": {
+            "request_no_context_takeover": true, "request_max_window_bits": 9, "no_context_takeover": true,
+            "max_window_bits": 10, "memory_level": 1, "level": 9, "min_message_size": 0, "max_inflate_ratio": 7
+        }}
+    }));
+    let deflate = DeflateOptions {
+        no_context_takeover: true,
+        window_bits_max: 10,
+        peer_no_context_takeover: true,
+        peer_window_bits_max: Some(9),
+        level: 9,
+        memory_level: 1,
+        size_min: 0,
+        inflate_ratio_max: 7,
+    };
+    let expected = WebSocketOptions {
+        url: None,
+        allowed_origins: Vec::new(),
+        allow_null_origin: false,
+        external_port: Some(443),
+        enable_hybi10: false,
+        enable_rfc6455: false,
+        max_header_size: 1000,
+        enable_webstatus: false,
+        show_server_version: true,
+        open_handshake_timeout: None,
+        close_handshake_timeout: None,
+        validate_utf8: false,
+        mask_server_frames: true,
+        require_masked_client_frames: false,
+        apply_mask: false,
+        max_frame_size: Some(1),
+        max_message_size: 64 << 20,
+        auto_fragment_size: 4096,
+        deflate: Some(deflate),
+        echo_close_codereason: true,
+        tcp_nodelay: false,
+        fail_by_drop: true,
+        auto_ping_interval: None,
+        auto_ping_timeout: None,
+        auto_ping_size: 125,
+        auto_ping_restart_on_any_traffic: false,
+        require_websocket_subprotocol: false,
+        cookie: None,
+    };
+    assert_eq!(changed, expected);
+    let on = options(serde_json::json!({"compression": {"deflate": {}}}));
+    assert_eq!(on.deflate, Some(DeflateOptions::default()));
+    assert_eq!(options(serde_json::json!({"compression": {}})).deflate, None);
 }
 
 #[test]

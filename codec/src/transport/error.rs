@@ -50,12 +50,14 @@ pub enum TransportErrorKind {
     PathUnknown,
     /// A plain HTTP request (426).
     UpgradeMissing,
-    /// Not WebSocket version 13 (426 with the version we speak).
+    /// A WebSocket version that is not spoken (426 with those that are).
     VersionUnsupported,
     /// `Sec-WebSocket-Key` is not the Base64 of 16 octets (400).
     KeyInvalid,
     /// The web page's origin is not allowed (403).
     OriginRefused,
+    /// `Host` names another port than the public one (400).
+    HostRefused,
     /// No WAMP subprotocol in common (400).
     SubprotocolUnsupported,
     /// WebSocket client: the server answered with this HTTP status instead of 101.
@@ -146,6 +148,7 @@ impl TransportErrorKind {
             TransportErrorKind::VersionUnsupported => "WebSocket version not supported",
             TransportErrorKind::KeyInvalid => "invalid Sec-WebSocket-Key",
             TransportErrorKind::OriginRefused => "origin not allowed",
+            TransportErrorKind::HostRefused => "Host names another port",
             TransportErrorKind::SubprotocolUnsupported => "no WAMP subprotocol in common",
             TransportErrorKind::StatusUnexpected(_) => "WebSocket handshake refused",
             TransportErrorKind::AcceptMismatch => "invalid Sec-WebSocket-Accept",

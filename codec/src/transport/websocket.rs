@@ -12,7 +12,8 @@ pub use self::deflate::{Compressors, DeflateOptions, FrameKind, FrameWriter};
 pub(crate) use self::handshake::{ClientHandshake, Handshaken, ServerHandshake};
 pub use self::handshake::{Opening, TrackingCookie, WebSocketClientOptions, WebSocketServerOptions};
 use self::head::{
-    CONTROL_LENGTH_MAX, Expectation, Head, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG, Opcode, Progress,
+    CONTROL_LENGTH_MAX, Expectation, Head, KindRule, MaskRule, OPCODE_CLOSE, OPCODE_PING, OPCODE_PONG,
+    Opcode, Progress,
 };
 use self::payload::{Found, Rare};
 pub use self::url::{InvalidUrl, WebSocketUrl};
@@ -21,6 +22,7 @@ use super::error::{TransportErrorKind, close_code};
 use super::framing::{Carrier, Framing, TooLong, WebSocketHeader};
 use super::gather::fill;
 use super::mask::{self, MaskKey, MaskKeys};
+use crate::serializer::Serializer;
 
 /// What a WebSocket side takes at most. Values beyond [`WebSocketLimits::SIZE_MAX`] count as that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,22 @@ pub(crate) struct WebSocket {
     checks_text: bool,
     /// Messages that may still change the framing.
     unsettled: u8,
+    liberties: Liberties,
+}
+
+/// What deviates from RFC 6455, or from WAMP, because it was asked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Liberties {
+    /// Frames of the client need no mask.
+    unmasked_accepted: bool,
+    /// The client's masks are not undone.
+    masks_kept: bool,
+    /// The server's control frames are masked.
+    masks_frames: bool,
+    /// The client's close frame is answered with its like; else with code 1000.
+    close_echoed: bool,
+    /// Messages are not WAMP: text or binary, as they come; is text checked?
+    any_kind: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +134,20 @@ impl WebSocket {
             compressed: false,
             checks_text: limits.checks_text && framing.serializer().is_text(),
             unsettled: framing.unsettled_messages(),
+            liberties: Liberties::default(),
         }
+    }
+
+    /// Takes what deviates from the RFC into use, on the server's side.
+    pub(crate) fn with_liberties(mut self, options: &WebSocketServerOptions) -> WebSocket {
+        self.liberties = Liberties {
+            unmasked_accepted: options.unmasked_accepted,
+            masks_kept: options.masks_kept,
+            masks_frames: options.masks_frames,
+            close_echoed: options.close_echoed,
+            any_kind: options.any_messages.then_some(options.limits.checks_text),
+        };
+        self
     }
 
     /// Keeps the header fields of the client's request for [`WebSocket::take_request_headers`].
@@ -134,7 +165,7 @@ impl WebSocket {
         self.inflater =
             deflate.map(|(agreement, options)| Box::new(Inflater::new(agreement.incoming, options)));
         let is_server = self.is_server();
-        let mask_keys = (!is_server).then(|| MaskKeys::new(self.mask_keys.next_u64()));
+        let mask_keys = self.masks_frames().then(|| MaskKeys::new(self.mask_keys.next_u64()));
         let outgoing = deflate.map(|(agreement, options)| (agreement.outgoing, options));
         if let Some(writer) = FrameWriter::new(outgoing, fragment_size_max, mask_keys, is_server) {
             self.rare.get_or_insert_default().writer = Some(Box::new(writer));
@@ -292,8 +323,12 @@ impl WebSocket {
 
     fn expectation(&self) -> Expectation {
         Expectation {
-            masked: self.is_server(),
-            text: self.framing.serializer().is_text(),
+            mask: self.mask_rule(),
+            kind: match self.framing.serializer().is_text() {
+                _ if self.liberties.any_kind.is_some() => KindRule::Either,
+                true => KindRule::Text,
+                false => KindRule::Binary,
+            },
             fragmented: self.fragmented,
             compressible: self.inflater.is_some(),
             frame_size_max: self.frame_size_max as usize,
@@ -301,7 +336,24 @@ impl WebSocket {
         }
     }
 
+    fn mask_rule(&self) -> MaskRule {
+        match self.liberties {
+            _ if !self.is_server() => MaskRule::Forbidden,
+            Liberties { unmasked_accepted: true, .. } => MaskRule::Optional,
+            Liberties { masks_kept: true, .. } => MaskRule::Kept,
+            _ => MaskRule::Required,
+        }
+    }
+
     fn enter(&mut self, head: Head) {
+        if let Some(checks_text) = self.liberties.any_kind
+            && !self.fragmented
+        {
+            // What is sent next is of the kind that came last.
+            self.framing =
+                Framing::websocket_server(if head.text { Serializer::JSON } else { Serializer::CBOR });
+            self.checks_text = checks_text && head.text;
+        }
         // Both fit: the head was checked against limits of 32 bits.
         self.remaining = head.length as u32;
         self.message_size += head.length as u32;
@@ -317,8 +369,13 @@ impl WebSocket {
         if opcode == Opcode::Close {
             let code = read_close(scratch)?;
             self.phase = Phase::PeerClosing(code);
-            // The echo is the code alone: the reason was not ours.
-            scratch.truncate(2);
+            if !self.is_server() {
+                // The echo is the code alone: the reason was not ours.
+                scratch.truncate(2);
+            } else if !self.liberties.close_echoed {
+                scratch.clear();
+                scratch.extend_from_slice(&close_code::NORMAL.to_be_bytes());
+            }
         }
         if answers {
             let opcode = if opcode == Opcode::Close { OPCODE_CLOSE } else { OPCODE_PONG };
@@ -361,11 +418,15 @@ impl WebSocket {
     }
 
     fn put_control(&mut self, opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
-        let key = (!self.is_server()).then(|| self.mask_keys.next());
+        let key = self.masks_frames().then(|| self.mask_keys.next());
         out.extend_from_slice(WebSocketHeader::new(opcode, payload.len(), key).as_bytes());
         let start = out.len();
         out.extend_from_slice(payload);
         mask::apply(&mut out[start..], key.unwrap_or_default());
+    }
+
+    fn masks_frames(&self) -> bool {
+        !self.is_server() || self.liberties.masks_frames
     }
 
     fn is_server(&self) -> bool {
@@ -399,7 +460,6 @@ fn read_close(payload: &[u8]) -> Result<u16, TransportErrorKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serializer::Serializer;
 
     fn feed(socket: &mut WebSocket, chunk: &[u8]) {
         let (mut consumed, mut scratch) = (0, Vec::new());

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use crossring_codec::transport::DeflateOptions;
 use serde_json::Value;
 
 use super::super::cursor::Cursor;
@@ -80,7 +81,10 @@ pub(super) fn tracked_websocket(written: &Cursor<'_>) -> WebSocketOptions {
 fn websocket(written: &Cursor<'_>, url: Option<String>) -> WebSocketOptions {
     let default = WebSocketOptions::default();
     let flag = |name: &str, default: bool| written.key(name).flag(default);
-    let time = |name: &str| written.key(name).milliseconds();
+    let time = |name: &str, default| match written.key(name).is_present() {
+        true => written.key(name).milliseconds(),
+        false => default,
+    };
     WebSocketOptions {
         url,
         allowed_origins: match written.key("allowed_origins").value {
@@ -88,24 +92,61 @@ fn websocket(written: &Cursor<'_>, url: Option<String>) -> WebSocketOptions {
             _ => default.allowed_origins,
         },
         allow_null_origin: flag("allow_null_origin", default.allow_null_origin),
-        open_handshake_timeout: time("open_handshake_timeout"),
-        close_handshake_timeout: time("close_handshake_timeout"),
+        external_port: written.key("external_port").integer(),
+        enable_hybi10: flag("enable_hybi10", default.enable_hybi10),
+        enable_rfc6455: flag("enable_rfc6455", default.enable_rfc6455),
+        max_header_size: written.key("max_header_size").integer().unwrap_or(default.max_header_size),
+        enable_webstatus: flag("enable_webstatus", default.enable_webstatus),
+        show_server_version: flag("show_server_version", default.show_server_version),
+        open_handshake_timeout: time("open_handshake_timeout", default.open_handshake_timeout),
+        close_handshake_timeout: time("close_handshake_timeout", default.close_handshake_timeout),
         validate_utf8: flag("validate_utf8", default.validate_utf8),
+        mask_server_frames: flag("mask_server_frames", default.mask_server_frames),
+        require_masked_client_frames: flag(
+            "require_masked_client_frames",
+            default.require_masked_client_frames,
+        ),
+        apply_mask: flag("apply_mask", default.apply_mask),
         max_frame_size: written.key("max_frame_size").nonzero(),
         max_message_size: match written.key("max_message_size").is_present() {
             true => written.key("max_message_size").nonzero().unwrap_or(MESSAGE_BYTES_MAX),
             false => default.max_message_size,
         },
+        auto_fragment_size: written.key("auto_fragment_size").integer().unwrap_or_default(),
+        deflate: deflate(&written.key("compression").key("deflate")),
+        echo_close_codereason: flag("echo_close_codereason", default.echo_close_codereason),
+        tcp_nodelay: flag("tcp_nodelay", default.tcp_nodelay),
         fail_by_drop: flag("fail_by_drop", default.fail_by_drop),
-        auto_ping_interval: time("auto_ping_interval"),
-        auto_ping_timeout: time("auto_ping_timeout"),
+        auto_ping_interval: time("auto_ping_interval", default.auto_ping_interval),
+        auto_ping_timeout: time("auto_ping_timeout", default.auto_ping_timeout),
         auto_ping_size: written.key("auto_ping_size").integer().unwrap_or(default.auto_ping_size),
+        auto_ping_restart_on_any_traffic: flag(
+            "auto_ping_restart_on_any_traffic",
+            default.auto_ping_restart_on_any_traffic,
+        ),
         require_websocket_subprotocol: flag(
             "require_websocket_subprotocol",
             default.require_websocket_subprotocol,
         ),
         cookie: None,
     }
+}
+
+/// Present is on, also without any setting.
+fn deflate(written: &Cursor<'_>) -> Option<DeflateOptions> {
+    let default = DeflateOptions::default();
+    written.is_present().then(|| DeflateOptions {
+        no_context_takeover: written.key("no_context_takeover").flag(default.no_context_takeover),
+        window_bits_max: written.key("max_window_bits").integer().unwrap_or(default.window_bits_max),
+        peer_no_context_takeover: written
+            .key("request_no_context_takeover")
+            .flag(default.peer_no_context_takeover),
+        peer_window_bits_max: written.key("request_max_window_bits").nonzero(),
+        level: written.key("level").integer().unwrap_or(default.level),
+        memory_level: written.key("memory_level").integer().unwrap_or(default.memory_level),
+        size_min: written.key("min_message_size").integer().unwrap_or(default.size_min),
+        inflate_ratio_max: written.key("max_inflate_ratio").integer().unwrap_or(default.inflate_ratio_max),
+    })
 }
 
 pub(super) fn endpoint(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<Endpoint> {

@@ -19,26 +19,25 @@ static OPTIONS_TABLE: Table = Table {
         key(
             "external_port",
             &Kind::Either(&[&PORT, &Kind::Null]),
-            "Public port, for origin checks behind a proxy.",
+            "Public port, behind a proxy: the `Host` of a request must name it.",
         )
-        .later_unless(Off::Null),
-        key("enable_hybi10", &Kind::Flag, "Protocol version 8.").no_effect("only RFC 6455 is spoken"),
-        key("enable_rfc6455", &Kind::Flag, "Protocol version 13.").default("true").later_unless(Off::True),
+        .default("any"),
+        key("enable_hybi10", &Kind::Flag, "Protocol version 8.").default("true"),
+        key("enable_rfc6455", &Kind::Flag, "Protocol version 13.").default("true"),
+        key("max_header_size", &Kind::Integer(512, 65_536), "Largest HTTP head of a request, in bytes.")
+            .default("8192"),
         key("open_handshake_timeout", &Kind::Milliseconds, "Time for the opening handshake; 0 = off.")
-            .default("0"),
+            .default("5000"),
         key("close_handshake_timeout", &Kind::Milliseconds, "Time for the closing handshake; 0 = off.")
-            .default("0"),
+            .default("5000"),
         key("enable_webstatus", &Kind::Flag, "Answer a plain GET with a status page instead of 426.")
-            .default("false")
-            .later_unless(Off::False),
+            .default("true"),
         key("validate_utf8", &Kind::Flag, "Check text messages for valid UTF-8.").default("true"),
-        key("mask_server_frames", &Kind::Flag, "Mask frames sent by the router.")
-            .default("false")
-            .later_unless(Off::False),
-        key("require_masked_client_frames", &Kind::Flag, "Refuse unmasked frames.")
-            .default("true")
-            .fixed(Off::True, "they are always refused"),
-        key("apply_mask", &Kind::Flag, "Undo the masking of frames.").default("true").later_unless(Off::True),
+        key("mask_server_frames", &Kind::Flag, "Mask frames sent by the router, which RFC 6455 forbids.")
+            .default("false"),
+        key("require_masked_client_frames", &Kind::Flag, "Refuse unmasked frames.").default("true"),
+        key("apply_mask", &Kind::Flag, "Undo the masking of frames; false serves tests only.")
+            .default("true"),
         key(
             "max_frame_size",
             &Kind::Integer(0, LIMIT_BYTES_MAX),
@@ -56,38 +55,36 @@ static OPTIONS_TABLE: Table = Table {
             &Kind::Integer(0, LIMIT_BYTES_MAX),
             "Send longer messages in fragments of this size; 0 = off.",
         )
-        .default("0")
-        .later_unless(Off::Zero),
+        .default("0"),
         key(
             "fail_by_drop",
             &Kind::Flag,
             "At a protocol violation drop the connection without a closing handshake.",
         )
         .default("false"),
-        key("echo_close_codereason", &Kind::Flag, "Answer a close frame with its own code and reason.")
-            .default("true")
-            .fixed(Off::True, "they are always echoed"),
-        key("tcp_nodelay", &Kind::Flag, "Send small segments at once.")
-            .default("true")
-            .fixed(Off::True, "it is always set"),
-        key("auto_ping_interval", &Kind::Milliseconds, "Time between pings; 0 = off.").default("0"),
-        key("auto_ping_timeout", &Kind::Milliseconds, "Time to answer a ping; 0 = off.").default("0"),
+        key(
+            "echo_close_codereason",
+            &Kind::Flag,
+            "Answer a close frame with its own code and reason instead of code 1000.",
+        )
+        .default("false"),
+        key("tcp_nodelay", &Kind::Flag, "Send small segments at once.").default("true"),
+        key("auto_ping_interval", &Kind::Milliseconds, "Time of silence before a ping; 0 = off.")
+            .default("30000"),
+        key("auto_ping_timeout", &Kind::Milliseconds, "Time to answer a ping; 0 = off.").default("20000"),
         key("auto_ping_size", &Kind::Integer(12, 125), "Bytes in a ping.").default("12"),
         key("auto_ping_restart_on_any_traffic", &Kind::Flag, "Any received data counts as an answer.")
-            .default("true")
-            .fixed(Off::True, "it always does"),
+            .default("true"),
         key("enable_flash_policy", &Kind::Flag, "Flash socket policy.").no_effect("Flash is gone"),
         key("flash_policy", &Kind::Any, "Flash socket policy file.").no_effect("Flash is gone"),
-        key("compression", &Kind::Object(&COMPRESSION), "Compression of messages.").later_unless(Off::Empty),
+        key("compression", &Kind::Object(&COMPRESSION), "Compression of messages.").default("off"),
         key(
             "require_websocket_subprotocol",
             &Kind::Flag,
             "Refuse clients that name no WAMP subprotocol; false = they speak JSON.",
         )
         .default("true"),
-        key("show_server_version", &Kind::Flag, "Send the version in the `Server` header.")
-            .default("false")
-            .fixed(Off::False, "no `Server` header is sent"),
+        key("show_server_version", &Kind::Flag, "Send the version in the `Server` header.").default("false"),
     ],
     rules: &[],
 };
@@ -113,6 +110,19 @@ static DEFLATE: Table = Table {
         key("max_window_bits", &Kind::IntegerOf(&[9, 10, 11, 12, 13, 14, 15]), "Window of the router.")
             .default("15"),
         key("memory_level", &Kind::Integer(1, 9), "Memory of the compressor.").default("8"),
+        key("level", &Kind::Integer(1, 9), "Effort of the compressor: 1 is fast, 9 small.").default("6"),
+        key(
+            "min_message_size",
+            &Kind::Integer(0, LIMIT_BYTES_MAX),
+            "Smaller messages are sent uncompressed, in bytes.",
+        )
+        .default("64"),
+        key(
+            "max_inflate_ratio",
+            &Kind::Integer(1, 1_100),
+            "A message that inflates to more times its size, and to more than 64 KiB, ends the connection with code 1009.",
+        )
+        .default("200"),
     ],
     rules: &[],
 };

@@ -11,6 +11,8 @@ pub(crate) struct Head {
     pub(crate) fin: bool,
     /// The frame begins a compressed message.
     pub(crate) compressed: bool,
+    /// The frame begins a text message.
+    pub(crate) text: bool,
     /// Octets of payload.
     pub(crate) length: usize,
     /// The mask key; zero, which masks nothing, where frames are not masked.
@@ -31,10 +33,10 @@ pub(crate) enum Opcode {
 /// What the next frame may look like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expectation {
-    /// Frames come from a client, so they must be masked; otherwise they must not be.
-    pub(crate) masked: bool,
-    /// Messages are text; otherwise binary.
-    pub(crate) text: bool,
+    /// Whether frames are masked.
+    pub(crate) mask: MaskRule,
+    /// What messages are.
+    pub(crate) kind: KindRule,
     /// Within a fragmented message: a data frame must be a continuation.
     pub(crate) fragmented: bool,
     /// Messages may be compressed.
@@ -43,6 +45,27 @@ pub(crate) struct Expectation {
     pub(crate) frame_size_max: usize,
     /// What the current message may still grow by, in octets.
     pub(crate) message_size_left: usize,
+}
+
+/// Whether frames are masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MaskRule {
+    /// They come from a client.
+    Required,
+    /// They come from a server.
+    Forbidden,
+    /// Either will do.
+    Optional,
+    /// They come from a client, and are not to be unmasked.
+    Kept,
+}
+
+/// Whether messages are text or binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KindRule {
+    Text,
+    Binary,
+    Either,
 }
 
 /// How far a head has been read.
@@ -72,16 +95,19 @@ impl Expectation {
         let fin = first & FIN != 0;
         let opcode = self.opcode(first)?;
         self.check_second(opcode, fin, second)?;
-        let mask_size = if self.masked { 4 } else { 0 };
+        let mask_size = usize::from(second & MASKED) >> 5;
         let size = 2 + length_size(second) + mask_size;
         let Some(head) = bytes.get(..size) else { return Ok(Progress::Needs(size)) };
         let length = read_length(second, &head[2..])?;
         if opcode == Opcode::Data {
             self.check_length(length)?;
         }
-        let mask = if self.masked { *head.last_chunk().unwrap_or(&[0; 4]) } else { [0; 4] };
-        let compressed = first & RSV1 != 0;
-        let head = Head { opcode, fin, compressed, length, mask, size };
+        let mask = match head.last_chunk() {
+            Some(mask) if mask_size > 0 && self.mask != MaskRule::Kept => *mask,
+            _ => [0; 4],
+        };
+        let (compressed, text) = (first & RSV1 != 0, first & 0x0F == OPCODE_TEXT);
+        let head = Head { opcode, fin, compressed, text, length, mask, size };
         if bytes.len() < head.size_at_once() {
             return Ok(Progress::Needs(head.size_at_once()));
         }
@@ -92,11 +118,11 @@ impl Expectation {
         if first & RESERVED_BITS != 0 && !self.begins_compressed(first) {
             return Err(TransportErrorKind::ReservedBits);
         }
-        let text = match first & 0x0F {
+        let kind = match first & 0x0F {
             OPCODE_CONTINUATION if self.fragmented => return Ok(Opcode::Data),
             OPCODE_CONTINUATION => return Err(TransportErrorKind::ContinuationUnexpected),
-            OPCODE_TEXT => true,
-            OPCODE_BINARY => false,
+            OPCODE_TEXT => KindRule::Text,
+            OPCODE_BINARY => KindRule::Binary,
             OPCODE_CLOSE => return Ok(Opcode::Close),
             OPCODE_PING => return Ok(Opcode::Ping),
             OPCODE_PONG => return Ok(Opcode::Pong),
@@ -105,7 +131,7 @@ impl Expectation {
         if self.fragmented {
             return Err(TransportErrorKind::ContinuationExpected);
         }
-        if text != self.text {
+        if kind != self.kind && self.kind != KindRule::Either {
             return Err(TransportErrorKind::OpcodeUnexpected);
         }
         Ok(Opcode::Data)
@@ -122,9 +148,9 @@ impl Expectation {
         if opcode != Opcode::Data && (!fin || second & LENGTH > CONTROL_LENGTH_MAX) {
             return Err(TransportErrorKind::ControlInvalid);
         }
-        match (second & MASKED != 0, self.masked) {
-            (false, true) => Err(TransportErrorKind::MaskMissing),
-            (true, false) => Err(TransportErrorKind::MaskUnexpected),
+        match (second & MASKED != 0, self.mask) {
+            (false, MaskRule::Required | MaskRule::Kept) => Err(TransportErrorKind::MaskMissing),
+            (true, MaskRule::Forbidden) => Err(TransportErrorKind::MaskUnexpected),
             _ => Ok(()),
         }
     }
@@ -185,14 +211,14 @@ mod tests {
     use super::*;
 
     const SERVER: Expectation = Expectation {
-        masked: true,
-        text: true,
+        mask: MaskRule::Required,
+        kind: KindRule::Text,
         fragmented: false,
         compressible: false,
         frame_size_max: 1 << 20,
         message_size_left: 1 << 19,
     };
-    const CLIENT: Expectation = Expectation { masked: false, ..SERVER };
+    const CLIENT: Expectation = Expectation { mask: MaskRule::Forbidden, ..SERVER };
 
     fn fault(expectation: Expectation, bytes: &[u8]) -> Option<TransportErrorKind> {
         expectation.read(bytes).err()
@@ -201,7 +227,7 @@ mod tests {
     #[test]
     fn every_fault_of_a_head_is_named() {
         use TransportErrorKind::*;
-        let binary = Expectation { text: false, ..CLIENT };
+        let binary = Expectation { kind: KindRule::Binary, ..CLIENT };
         let fragmented = Expectation { fragmented: true, ..CLIENT };
         let compressible = Expectation { compressible: true, ..CLIENT };
         let compressible_fragmented = Expectation { compressible: true, ..fragmented };

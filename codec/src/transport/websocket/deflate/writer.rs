@@ -36,7 +36,6 @@ struct Deflation {
 #[derive(Debug, Default)]
 pub struct Compressors {
     idle: Vec<Compressor>,
-    payload: Vec<u8>,
     compressed: Vec<u8>,
 }
 
@@ -144,11 +143,6 @@ impl FrameWriter {
 }
 
 impl Compressors {
-    /// Room to put a frame into that is only made to be written anew; its contents never matter.
-    pub fn payload_mut(&mut self) -> &mut Vec<u8> {
-        &mut self.payload
-    }
-
     fn position(&mut self, deflation: Deflation) -> usize {
         let known = self.idle.iter().position(|compressor| compressor.deflation == deflation);
         known.unwrap_or_else(|| {

@@ -33,6 +33,26 @@ pub struct WebSocketServerOptions {
     /// The cookie that tells peers apart; if none, no cookie is read or set. With one, a request waits for
     /// [`Transport::accept_request`](crate::transport::Transport::accept_request).
     pub cookie: Option<TrackingCookie>,
+    /// Messages are not WAMP: text or binary, each with the framing of a serializer of that kind. No subprotocol is spoken.
+    pub any_messages: bool,
+    /// Whether protocol version 13, RFC 6455, is spoken.
+    pub rfc6455_accepted: bool,
+    /// Whether protocol version 8, the draft hybi-10, is spoken; it differs in the name of one header field.
+    pub hybi10_accepted: bool,
+    /// The port that the request's `Host` must name; any if none.
+    pub host_port: Option<u16>,
+    /// The value of the `Server` field of responses; no such field if none.
+    pub server_name: Option<String>,
+    /// Whether a plain GET is answered with a page that says what this is, else with status 426.
+    pub status_page: bool,
+    /// Whether frames of clients need no mask, against RFC 6455 §5.1.
+    pub unmasked_accepted: bool,
+    /// Whether masked payloads are taken as they are, for tests.
+    pub masks_kept: bool,
+    /// Whether frames sent are masked, against RFC 6455 §5.1.
+    pub masks_frames: bool,
+    /// Whether a close frame is answered with the code and the reason in it, else with code 1000.
+    pub close_echoed: bool,
     /// Accepts offers of compression.
     pub deflate: Option<DeflateOptions>,
     /// Longer messages are sent in fragments of this many octets; 0 for never.
@@ -50,6 +70,16 @@ impl Default for WebSocketServerOptions {
             null_origin_allowed: true,
             subprotocol_required: true,
             cookie: None,
+            any_messages: false,
+            rfc6455_accepted: true,
+            hybi10_accepted: true,
+            host_port: None,
+            server_name: None,
+            status_page: false,
+            unmasked_accepted: false,
+            masks_kept: false,
+            masks_frames: false,
+            close_echoed: false,
             deflate: None,
             fragment_size_max: 0,
             limits: WebSocketLimits::default(),
@@ -127,10 +157,11 @@ impl ServerHandshake {
 
     fn open(&self, upgrade: Upgrade, new_cookie: Option<&str>, reply: &mut Vec<u8>) -> WebSocket {
         let set = self.options.cookie.as_ref().zip(new_cookie);
-        put_response(&upgrade, set, reply);
+        put_response(&upgrade, set, self.options.server_name.as_deref(), reply);
         let framing = Framing::websocket_server(upgrade.serializer);
         let agreement = upgrade.deflate.map(|(agreement, _)| agreement);
         WebSocket::new(framing, &self.options.limits, MaskKeys::new(0))
+            .with_liberties(&self.options)
             .with_extensions(agreement.zip(self.options.deflate.as_ref()), self.options.fragment_size_max)
             .with_request_headers(upgrade.headers)
     }
@@ -149,20 +180,42 @@ impl ServerHandshake {
             TransportErrorKind::TooManyConnections => ("503 Service Unavailable", CLOSE),
             _ => ("400 Bad Request", CLOSE),
         };
-        let text = match kind {
-            TransportErrorKind::SubprotocolUnsupported => {
-                let names: Vec<_> = self.options.serializers.iter().map(Serializer::subprotocol).collect();
-                format!("This server only speaks WebSocket subprotocols {}\n", names.join(", "))
+        let names: Vec<_> = self.options.serializers.iter().map(Serializer::subprotocol).collect();
+        let names = names.join(", ");
+        let (status, fields, media, text) = match kind {
+            TransportErrorKind::UpgradeMissing if self.options.status_page => {
+                ("200 OK", PAGE, "html", STATUS_PAGE.replace("{subprotocols}", &names))
             }
-            _ => format!("{kind}\n"),
+            TransportErrorKind::SubprotocolUnsupported => {
+                let text = format!("This server only speaks WebSocket subprotocols {names}\n");
+                (status, fields, "plain", text)
+            }
+            _ => (status, fields, "plain", format!("{kind}\n")),
         };
+        let versions = match kind {
+            TransportErrorKind::UpgradeMissing | TransportErrorKind::VersionUnsupported => self.versions(),
+            _ => "",
+        };
+        let server = self.options.server_name.as_deref().map_or_else(String::new, server_field);
         let response = format!(
-            "HTTP/1.1 {status}\r\n{fields}Content-Type: text/plain; charset=utf-8\r\n\
+            "HTTP/1.1 {status}\r\n{server}{fields}{versions}Content-Type: text/{media}; charset=utf-8\r\n\
              Content-Length: {}\r\n\r\n{text}",
             text.len()
         );
         out.extend_from_slice(response.as_bytes());
     }
+
+    fn versions(&self) -> &'static str {
+        match (self.options.rfc6455_accepted, self.options.hybi10_accepted) {
+            (true, true) => "Sec-WebSocket-Version: 13, 8\r\n",
+            (false, true) => "Sec-WebSocket-Version: 8\r\n",
+            _ => "Sec-WebSocket-Version: 13\r\n",
+        }
+    }
+}
+
+fn server_field(name: &str) -> String {
+    format!("Server: {name}\r\n")
 }
 
 fn read_request(head: &[u8], options: &WebSocketServerOptions) -> Result<Upgrade, TransportErrorKind> {
@@ -187,24 +240,28 @@ fn read_request(head: &[u8], options: &WebSocketServerOptions) -> Result<Upgrade
 }
 
 fn read_fields(fields: Fields<'_>, options: &WebSocketServerOptions) -> Result<Upgrade, TransportErrorKind> {
-    if fields.one("host")?.is_none() {
-        return Err(TransportErrorKind::HttpMalformed);
+    let host = fields.one("host")?.ok_or(TransportErrorKind::HttpMalformed)?;
+    if options.host_port.is_some_and(|port| !names_port(host, port)) {
+        return Err(TransportErrorKind::HostRefused);
     }
-    if fields.one("sec-websocket-version")? != Some("13") {
-        return Err(TransportErrorKind::VersionUnsupported);
-    }
+    let origin_field = match fields.one("sec-websocket-version")? {
+        Some("13") if options.rfc6455_accepted => "origin",
+        Some("8") if options.hybi10_accepted => "sec-websocket-origin",
+        _ => return Err(TransportErrorKind::VersionUnsupported),
+    };
     let key = fields.one("sec-websocket-key")?.filter(|key| is_key(key));
     let key = key.ok_or(TransportErrorKind::KeyInvalid)?;
-    if let Some(origin) = fields.one("origin")?
+    if let Some(origin) = fields.one(origin_field)?
         && !origin_allowed(origin, options)
     {
         return Err(TransportErrorKind::OriginRefused);
     }
     let chosen = fields
         .list("sec-websocket-protocol")
-        .find_map(|subprotocol| options.serializers.by_subprotocol(subprotocol));
+        .find_map(|subprotocol| options.serializers.by_subprotocol(subprotocol))
+        .filter(|_| !options.any_messages);
     let serializer = match chosen {
-        None if !options.subprotocol_required => Serializer::JSON,
+        None if !options.subprotocol_required || options.any_messages => Serializer::JSON,
         Some(Serializer { id: SerializerId::Bjdata, batched }) if speaks_draft12(fields) => {
             Serializer { id: SerializerId::Ubjson, batched }
         }
@@ -235,11 +292,17 @@ fn is_old_autobahn(agent: &str) -> bool {
     matches!((numbers.next(), numbers.next()), (Some(Some(year)), Some(Some(month))) if (year, month) < (26, 6))
 }
 
-fn put_response(upgrade: &Upgrade, set: Option<(&TrackingCookie, &str)>, out: &mut Vec<u8>) {
-    out.extend_from_slice(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-          Sec-WebSocket-Accept: ",
-    );
+fn put_response(
+    upgrade: &Upgrade,
+    set: Option<(&TrackingCookie, &str)>,
+    server_name: Option<&str>,
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+    if let Some(name) = server_name {
+        out.extend_from_slice(server_field(name).as_bytes());
+    }
+    out.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ");
     out.extend_from_slice(upgrade.accept.as_bytes());
     if upgrade.announced {
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
@@ -263,6 +326,14 @@ pub(super) fn path_of(target: &str) -> &str {
         _ => target,
     };
     path.split_once('?').map_or(path, |(path, _)| path)
+}
+
+/// Whether `Host` names the port; one that names none names the port of HTTP or of HTTPS.
+fn names_port(host: &str, port: u16) -> bool {
+    match host.rsplit_once(':').filter(|_| has_port(host)) {
+        Some((_, named)) => named.parse() == Ok(port),
+        None => port == 80 || port == 443,
+    }
 }
 
 fn is_key(key: &str) -> bool {
@@ -303,7 +374,20 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 const CLOSE: &str = "Connection: close\r\n";
 const ALLOW: &str = "Allow: GET\r\nConnection: close\r\n";
-const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade, close\r\nSec-WebSocket-Version: 13\r\n";
+const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade, close\r\n";
+const PAGE: &str = "Connection: close\r\nX-Content-Type-Options: nosniff\r\n";
+
+/// What a browser shows.
+const STATUS_PAGE: &str = "<!DOCTYPE html>
+<html lang=\"en\">
+<head><meta charset=\"utf-8\"><title>WAMP over WebSocket</title></head>
+<body>
+<h1>WAMP over WebSocket</h1>
+<p>This is a WebSocket endpoint. It is not for browsing: connect with a WAMP client.</p>
+<p>Subprotocols: {subprotocols}</p>
+</body>
+</html>
+";
 
 #[cfg(test)]
 mod tests {
