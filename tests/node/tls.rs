@@ -70,6 +70,10 @@ struct Node {
 impl Node {
     /// `tls`: settings beside a certificate for `localhost`. The files of `other.example` are there too.
     fn start(tls: Value) -> Self {
+        Self::start_with("auto", tls)
+    }
+
+    fn start_with(engine: &str, tls: Value) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let authority = authority("Servers");
         for host in ["localhost", "other.example"] {
@@ -88,7 +92,7 @@ impl Node {
             json!({"name": "anonymous", "permissions": [{"uri": "", "match": "prefix", "allow": all}]});
         let document = json!({
             "version": 2,
-            "controller": {"options": {"shards": 2}},
+            "controller": {"options": {"shards": 2, "engine": engine}},
             "workers": [{"type": "router", "realms": [{"name": "realm1", "roles": [role]}], "transports": [
                 {"type": "websocket", "endpoint": endpoint(websocket), "options": {"open_handshake_timeout": 1000}},
                 {"type": "rawsocket", "endpoint": endpoint(rawsocket)}
@@ -196,7 +200,12 @@ fn sessions_know_their_channel() {
 
 #[test]
 fn large_messages_both_ways_and_an_orderly_end() {
-    let node = Node::start(json!({}));
+    for engine in ["auto", "epoll"] {
+        large_messages_and_an_orderly_end(&Node::start_with(engine, json!({})));
+    }
+}
+
+fn large_messages_and_an_orderly_end(node: &Node) {
     let mut stream = dial(node.rawsocket, "localhost", &Arc::new(node.client()));
     join(&mut stream).expect("everybody may join");
     send(&mut stream, &json!([32, 1, {}, "com.example.large"])).expect("connected");
