@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::site::SharedOptions;
+use super::site::{ServiceConfig, SharedOptions};
 use crossring_codec::transport::DeflateOptions;
 use crossring_router::config::{PrivateKey, TransportAuthentication};
 use crossring_router::limits::FailureLimits;
@@ -582,6 +582,13 @@ impl NodeConfig {
     /// Makes relative paths absolute: they are relative to the node directory.
     pub fn resolve_paths(&mut self, node_directory: &Path) {
         for transport in &mut self.transports {
+            if let TransportKind::Shared(shared) = &mut transport.kind {
+                for service in shared.site.routes.services_mut() {
+                    if let ServiceConfig::Static(files) = service {
+                        files.directory = node_directory.join(&files.directory);
+                    }
+                }
+            }
             match &mut transport.endpoint {
                 Endpoint::Unix(unix) if unix.is_abstract() => {}
                 Endpoint::Unix(unix) => unix.path = node_directory.join(&unix.path),

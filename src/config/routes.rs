@@ -48,6 +48,12 @@ impl<S> Routes<S> {
         self.service.iter().chain(below).collect()
     }
 
+    /// All services, to be changed.
+    pub fn services_mut(&mut self) -> Vec<&mut S> {
+        let below = self.children.values_mut().flat_map(Routes::services_mut);
+        self.service.iter_mut().chain(below).collect()
+    }
+
     /// The same paths with other services.
     pub fn map<T>(&self, make: &mut impl FnMut(&S) -> T) -> Routes<T> {
         let children = self.children.iter().map(|(name, child)| (name.clone(), child.map(make))).collect();

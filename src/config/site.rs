@@ -1,5 +1,7 @@
 //! What listeners serve whose connections begin with RawSocket, a WebSocket handshake or HTTP.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::routes::Routes;
@@ -35,10 +37,27 @@ pub enum ServiceConfig {
     Json(JsonConfig),
     /// The place redirected to.
     Redirect(String),
+    /// The files of a directory.
+    Static(StaticConfig),
     /// What the node is.
     NodeInfo,
     /// Nothing: only paths below may have services.
     Nothing,
+}
+
+/// A `static` service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StaticConfig {
+    /// Relative to the node directory.
+    pub directory: PathBuf,
+    /// Directories without `index.html` are listed.
+    pub enable_directory_listing: bool,
+    /// Content type by extension.
+    pub mime_types: BTreeMap<String, String>,
+    /// Seconds that browsers may keep a file; `None` = nothing told.
+    pub cache_timeout: Option<u64>,
+    /// Served for paths that do not exist.
+    pub default_file: Option<String>,
 }
 
 /// A `json` service.

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use crossring_router::address::TransportId;
 use hyper::header::HeaderValue;
 
-use super::service::{Json, NodeInfo, Redirect, Service};
+use super::service::{Files, Json, NodeInfo, Redirect, Service};
 use super::{Site, Sites};
-use crate::config::{NodeConfig, ServiceConfig, SiteConfig, TransportKind};
+use crate::config::{NodeConfig, ServiceConfig, SiteConfig, StaticConfig, TransportKind};
 
 /// What sites need to know of their node.
 #[derive(Clone, Debug)]
@@ -59,6 +59,7 @@ fn site(config: &SiteConfig, facts: &NodeFacts) -> Result<Site, String> {
 fn service(written: &ServiceConfig, facts: &NodeFacts) -> Result<Service, String> {
     Ok(match written {
         ServiceConfig::WebSocket(_) => Service::WebSocket,
+        ServiceConfig::Static(written) => Service::Static(files(written)?),
         ServiceConfig::Json(json) => Service::Json(Json {
             document: json.document.clone().into(),
             allows_cross_origin: json.allow_cross_origin,
@@ -69,5 +70,21 @@ fn service(written: &ServiceConfig, facts: &NodeFacts) -> Result<Service, String
         }),
         ServiceConfig::NodeInfo => Service::NodeInfo(NodeInfo { facts: facts.clone() }),
         ServiceConfig::Nothing => Service::Nothing,
+    })
+}
+
+fn files(written: &StaticConfig) -> Result<Files, String> {
+    let directory = written.directory.display();
+    let root = std::fs::canonicalize(&written.directory)
+        .map_err(|error| format!("directory {directory}: {error}"))?;
+    if !root.is_dir() {
+        return Err(format!("{directory} is no directory"));
+    }
+    Ok(Files {
+        root,
+        lists_directories: written.enable_directory_listing,
+        types: written.mime_types.clone(),
+        cache_s: written.cache_timeout,
+        fallback: written.default_file.clone(),
     })
 }

@@ -7,9 +7,11 @@ use hyper::{Method, StatusCode};
 
 use super::{Body, Peer, Request, Response};
 
+mod files;
 mod fixed;
 mod node_info;
 
+pub(crate) use files::Files;
 pub(crate) use fixed::{Json, Redirect};
 pub(crate) use node_info::NodeInfo;
 
@@ -18,6 +20,8 @@ pub(crate) use node_info::NodeInfo;
 pub(crate) enum Service {
     /// WAMP over WebSocket: handed to a data shard; without an upgrade there is nothing to see.
     WebSocket,
+    /// The files of a directory.
+    Static(Files),
     /// A JSON document.
     Json(Json),
     /// Another place.
@@ -47,6 +51,7 @@ impl Service {
         );
         match self {
             Service::WebSocket => upgrade_required(),
+            Service::Static(files) => files.answer(context.rest, &request).await,
             Service::Json(json) => json.answer(&request),
             Service::Redirect(redirect) => redirect.answer(&request),
             Service::NodeInfo(info) => info.answer(&request),

@@ -9,6 +9,7 @@ mod authentication;
 mod commands;
 mod endpoints;
 mod security;
+mod web;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::cursor::Cursor;
 use super::super::node::{CONNECTIONS_DEFAULT, Endpoint, NodeConfig, TransportConfig, TransportKind};
 use super::super::routes::Routes;
-use super::super::site::{JsonConfig, ServiceConfig, SharedOptions, SiteConfig};
+use super::super::site::{JsonConfig, ServiceConfig, SharedOptions, SiteConfig, StaticConfig};
 use super::{Names, Resolver, auth, transport};
 
 /// Seconds of `hsts_max_age` where it is not given: a year.
@@ -96,6 +96,7 @@ impl Parts<'_, '_> {
             "websocket" => self.websocket(written),
             "json" => ServiceConfig::Json(json(written)),
             "redirect" => ServiceConfig::Redirect(written.key("url").string()?),
+            "static" => ServiceConfig::Static(files(written)?),
             "nodeinfo" => ServiceConfig::NodeInfo,
             "none" => ServiceConfig::Nothing,
             _ => return None,
@@ -123,6 +124,24 @@ impl Parts<'_, '_> {
         });
         self.node.transports.len() - 1
     }
+}
+
+/// Seconds that browsers may keep a file where nothing is configured: half a day.
+const CACHE_TIMEOUT_DEFAULT: u64 = 43_200;
+
+/// `None` for files of a Python package; the survey names them.
+fn files(written: &Cursor<'_>) -> Option<StaticConfig> {
+    let options = written.key("options");
+    let cache = options.value.get("cache_timeout");
+    let types = options.key("mime_types");
+    let types = types.members().filter_map(|(extension, kind)| Some((extension.to_owned(), kind.string()?)));
+    Some(StaticConfig {
+        directory: written.key("directory").text()?.into(),
+        enable_directory_listing: options.key("enable_directory_listing").flag(false),
+        mime_types: types.collect(),
+        cache_timeout: cache.map_or(Some(CACHE_TIMEOUT_DEFAULT), serde_json::Value::as_u64),
+        default_file: options.key("default_file").string(),
+    })
 }
 
 fn json(written: &Cursor<'_>) -> JsonConfig {

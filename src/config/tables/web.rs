@@ -34,7 +34,7 @@ static SERVICE: Union = Union {
         variant("json", &JSON),
         later_variant("cgi", &CGI),
         later_variant("wsgi", &WSGI),
-        later_variant("static", &STATIC),
+        variant("static", &STATIC),
         variant("websocket", &WEBSOCKET),
         later_variant("websocket-reverseproxy", &WEBSOCKET_REVERSE_PROXY),
         later_variant("longpoll", &LONG_POLL),
@@ -134,8 +134,8 @@ static STATIC: Table = Table {
     keys: &[
         ID_KEY,
         key("directory", &Kind::Text, "Directory served, relative to the node directory."),
-        key("package", &Kind::Text, "Python package with the files."),
-        key("resource", &Kind::Text, "Resource inside `package`."),
+        key("package", &Kind::Text, "Python package with the files.").later(),
+        key("resource", &Kind::Text, "Resource inside `package`.").later(),
         key("options", &Kind::Object(&STATIC_OPTIONS), "How files are served.").default("{}"),
     ],
     rules: &[

@@ -1,0 +1,195 @@
+//! One port for RawSocket, WebSocket and HTTP, and what the web services answer.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::start_command;
+use super::support::{Address, PATIENCE, Router, free_port};
+
+struct Site {
+    router: Router,
+    at: SocketAddr,
+    directory: TempDir,
+}
+
+impl Site {
+    /// `paths`: of the web server; `shards`: of the node.
+    fn start(paths: &Value, options: &Value, fill: impl FnOnce(&Path)) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        fill(directory.path());
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let document = json!({
+            "version": 2,
+            "controller": {"options": {"shards": 2}},
+            "workers": [{
+                "type": "router",
+                "realms": [{"name": "realm1", "roles": [{"name": "anonymous", "permissions": []}]}],
+                "transports": [{
+                    "type": "universal",
+                    "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": at.port()},
+                    "rawsocket": {"serializers": ["json"]},
+                    "websocket": {"ws": {"type": "websocket"}},
+                    "web": {"paths": paths, "options": options}
+                }]
+            }]
+        });
+        std::fs::write(directory.path().join("config.json"), document.to_string()).expect("a file");
+        let log = directory.path().join("log");
+        let router = Router::start(start_command(&directory, "config.json"), log, &[Address::Tcp(at)]);
+        Self { router, at, directory }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.at).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream
+    }
+
+    /// One request on a connection of its own.
+    fn ask(&self, line: &str, fields: &str) -> Answer {
+        ask(&mut self.connect(), line, fields)
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn field(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines();
+        lines.find_map(|line| {
+            line.split_once(": ")
+                .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value)
+        })
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+fn ask(stream: &mut TcpStream, line: &str, fields: &str) -> Answer {
+    write!(stream, "{line} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n").expect("sent");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut octet = [0];
+        stream.read_exact(&mut octet).expect("a head");
+        head.push(octet[0]);
+    }
+    let head = String::from_utf8(head).expect("text");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    let mut answer = Answer { status, head, body: Vec::new() };
+    let has_body = !line.starts_with("HEAD") && !matches!(status, 101 | 304);
+    if let Some(size) = answer.field("content-length").filter(|_| has_body) {
+        answer.body.resize(size.parse().expect("a number"), 0);
+        stream.read_exact(&mut answer.body).expect("a body");
+    }
+    answer
+}
+
+/// A WebSocket handshake; the nonce is that of RFC 6455.
+const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: wamp.2.json\r\n";
+
+#[test]
+fn one_port_serves_rawsocket_websocket_and_http() {
+    let paths = json!({
+        "/": {"type": "nodeinfo"},
+        "doc": {"type": "json", "value": {"a": [1, 2]}},
+        "to": {"type": "redirect", "url": "/doc"},
+        "deep": {"type": "path", "paths": {"ws": {"type": "websocket"}}}
+    });
+    let site = Site::start(&paths, &json!({"access_log": true, "hsts": true}), |_| {});
+    let info = site.ask("GET /", "Accept: application/json\r\n");
+    let told: Value = serde_json::from_slice(&info.body).expect("JSON");
+    assert_eq!((info.status, &told["shards"]), (200, &json!(2)));
+    assert!(site.ask("GET /any/where", "").text().contains("<h1>crossring</h1>"));
+    let document = site.ask("GET /doc", "Origin: http://page\r\n");
+    assert_eq!((document.status, document.text().as_str()), (200, "{\"a\":[1,2]}"));
+    assert_eq!(document.field("access-control-allow-origin"), Some("http://page"));
+    assert_eq!(document.field("strict-transport-security"), Some("max-age=31536000"));
+    let there = site.ask("GET /to/x", "");
+    assert_eq!((there.status, there.field("location")), (302, Some("/doc")));
+    assert_eq!(site.ask("POST /doc", "Content-Length: 0\r\n").status, 405);
+    assert_eq!(site.ask("GET /ws", "").status, 426);
+    for path in ["/ws", "/deep/ws"] {
+        let opened = site.ask(&format!("GET {path}"), UPGRADE);
+        assert_eq!(opened.field("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{path}");
+    }
+    let mut raw = site.connect();
+    raw.write_all(b"\x7F\xF1\0\0").expect("sent");
+    let mut reply = [0; 4];
+    raw.read_exact(&mut reply).expect("a reply");
+    assert_eq!((reply[0], reply[1] & 0x0F), (0x7F, 1));
+    assert!(site.router.log().contains("GET /to/x"), "the access log");
+}
+
+#[test]
+fn a_connection_that_spoke_http_may_become_a_websocket() {
+    let site = Site::start(&json!({"/": {"type": "nodeinfo"}}), &json!({}), |_| {});
+    let mut stream = site.connect();
+    assert_eq!(ask(&mut stream, "GET /", "").status, 200);
+    assert_eq!(ask(&mut stream, "GET /ws", UPGRADE).status, 101);
+    // A ping, masked with zeros, and its pong.
+    stream.write_all(b"\x89\x82\0\0\0\0hi").expect("sent");
+    let mut pong = [0; 4];
+    stream.read_exact(&mut pong).expect("a pong");
+    assert_eq!(&pong, b"\x8A\x02hi");
+}
+
+#[test]
+fn what_is_no_protocol_is_closed() {
+    let site = Site::start(&json!({"/": {"type": "nodeinfo"}}), &json!({}), |_| {});
+    for octets in [&b"\x10\x0C\0\x04MQTT"[..], b"\x16\x03\x01\x02", b"\0\0\0\0", b"get / http/1.1\r\n\r\n"] {
+        let mut stream = site.connect();
+        stream.write_all(octets).expect("sent");
+        assert!(matches!(stream.read(&mut [0; 16]), Ok(0) | Err(_)), "{octets:?}");
+    }
+    assert!(site.router.log().contains("MQTT"), "said in the log");
+    assert_eq!(site.ask("GET /", "").status, 200);
+}
+
+#[test]
+fn files_are_served_in_parts_in_encodings_and_only_when_they_have_changed() {
+    let large: Vec<u8> = (0..3_000_000_u32).map(|index| (index % 251) as u8).collect();
+    let paths = json!({"/": {"type": "static", "directory": "web"}});
+    let site = Site::start(&paths, &json!({}), |directory| {
+        let web = directory.join("web");
+        std::fs::create_dir_all(web.join("sub")).expect("a directory");
+        std::fs::write(web.join("index.html"), "<p>hello").expect("a file");
+        std::fs::write(web.join("app.js"), "let a;").expect("a file");
+        std::fs::write(web.join("app.js.gz"), "packed").expect("a file");
+        std::fs::write(web.join("large.bin"), &large).expect("a file");
+        std::fs::write(directory.join("secret"), "secret").expect("a file");
+    });
+    assert!(site.directory.path().join("secret").exists());
+    let index = site.ask("GET /", "");
+    assert_eq!((index.status, index.text().as_str()), (200, "<p>hello"));
+    assert_eq!(index.field("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(index.field("cache-control"), Some("max-age=43200, public"));
+    let tag = format!("If-None-Match: {}\r\n", index.field("etag").expect("a tag"));
+    assert_eq!(site.ask("GET /", &tag).status, 304);
+    assert_eq!(site.ask("GET /app.js", "").text(), "let a;");
+    let packed = site.ask("GET /app.js", "Accept-Encoding: gzip\r\n");
+    assert_eq!((packed.field("content-encoding"), packed.text().as_str()), (Some("gzip"), "packed"));
+    let whole = site.ask("GET /large.bin", "");
+    assert!(whole.status == 200 && whole.body == large, "{} octets", whole.body.len());
+    let part = site.ask("GET /large.bin", "Range: bytes=1000000-1999999\r\n");
+    assert!(part.status == 206 && part.body == large[1_000_000..2_000_000]);
+    assert_eq!(part.field("content-range"), Some("bytes 1000000-1999999/3000000"));
+    assert_eq!(site.ask("GET /large.bin", "Range: bytes=3000000-\r\n").status, 416);
+    let head = site.ask("HEAD /large.bin", "");
+    assert_eq!((head.status, head.field("content-length")), (200, Some("3000000")));
+    assert_eq!(site.ask("GET /sub", "").field("location"), Some("/sub/"));
+    for nothing in ["/sub/", "/../secret", "/%2e%2e/secret", "/none", "/index.html/", "/.hidden"] {
+        assert_eq!(site.ask(&format!("GET {nothing}"), "").status, 404, "{nothing}");
+    }
+}
