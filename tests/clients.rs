@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "clients/authenticators.rs"]
+mod authenticators;
 mod support;
 
 use std::env;
