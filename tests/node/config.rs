@@ -68,7 +68,6 @@ fn samples_of_every_kind_are_valid_and_name_what_is_refused() {
         (
             "universal.json",
             &[
-                "workers[0].transports[0].websocket.ws.options.compression",
                 "workers[0].transports[0].mqtt",
                 "workers[0].transports[1] (type \"mqtt\")",
                 "workers[0].transports[2] (type \"websocket.testee\")",
