@@ -114,19 +114,22 @@ fn transports_get_their_settings() {
     assert!(tcp.serializers.is_none() && tcp.auth.is_none());
 }
 
+/// The options of a WebSocket transport, resolved.
+fn websocket_options(options: serde_json::Value) -> WebSocketOptions {
+    let document = serde_json::json!({"version": 2, "workers": [{"type": "router", "transports": [{
+        "type": "websocket", "endpoint": {"type": "tcp", "port": 8080}, "options": options
+    }]}]});
+    let checked = load_json(&document).expect("valid");
+    assert!(checked.support.refused.is_empty() && checked.warnings.is_empty());
+    match &checked.node.transports[0].kind {
+        TransportKind::WebSocket(options) => options.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn websocket_options_have_defaults_and_can_all_be_set() {
-    let options = |options: serde_json::Value| {
-        let document = serde_json::json!({"version": 2, "workers": [{"type": "router", "transports": [{
-            "type": "websocket", "endpoint": {"type": "tcp", "port": 8080}, "options": options
-        }]}]});
-        let checked = load_json(&document).expect("valid");
-        assert!(checked.support.refused.is_empty() && checked.warnings.is_empty());
-        match &checked.node.transports[0].kind {
-            TransportKind::WebSocket(options) => options.clone(),
-            other => panic!("{other:?}"),
-        }
-    };
+    let options = websocket_options;
     assert_eq!(options(serde_json::json!({})), WebSocketOptions::default());
     let changed = options(serde_json::json!({
         "allowed_origins": [], "allow_null_origin": false, "external_port": 443, "enable_hybi10": false,
