@@ -8,6 +8,7 @@ mod cookies;
 mod counts;
 mod details;
 mod door;
+mod echo;
 pub mod mail;
 pub mod outbound;
 mod relay;
@@ -49,6 +50,8 @@ pub enum ListenerKind {
     WebSocket(Arc<WebSocketListener>),
     /// Each connection's first octets decide.
     Shared(Arc<SharedListener>),
+    /// Octets go back as they come.
+    StreamEcho,
 }
 
 /// A WebSocket listener.
@@ -64,6 +67,8 @@ pub struct WebSocketListener {
     pub close_handshake_timeout_ms: u32,
     /// A peer that breaks the rules is dropped without a word.
     pub fails_by_drop: bool,
+    /// Messages go back as they come.
+    pub echoes: bool,
     /// Characters of a tracking cookie, where `options` have one.
     pub cookie_length: usize,
 }
@@ -290,7 +295,12 @@ impl<E: Engine> Worker<E> {
             ListenerKind::WebSocket(websocket) => {
                 (Some(Transport::accept_websocket(&websocket.options)), websocket.open_handshake_timeout_ms)
             }
-            ListenerKind::Shared(_) => (None, SHARED_HANDSHAKE_TIMEOUT_MS),
+            ListenerKind::Shared(_) | ListenerKind::StreamEcho => (None, SHARED_HANDSHAKE_TIMEOUT_MS),
+        };
+        let echoes = match &listen.kind {
+            ListenerKind::WebSocket(websocket) => websocket.echoes,
+            ListenerKind::StreamEcho => true,
+            ListenerKind::RawSocket(_) | ListenerKind::Shared(_) => false,
         };
         let slot = key.slot as usize;
         if self.connections.len() <= slot {
@@ -311,6 +321,9 @@ impl<E: Engine> Worker<E> {
         }
         let is_refused = is_full || listen.tls.is_some() != is_secured;
         self.connections[slot] = Connection::new(key, index as u16, listen.transport, transport, is_secured);
+        if echoes {
+            self.connections[slot].make_echo();
+        }
         if is_refused {
             return self.finish(key);
         }

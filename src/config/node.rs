@@ -325,14 +325,20 @@ pub enum TransportKind {
     RawSocket(RawSocketOptions),
     /// What the first octets of a connection say.
     Shared(SharedOptions),
+    /// Messages over WebSocket, which go back as they come.
+    WebSocketTestee(WebSocketOptions),
+    /// Octets, which go back as they come.
+    StreamTestee,
 }
 
 impl TransportKind {
     /// Whether small segments are sent at once.
     pub fn nodelay(&self) -> bool {
         match self {
-            TransportKind::WebSocket(options) => options.tcp_nodelay,
-            TransportKind::RawSocket(_) | TransportKind::Shared(_) => true,
+            TransportKind::WebSocket(options) | TransportKind::WebSocketTestee(options) => {
+                options.tcp_nodelay
+            }
+            TransportKind::RawSocket(_) | TransportKind::Shared(_) | TransportKind::StreamTestee => true,
         }
     }
 }

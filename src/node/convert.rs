@@ -165,7 +165,10 @@ fn authentication(transport: &TransportConfig, store: Option<u16>) -> core::Tran
 fn cookie(transport: &TransportConfig) -> Option<&CookieConfig> {
     match &transport.kind {
         TransportKind::WebSocket(options) => options.cookie.as_deref(),
-        TransportKind::RawSocket(_) | TransportKind::Shared(_) => None,
+        TransportKind::RawSocket(_)
+        | TransportKind::Shared(_)
+        | TransportKind::WebSocketTestee(_)
+        | TransportKind::StreamTestee => None,
     }
 }
 
@@ -245,6 +248,8 @@ pub(super) fn listener_kind(config: &NodeConfig, transport: &TransportConfig) ->
             ListenerKind::WebSocket(Arc::new(websocket(options, serializers)))
         }
         TransportKind::Shared(options) => ListenerKind::Shared(Arc::new(shared(config, options))),
+        TransportKind::WebSocketTestee(options) => ListenerKind::WebSocket(Arc::new(testee(options))),
+        TransportKind::StreamTestee => ListenerKind::StreamEcho,
     }
 }
 
@@ -262,6 +267,12 @@ fn shared(config: &NodeConfig, options: &SharedOptions) -> SharedListener {
         _ => None,
     });
     SharedListener { rawsocket, websockets }
+}
+
+fn testee(options: &WebSocketOptions) -> WebSocketListener {
+    let listener = websocket(options, SerializerSet::NONE);
+    let options = WebSocketServerOptions { any_messages: true, ..(*listener.options).clone() };
+    WebSocketListener { options: Arc::new(options), echoes: true, ..listener }
 }
 
 fn websocket(options: &WebSocketOptions, serializers: SerializerSet) -> WebSocketListener {
@@ -309,6 +320,7 @@ fn websocket(options: &WebSocketOptions, serializers: SerializerSet) -> WebSocke
         open_handshake_timeout_ms: options.open_handshake_timeout.map_or(0, milliseconds),
         close_handshake_timeout_ms: options.close_handshake_timeout.map_or(0, milliseconds),
         fails_by_drop: options.fail_by_drop,
+        echoes: false,
     }
 }
 
@@ -327,8 +339,8 @@ fn serializers(transport: &TransportConfig) -> SerializerSet {
 /// What the clients of a transport may agree on by ALPN.
 pub(super) fn application_protocols(transport: &TransportConfig) -> &'static [&'static str] {
     match transport.kind {
-        TransportKind::WebSocket(_) => &["http/1.1"],
-        TransportKind::RawSocket(_) => &[],
+        TransportKind::WebSocket(_) | TransportKind::WebSocketTestee(_) => &["http/1.1"],
+        TransportKind::RawSocket(_) | TransportKind::StreamTestee => &[],
         TransportKind::Shared(_) => &["h2", "http/1.1"],
     }
 }
@@ -339,13 +351,18 @@ pub(super) fn kind_name(transport: &TransportConfig) -> &'static str {
         TransportKind::WebSocket(_) => "WebSocket",
         TransportKind::RawSocket(_) => "RawSocket",
         TransportKind::Shared(_) => "HTTP",
+        TransportKind::WebSocketTestee(_) => "WebSocket testee",
+        TransportKind::StreamTestee => "stream testee",
     }
 }
 
 /// A command that a user can paste to see an event arrive, if anybody may join without a secret.
 pub(super) fn try_it(config: &NodeConfig) -> Option<String> {
     let realm = &config.realms.first()?.name;
-    let is_open = |it: &&TransportConfig| it.auth.is_none() && it.endpoint.tls().is_none();
+    let is_open = |it: &&TransportConfig| {
+        let is_testee = matches!(it.kind, TransportKind::WebSocketTestee(_) | TransportKind::StreamTestee);
+        it.auth.is_none() && it.endpoint.tls().is_none() && !is_testee
+    };
     let transport = config.transports.iter().find(is_open)?;
     let url = match (&transport.kind, &transport.endpoint) {
         (TransportKind::WebSocket(options), Endpoint::Tcp(tcp)) => {

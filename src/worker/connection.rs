@@ -53,6 +53,8 @@ enum Phase {
     Open,
     /// It speaks HTTP with the control shard.
     Relayed,
+    /// Open, and everything it sends goes back.
+    Echoing,
     /// Its end has begun; input is ignored.
     Ending,
 }
@@ -68,6 +70,8 @@ pub(super) struct Connection {
     is_settled: bool,
     is_paused: bool,
     is_secured: bool,
+    /// There is no router behind it.
+    echoes: bool,
     /// Octets received since there was a session last.
     unjoined_octets: u32,
     transport: Option<Transport>,
@@ -107,6 +111,7 @@ impl Connection {
             is_settled: false,
             is_paused: false,
             is_secured: false,
+            echoes: false,
             unjoined_octets: 0,
             transport: None,
             rare: None,
@@ -123,6 +128,23 @@ impl Connection {
     ) -> Self {
         let phase = if transport.is_some() { Phase::Handshaking } else { Phase::Undecided };
         Self { key, listener, transport_id, phase, transport, is_secured, ..Self::vacant() }
+    }
+
+    /// Lets everything go back; without a transport at once, octet by octet.
+    pub(super) fn make_echo(&mut self) {
+        self.echoes = true;
+        if self.transport.is_none() {
+            self.begin_echo();
+        }
+    }
+
+    /// The handshake is over.
+    pub(super) fn begin_echo(&mut self) {
+        self.phase = Phase::Echoing;
+    }
+
+    pub(super) fn transport_mut(&mut self) -> Option<&mut Transport> {
+        self.transport.as_mut()
     }
 
     /// What it speaks is known now.
@@ -211,6 +233,9 @@ impl Connection {
 
     /// Takes received octets apart and routes every message in them.
     pub(super) fn pump(&mut self, octets: &[u8], routing: &mut Routing<'_>) -> Pumped {
+        if self.echoes {
+            return self.pump_echo(octets, routing);
+        }
         let mut consumed = 0;
         let mut pumped = Pumped::Done;
         if !self.is_within_budget(octets.len(), routing.shard) {
@@ -316,7 +341,7 @@ impl Connection {
         }
     }
 
-    fn fail(&mut self, error: TransportError, routing: &mut Routing<'_>) -> Pumped {
+    pub(super) fn fail(&mut self, error: TransportError, routing: &mut Routing<'_>) -> Pumped {
         tracing::debug!(slot = self.key.slot, "transport: {error}");
         if self.phase == Phase::Open {
             let text = error.to_string();
@@ -346,7 +371,7 @@ impl Connection {
         }
     }
 
-    fn heard(&mut self, now: Now, is_pong: bool) {
+    pub(super) fn heard(&mut self, now: Now, is_pong: bool) {
         if let Some(rare) = &mut self.rare
             && (is_pong || !rare.wants_pongs)
         {

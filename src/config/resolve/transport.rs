@@ -30,6 +30,8 @@ pub(super) fn transport(
     let kind = match written.key("type").text()? {
         "websocket" => TransportKind::WebSocket(tracked_websocket(written)),
         "rawsocket" => TransportKind::RawSocket(rawsocket(&options)),
+        "websocket.testee" => TransportKind::WebSocketTestee(tracked_websocket(written)),
+        "stream.testee" => TransportKind::StreamTestee,
         _ => return None,
     };
     Some(TransportConfig {

@@ -16,8 +16,8 @@ pub(super) static LISTENING: Kind = Kind::Tagged(&Union {
         variant("web", &WEB),
         variant("universal", &UNIVERSAL),
         later_variant("mqtt", &MQTT),
-        later_variant("websocket.testee", &WEBSOCKET_TESTEE),
-        later_variant("stream.testee", &STREAM_TESTEE),
+        variant("websocket.testee", &WEBSOCKET_TESTEE),
+        variant("stream.testee", &STREAM_TESTEE),
         later_variant("flashpolicy", &FLASH_POLICY),
     ],
 });

@@ -172,6 +172,35 @@ impl Outbound {
         }
     }
 
+    /// Sends a message back, as framed by `framing`.
+    pub(in crate::worker) fn echo(&mut self, key: SessionKey, framing: Framing, message: &[u8]) {
+        let Some(is_rewritten) = self.lane(key).map(|lane| lane.is_rewritten) else { return };
+        let chunk = self.turn.common(&mut self.pool, message.len());
+        let out = match is_rewritten {
+            true => &mut self.writers.plain,
+            false => self.turn.chunks[chunk as usize].bytes_mut(),
+        };
+        if is_rewritten {
+            self.writers.plain_event = None;
+            out.clear();
+        }
+        let start = out.len() as u32;
+        let mark = framing.begin(out);
+        out.extend_from_slice(message);
+        if framing.finish(out, mark, 0).is_err() {
+            return self.overflow(key);
+        }
+        let range = match is_rewritten {
+            true => self.write(key.slot),
+            false => Range { chunk, start, end: out.len() as u32 },
+        };
+        if self.take_rewritten(key, range) {
+            self.counters.messages += 1;
+        } else {
+            self.overflow(key);
+        }
+    }
+
     /// Encodes the event of this fan-out for everybody of a framing, unless it is; its size, if it can be encoded.
     fn plain_event(&mut self, framing: Framing, event: &Message<'_>) -> Option<u32> {
         if let Some((fan_out, known, size)) = self.writers.plain_event
