@@ -25,15 +25,18 @@ use crate::limits::LIMIT_EXCEEDED;
 use crate::rng::SecretGenerator;
 
 mod anonymous;
+mod binding;
 pub(crate) mod cookie;
 mod cra;
 mod cryptosign;
 mod dynamic;
 mod failures;
+mod proxy;
 mod realms;
 mod scram;
 mod stand_in;
 mod ticket;
+mod tls;
 
 pub use failures::FailureReport;
 pub(crate) use failures::{Claimant, Failures};
@@ -182,19 +185,28 @@ pub(crate) enum Method {
     /// SCRAM in Autobahn's dialect.
     AutobahnScram,
     Cryptosign,
+    Tls,
+    /// An earlier login; a session has the method of that time.
+    Cookie,
+    AnonymousProxy,
+    CryptosignProxy,
     /// The router's own sessions.
     Trusted,
 }
 
 impl Method {
     /// What clients may ask for.
-    const OFFERED: [Method; 6] = [
+    const OFFERED: [Method; 10] = [
         Method::Anonymous,
         Method::Ticket,
         Method::Cra,
         Method::Scram,
         Method::AutobahnScram,
         Method::Cryptosign,
+        Method::Tls,
+        Method::Cookie,
+        Method::AnonymousProxy,
+        Method::CryptosignProxy,
     ];
 
     /// The word on the wire.
@@ -206,6 +218,10 @@ impl Method {
             Method::Scram => "wamp-scram",
             Method::AutobahnScram => "scram",
             Method::Cryptosign => "cryptosign",
+            Method::Tls => "tls",
+            Method::Cookie => "cookie",
+            Method::AnonymousProxy => "anonymous-proxy",
+            Method::CryptosignProxy => "cryptosign-proxy",
             Method::Trusted => "trusted",
         }
     }
@@ -283,7 +299,11 @@ fn first_step(
             scram::hello(method, methods.scram.as_ref()?, hello, context)
         }
         Method::Cryptosign => cryptosign::hello(methods.cryptosign.as_ref()?, hello, context),
-        Method::Trusted => return None,
+        Method::Tls => tls::hello(methods.tls.as_ref()?, hello, context),
+        Method::AnonymousProxy if methods.anonymous_proxy => proxy::hello(hello, context),
+        Method::CryptosignProxy => proxy::hello_with_key(methods.cryptosign_proxy.as_ref()?, hello, context),
+        // Somebody whose cookie is good is not asked for more than that: the registry has seen to it.
+        Method::Cookie | Method::AnonymousProxy | Method::Trusted => return None,
     };
     Some(step.unwrap_or_else(Step::Deny))
 }

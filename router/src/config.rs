@@ -200,6 +200,12 @@ pub struct TransportAuthentication {
     pub scram: Option<Source<Principals<ScramPrincipal>>>,
     /// `cryptosign`
     pub cryptosign: Option<Source<Principals<CryptosignPrincipal>>>,
+    /// `tls`
+    pub tls: Option<Source<Principals<TlsPrincipal>>>,
+    /// `anonymous-proxy`: a proxy says who its clients are. Only over Unix sockets.
+    pub anonymous_proxy: bool,
+    /// `cryptosign-proxy`: a proxy that proves its own key says who its clients are. Only over Unix sockets.
+    pub cryptosign_proxy: Option<Principals<CryptosignPrincipal>>,
     /// `cookie`: who has logged in with the tracking cookie before is let in.
     pub cookie: bool,
     /// The tracking cookie of the transport's connections; absent: they have none.
@@ -368,7 +374,7 @@ macro_rules! principals {
     )+};
 }
 
-principals!(TicketPrincipal, CraPrincipal, ScramPrincipal, CryptosignPrincipal);
+principals!(TicketPrincipal, CraPrincipal, ScramPrincipal, CryptosignPrincipal, TlsPrincipal);
 
 /// A principal of static `ticket` authentication.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -423,6 +429,31 @@ impl ScramPrincipal {
             Dialect::Autobahn => self.autobahn.as_ref(),
             Dialect::Specification => self.specification.as_ref(),
         }
+    }
+}
+
+/// A principal of static `tls` authentication. Fingerprints are octets in upper case hexadecimal digits, joined by colons;
+/// all that are given count.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TlsPrincipal {
+    /// The identity (`authid`).
+    pub authid: Box<str>,
+    /// SHA-1 fingerprint of its certificate.
+    pub sha1: Option<Box<str>>,
+    /// SHA-256 fingerprint of its certificate.
+    pub sha256: Option<Box<str>>,
+    /// The role assigned.
+    pub role: Box<str>,
+    /// The realm it is put on; absent: the one it asks for.
+    pub realm: Option<Box<str>>,
+}
+
+impl TlsPrincipal {
+    /// Whether the certificate with these fingerprints is this principal's.
+    pub(crate) fn is(&self, sha1: &str, sha256: &str) -> bool {
+        let known = [(self.sha1.as_deref(), sha1), (self.sha256.as_deref(), sha256)];
+        let mut given = known.into_iter().filter_map(|(expected, found)| Some(expected? == found)).peekable();
+        given.peek().is_some() && given.all(|is_same| is_same)
     }
 }
 

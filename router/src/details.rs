@@ -127,6 +127,18 @@ impl TransportDetails {
         self.extra.as_deref()?.http_cbtid.as_ref()
     }
 
+    /// What is known of the peer's certificate; empty: it has shown none.
+    pub(crate) fn peer_cert(&self) -> &Dict {
+        const NONE: &Dict = &Dict::new();
+        self.extra.as_deref().map_or(NONE, |extra| &extra.peer_cert)
+    }
+
+    /// The channel id of a binding type.
+    pub(crate) fn channel_id(&self, binding: &str) -> Option<&[u8]> {
+        let (_, id) = self.extra.as_deref()?.channel_id.iter().find(|(name, _)| **name == *binding)?;
+        Some(id)
+    }
+
     /// The transport of a session inside the router: no octets, no serializer.
     pub fn in_process() -> Self {
         let (channel_type, channel_framing) = (Some(ChannelType::Function), Some(ChannelFraming::Native));

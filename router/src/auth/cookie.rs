@@ -20,7 +20,7 @@ pub(crate) fn is_offered(details: &HelloDetails<'_>) -> bool {
 
 /// Lets in who has logged in before, as who that was. `None`: that login means nothing any more.
 pub(crate) fn accept(config: &RouterConfig, login: &CookieLogin) -> Option<Step> {
-    let method = Method::from_wire(&login.authmethod)?;
+    let method = Method::from_wire(&login.authmethod).filter(|method| *method != Method::Cookie)?;
     let Some((realm, role)) = place(config, login) else {
         let message = format!(
             "session was previously authenticated (via transport), but role \"{}\" no longer exists on realm \"{}\"",

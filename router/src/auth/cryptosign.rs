@@ -2,6 +2,7 @@
 
 use crossring_codec::value::{Dict, Value};
 
+use super::binding::{self, Binding};
 use super::dynamic::{Asking, Finding, Told, failed};
 use super::{Context, Denial, Grant, Hello, Method, PendingAuthentication, Step, entry};
 use crate::config::{CryptosignPrincipal, Principals, Source};
@@ -11,13 +12,15 @@ use crate::credentials::to_hex;
 /// `ABORT.Details.message` for a signature of somebody unknown.
 const FAILURE: &str = "signed message has invalid signature";
 
+/// `ABORT.Details.message` for a channel id that is no 32 octets.
+const UNUSABLE_CHANNEL: &str = "the channel ID of the transport cannot be signed";
+
 pub(super) fn hello(
     source: &Source<Principals<CryptosignPrincipal>>,
     hello: &Hello<'_>,
     context: &mut Context<'_>,
 ) -> Result<Step, Denial> {
-    no_binding(hello)?;
-    let request = Request { own_proof: own_proof(hello, context)? };
+    let request = Request::read(Method::Cryptosign, hello, context)?;
     match source {
         Source::Static(principals) => {
             let public_key = public_key(hello)?;
@@ -39,14 +42,49 @@ pub(super) fn hello(
     }
 }
 
+/// HELLO of a proxy that speaks for somebody else: `grant` and `authextra` are that one's.
+pub(super) fn hello_of_proxy(
+    principals: &Principals<CryptosignPrincipal>,
+    hello: &Hello<'_>,
+    grant: Grant,
+    authextra: Dict,
+    context: &mut Context<'_>,
+) -> Result<Step, Denial> {
+    let request = Request::read(Method::CryptosignProxy, hello, context)?;
+    let public_key = public_key(hello)?;
+    let is_known = principals.iter().any(|proxy| proxy.authorized_keys.contains(&public_key));
+    Ok(request.challenge(public_key, is_known.then_some(grant), authextra, context))
+}
+
 /// What the peer has asked for. With a dynamic authenticator, it waits for the key.
 #[derive(Debug)]
 struct Request {
+    method: Method,
     /// The router's signature, if the peer wants one.
     own_proof: Dict,
+    binding: Option<Bound>,
+}
+
+/// The channel that both sides sign for.
+#[derive(Debug)]
+struct Bound {
+    name: &'static str,
+    id: Octets32,
 }
 
 impl Request {
+    fn read(method: Method, hello: &Hello<'_>, context: &Context<'_>) -> Result<Self, Denial> {
+        let binding = match binding::requested(hello, context)? {
+            None => None,
+            Some(Binding { name, data }) => {
+                let id = (*data).try_into().map_err(|_| Denial::not_authorized(UNUSABLE_CHANNEL))?;
+                Some(Bound { name, id })
+            }
+        };
+        let own_proof = own_proof(hello, binding.as_ref().map(|it| &it.id), context)?;
+        Ok(Self { method, own_proof, binding })
+    }
+
     fn challenge(
         self,
         public_key: Octets32,
@@ -56,9 +94,11 @@ impl Request {
     ) -> Step {
         let challenge: Octets32 = context.random_octets();
         let mut extra = vec![entry("challenge", to_hex(&challenge).as_str())];
+        extra.extend(self.binding.as_ref().map(|binding| entry("channel_binding", binding.name)));
         extra.extend(self.own_proof);
-        let pending = Signature { public_key, message: challenge, grant, authextra };
-        Step::challenge(Method::Cryptosign, extra, pending)
+        let message = cryptosign::message(&challenge, self.binding.as_ref().map(|binding| &binding.id));
+        let pending = Signature { method: self.method, public_key, message, grant, authextra };
+        Step::challenge(self.method, extra, pending)
     }
 }
 
@@ -73,6 +113,7 @@ impl Finding for Request {
 /// Waits for a signature.
 #[derive(Debug)]
 struct Signature {
+    method: Method,
     public_key: Octets32,
     message: Octets32,
     /// Absent: there is nobody of that name, or the key is not his.
@@ -84,7 +125,7 @@ impl PendingAuthentication for Signature {
     fn authenticate(self: Box<Self>, signature: &str, _: &Dict, context: &mut Context<'_>) -> Step {
         match (cryptosign::verify(&self.public_key, &self.message, signature), self.grant) {
             (Ok(()), Some(grant)) => {
-                grant.accept(Method::Cryptosign, self.authextra, context).unwrap_or_else(Step::Deny)
+                grant.accept(self.method, self.authextra, context).unwrap_or_else(Step::Deny)
             }
             (Ok(()), None) => Step::Deny(Denial::not_authorized(FAILURE)),
             (Err(fault), _) => Step::Deny(Denial::not_authorized(fault.to_string())),
@@ -119,23 +160,15 @@ fn public_key(hello: &Hello<'_>) -> Result<Octets32, Denial> {
     }
 }
 
-fn no_binding(hello: &Hello<'_>) -> Result<(), Denial> {
-    match hello.extra("channel_binding") {
-        None => Ok(()),
-        Some(Value::String(name)) if name == "tls-unique" || name == "tls-exporter" => {
-            Err(Denial::not_authorized(format!(
-                "channel binding \"{name}\" requested, but the transport has no TLS channel ID"
-            )))
-        }
-        Some(_) => Err(Denial::not_authorized("invalid channel binding type requested")),
-    }
-}
-
 /// The router's signature of the peer's challenge, if there is one and the router has a key.
-fn own_proof(hello: &Hello<'_>, context: &Context<'_>) -> Result<Dict, Denial> {
+fn own_proof(
+    hello: &Hello<'_>,
+    channel_id: Option<&Octets32>,
+    context: &Context<'_>,
+) -> Result<Dict, Denial> {
     let Some(challenge) = hello.extra("challenge") else { return Ok(Dict::new()) };
     let Some(challenge) = challenge.as_str().and_then(octets) else {
         return Err(Denial::not_authorized("invalid extra.challenge: 64 hexadecimal digits expected"));
     };
-    Ok(context.realms.node_proof(&challenge).unwrap_or_default())
+    Ok(context.realms.node_proof(&cryptosign::message(&challenge, channel_id)).unwrap_or_default())
 }

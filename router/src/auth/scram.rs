@@ -2,11 +2,12 @@
 
 use crossring_codec::value::{Dict, Value};
 
+use super::binding::{self, Binding};
 use super::dynamic::{Asking, Finding, Told, failed};
 use super::{Context, Denial, Grant, Hello, Method, PendingAuthentication, Step, entry, stand_in};
 use crate::config::{Principals, ScramPrincipal, Source};
 use crate::credentials::cryptosign::octets;
-use crate::credentials::scram::{Dialect, Exchange, Kdf, StoredKeys};
+use crate::credentials::scram::{self, Dialect, Exchange, Kdf, StoredKeys};
 use crate::credentials::{from_base64, from_hex, to_base64};
 
 /// `ABORT.Details.message` for a wrong proof.
@@ -24,8 +25,9 @@ pub(super) fn hello(
     let Some(authid) = hello.authid() else {
         return Err(Denial::not_authorized("cannot identify client: no authid requested"));
     };
-    let request = Request { method, authid: authid.into(), client_nonce: client_nonce(hello)? };
-    no_binding(hello)?;
+    let client_nonce = client_nonce(hello)?;
+    let binding = binding(method, hello, context)?;
+    let request = Request { method, authid: authid.into(), client_nonce, binding };
     match source {
         Source::Static(principals) => request.challenge_known(principals, hello, context),
         Source::Dynamic(authenticator) => {
@@ -40,6 +42,8 @@ struct Request {
     method: Method,
     authid: Box<str>,
     client_nonce: String,
+    /// The channel for which the peer proves itself.
+    binding: Option<Binding>,
 }
 
 /// What is on record of somebody, or looks so.
@@ -94,12 +98,13 @@ impl Request {
             nonce: &nonce,
             salt: &salt,
             iterations: kdf.iterations(),
-            binding: None,
+            binding: self.binding.as_ref().map(|it| scram::Binding { name: it.name, data: &it.data }),
         };
         let auth_message = exchange.auth_message().map_err(|_| Denial::not_authorized(FAILURE))?;
         let extra = challenge(dialect, kdf, &nonce, &salt);
-        let pending = Proof { method: self.method, dialect, keys, nonce, auth_message, grant, authextra };
-        Ok(Step::challenge(self.method, extra, pending))
+        let Self { method, binding, .. } = self;
+        let pending = Proof { method, dialect, keys, nonce, binding, auth_message, grant, authextra };
+        Ok(Step::challenge(method, extra, pending))
     }
 }
 
@@ -142,13 +147,13 @@ fn client_nonce(hello: &Hello<'_>) -> Result<String, Denial> {
     }
 }
 
-fn no_binding(hello: &Hello<'_>) -> Result<(), Denial> {
-    match hello.extra("channel_binding") {
-        None => Ok(()),
-        Some(Value::String(name)) => Err(Denial::not_authorized(format!(
-            "channel binding \"{name}\" requested, but the transport has no TLS channel ID"
-        ))),
-        Some(_) => Err(Denial::not_authorized("invalid channel binding type requested")),
+/// Only the specification's dialect has channel bindings.
+fn binding(method: Method, hello: &Hello<'_>, context: &Context<'_>) -> Result<Option<Binding>, Denial> {
+    let binding = binding::requested(hello, context)?;
+    match method {
+        Method::Scram => Ok(binding),
+        _ if binding.is_none() => Ok(None),
+        _ => Err(Denial::not_authorized("channel bindings are for \"wamp-scram\" only")),
     }
 }
 
@@ -194,6 +199,7 @@ struct Proof {
     dialect: Dialect,
     keys: StoredKeys,
     nonce: String,
+    binding: Option<Binding>,
     auth_message: String,
     /// Absent: there is nobody of that name.
     grant: Option<Grant>,
@@ -208,7 +214,18 @@ impl Proof {
             Some(_) => false,
             None => self.dialect == Dialect::Autobahn,
         };
-        same_nonce && self.keys.verify(&self.auth_message, signature)
+        same_nonce && self.is_same_channel(extra) && self.keys.verify(&self.auth_message, signature)
+    }
+
+    /// The peer names the channel that it has proved itself for; null is as good as absent.
+    fn is_same_channel(&self, extra: &Dict) -> bool {
+        let told = |key: &str| {
+            let entry = extra.iter().find(|(name, _)| name == key);
+            entry.map(|(_, value)| value).filter(|value| **value != Value::Null)
+        };
+        let name = self.binding.as_ref().map(|binding| Value::from(binding.name));
+        let data = self.binding.as_ref().map(|binding| Value::String(to_base64(&binding.data)));
+        told("channel_binding") == name.as_ref() && told("cbind_data") == data.as_ref()
     }
 
     /// That the router knows the keys.

@@ -10,6 +10,8 @@ use crate::credentials::cryptosign::{octets, public_key, sign, verify};
 use crate::credentials::scram::{Dialect, Exchange, Kdf, SaltedPassword};
 use crate::credentials::{from_base64, to_base64, to_hex};
 
+mod transport;
+
 const KDF: Kdf = Kdf::Pbkdf2 { iterations: 10 };
 
 fn config() -> RouterConfig {
@@ -384,7 +386,7 @@ fn cryptosign_says_what_is_wrong_with_hello() {
         ),
         (
             vec![entry("pubkey", &*key), entry("channel_binding", "smoke")],
-            "invalid channel binding type requested",
+            "invalid channel binding type \"smoke\" requested",
         ),
         (
             vec![entry("pubkey", &*key), entry("challenge", "00")],
