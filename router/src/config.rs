@@ -205,7 +205,7 @@ pub struct TransportAuthentication {
     /// `anonymous-proxy`: a proxy says who its clients are. Only over Unix sockets.
     pub anonymous_proxy: bool,
     /// `cryptosign-proxy`: a proxy that proves its own key says who its clients are. Only over Unix sockets.
-    pub cryptosign_proxy: Option<Principals<CryptosignPrincipal>>,
+    pub cryptosign_proxy: Option<Source<Principals<CryptosignPrincipal>>>,
     /// `cookie`: who has logged in with the tracking cookie before is let in.
     pub cookie: bool,
     /// The tracking cookie of the transport's connections; absent: they have none.

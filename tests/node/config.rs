@@ -88,14 +88,7 @@ fn samples_of_every_kind_are_valid_and_name_what_is_refused() {
                 "workers[4] (type \"proxy\")",
             ],
         ),
-        (
-            "auth.json",
-            &[
-                "workers[0].transports[0].auth.tls",
-                "workers[0].transports[0].auth.anonymous-proxy",
-                "workers[0].transports[0].auth.cryptosign-proxy",
-            ],
-        ),
+        ("auth.json", &[]),
     ];
     for (name, refused) in cases {
         assert_eq!(sample(name).support.refused, refused, "{name}");
@@ -236,6 +229,8 @@ fn faults_of_stores_and_realm_options_are_named_at_their_place() {
 
 #[test]
 fn faults_of_transports_are_named_at_their_place() {
+    let certificate = json!({"tls": {"type": "static", "principals": {"joe": {"role": "r"}}}});
+    let chains = json!({"cryptosign": {"type": "static", "trustroots": {"realm1": {"role": "r"}}}});
     let at = |key: &str| format!("workers[0].transports[0].{key}");
     let options = |key: &str| with_transport("options", json!({key: 5}));
     let ticket = json!({"ticket": {"type": "static", "principals": {"joe": {"ticket": 5}}}});
@@ -259,6 +254,14 @@ fn faults_of_transports_are_named_at_their_place() {
             &at("auth.anonymous"),
             "missing mandatory key 'authenticator'",
         ),
+        (
+            with_transport("auth", json!({"anonymous-proxy": {"type": "static"}})),
+            &at("auth"),
+            "of type \"unix\"",
+        ),
+        (with_transport("auth", certificate), &at("auth.tls.principals.joe"), "'certificate-sha1'"),
+        (with_transport("auth", chains), &at("auth.cryptosign.trustroots"), "EIP-712"),
+        (with_transport("cookie", json!({"length": 5})), &at("cookie.length"), "6..64"),
     ]);
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crossring::config::{
-    Allow, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Stats, Store, StoreRule,
+    Allow, CookieStoreConfig, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Stats, Store, StoreRule,
     TransportKind, UriCheck, WebSocketOptions,
 };
 use crossring_codec::transport::DeflateOptions;
@@ -260,4 +260,23 @@ fn passwords_become_keys_and_hints() {
             "workers[0].transports[0].auth.wampcra.users.derived.secret: this looks like a derived key; the password itself is expected"
         ]
     );
+}
+
+#[test]
+fn cookies_and_certificates_are_resolved() {
+    let checked = sample("auth.json");
+    let [web, proxies] = &checked.node.transports[..] else { panic!("two transports") };
+    let TransportKind::WebSocket(options) = &web.kind else { panic!("WebSocket") };
+    let cookie = options.cookie.as_ref().expect("a cookie");
+    assert_eq!((cookie.name.as_str(), cookie.length, cookie.max_age), ("cbtid", 32, 604_800));
+    let store = CookieStoreConfig::File { path: "cookies.json".into(), purge_on_startup: false };
+    assert_eq!((&cookie.store, cookie.attributes().as_str()), (&store, ";max-age=604800;Secure"));
+    let auth = web.auth.as_ref().expect("authentication");
+    let Some(Source::Static(principals)) = &auth.tls else { panic!("principals") };
+    let found: Vec<_> = principals.iter().map(|it| (&*it.authid, it.sha1.is_some(), &it.sha256)).collect();
+    assert_eq!(found, [("joe", true, &None)]);
+    assert!(auth.cookie && !auth.anonymous_proxy);
+    assert!(proxies.auth.as_ref().is_some_and(|auth| auth.anonymous_proxy));
+    let warned = checked.warnings.iter().any(|it| it.contains("auth.tls: has no effect without 'ca_cert"));
+    assert!(warned, "{:?}", checked.warnings);
 }

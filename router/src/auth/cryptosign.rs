@@ -42,18 +42,33 @@ pub(super) fn hello(
     }
 }
 
-/// HELLO of a proxy that speaks for somebody else: `grant` and `authextra` are that one's.
+/// Somebody for whom a proxy speaks.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) grant: Grant,
+    pub(super) authextra: Dict,
+}
+
+/// HELLO of a proxy: the key is the proxy's, the session is its client's.
 pub(super) fn hello_of_proxy(
-    principals: &Principals<CryptosignPrincipal>,
+    source: &Source<Principals<CryptosignPrincipal>>,
     hello: &Hello<'_>,
-    grant: Grant,
-    authextra: Dict,
+    client: Client,
     context: &mut Context<'_>,
 ) -> Result<Step, Denial> {
-    let request = Request::read(Method::CryptosignProxy, hello, context)?;
-    let public_key = public_key(hello)?;
-    let is_known = principals.iter().any(|proxy| proxy.authorized_keys.contains(&public_key));
-    Ok(request.challenge(public_key, is_known.then_some(grant), authextra, context))
+    let (method, public_key) = (Method::CryptosignProxy, public_key(hello)?);
+    let request = Request::read(method, hello, context)?;
+    match source {
+        Source::Static(principals) => {
+            let is_known = principals.iter().any(|proxy| proxy.authorized_keys.contains(&public_key));
+            let Client { grant, authextra } = client;
+            Ok(request.challenge(public_key, is_known.then_some(grant), authextra, context))
+        }
+        Source::Dynamic(authenticator) => {
+            let request = Request { client: Some(client), ..request };
+            Asking::new(authenticator, method, hello).ask(Dict::new(), request, context)
+        }
+    }
 }
 
 /// What the peer has asked for. With a dynamic authenticator, it waits for the key.
@@ -63,6 +78,8 @@ struct Request {
     /// The router's signature, if the peer wants one.
     own_proof: Dict,
     binding: Option<Bound>,
+    /// For whom a proxy speaks that a procedure has to know.
+    client: Option<Client>,
 }
 
 /// The channel that both sides sign for.
@@ -82,7 +99,7 @@ impl Request {
             }
         };
         let own_proof = own_proof(hello, binding.as_ref().map(|it| &it.id), context)?;
-        Ok(Self { method, own_proof, binding })
+        Ok(Self { method, own_proof, binding, client: None })
     }
 
     fn challenge(
@@ -103,10 +120,12 @@ impl Request {
 }
 
 impl Finding for Request {
-    fn found(self, told: Told, context: &mut Context<'_>) -> Result<Step, Denial> {
+    fn found(mut self, told: Told, context: &mut Context<'_>) -> Result<Step, Denial> {
         let public_key = octets(told.required("pubkey")?)
             .ok_or_else(|| failed("\"pubkey\" is not 64 hexadecimal digits"))?;
-        Ok(self.challenge(public_key, Some(told.grant), told.authextra, context))
+        let Told { grant, authextra, .. } = told;
+        let Client { grant, authextra } = self.client.take().unwrap_or(Client { grant, authextra });
+        Ok(self.challenge(public_key, Some(grant), authextra, context))
     }
 }
 

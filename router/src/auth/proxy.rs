@@ -5,8 +5,9 @@
 
 use crossring_codec::value::{Dict, Value};
 
-use super::{Context, Denial, Grant, Hello, Method, Provider, Step, cryptosign};
-use crate::config::{CryptosignPrincipal, Principals};
+use super::cryptosign::{self, Client};
+use super::{Context, Denial, Grant, Hello, Method, Provider, Step};
+use crate::config::{CryptosignPrincipal, Principals, Source};
 use crate::details::Peer;
 
 /// `anonymous-proxy`
@@ -18,7 +19,7 @@ pub(super) fn hello(hello: &Hello<'_>, context: &Context<'_>) -> Result<Step, De
 
 /// `cryptosign-proxy`: Crossbar.io does not wait for the signature.
 pub(super) fn hello_with_key(
-    principals: &Principals<CryptosignPrincipal>,
+    source: &Source<Principals<CryptosignPrincipal>>,
     hello: &Hello<'_>,
     context: &mut Context<'_>,
 ) -> Result<Step, Denial> {
@@ -27,7 +28,7 @@ pub(super) fn hello_with_key(
         return Err(Denial::not_authorized("missing required details.authextra"));
     }
     let grant = client(hello, " in details.authextra")?;
-    cryptosign::hello_of_proxy(principals, hello, grant, authextra(hello), context)
+    cryptosign::hello_of_proxy(source, hello, Client { grant, authextra: authextra(hello) }, context)
 }
 
 /// Whoever can reach a port could say anything.

@@ -2,7 +2,7 @@
 
 use crossring_router::config::{
     AnonymousConfig, Authenticator, CraPrincipal, CryptosignPrincipal, Principals, ScramPrincipal, Secret,
-    Source, TicketPrincipal, TransportAuthentication,
+    Source, TicketPrincipal, TlsPrincipal, TransportAuthentication,
 };
 use crossring_router::credentials::cra::Derivation;
 use crossring_router::credentials::scram::{Kdf, StoredKeys};
@@ -27,6 +27,12 @@ pub(super) fn auth(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<
             }
             "cryptosign" => {
                 methods.cryptosign =
+                    Some(source(&method, |it| principals(it, "principals", resolver, cryptosign)));
+            }
+            "tls" => methods.tls = Some(source(&method, |it| principals(it, "principals", resolver, tls))),
+            "anonymous-proxy" => methods.anonymous_proxy = true,
+            "cryptosign-proxy" => {
+                methods.cryptosign_proxy =
                     Some(source(&method, |it| principals(it, "principals", resolver, cryptosign)));
             }
             "cookie" => methods.cookie = true,
@@ -152,6 +158,13 @@ fn cryptosign(named: Named<'_>, _: &mut Resolver<'_>) -> Option<CryptosignPrinci
     let keys = written.key("authorized_keys");
     let authorized_keys = keys.items().filter_map(|key| key.text().and_then(cryptosign::octets)).collect();
     Some(CryptosignPrincipal { authid, authorized_keys, role, realm })
+}
+
+fn tls(named: Named<'_>, _: &mut Resolver<'_>) -> Option<TlsPrincipal> {
+    let Named { authid, role, realm, written } = named;
+    let fingerprint = |key: &str| written.key(key).text().map(Into::into);
+    let (sha1, sha256) = (fingerprint("certificate-sha1"), fingerprint("certificate-sha256"));
+    Some(TlsPrincipal { authid, sha1, sha256, role, realm })
 }
 
 /// A secret, or that of `${NAME}`. A variable that is not set leaves no secret, so no login can succeed.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 use crossring_codec::transport::DeflateOptions;
+use crossring_router::config::TransportAuthentication;
 use serde_json::Value;
 
 use super::super::cursor::Cursor;
@@ -26,6 +27,7 @@ pub(super) fn transport(
     let id = names.id("transport", written.key("id").text());
     let auth = auth::auth(&written.key("auth"), resolver);
     let endpoint = endpoint(&written.key("endpoint"), resolver);
+    warn_of_methods(written, auth.as_ref(), resolver);
     let options = written.key("options");
     let kind = match written.key("type").text()? {
         "websocket" => TransportKind::WebSocket(tracked_websocket(written)),
@@ -43,6 +45,26 @@ pub(super) fn transport(
         auth,
         max_connections: written.key("max_connections").integer().unwrap_or(CONNECTIONS_DEFAULT),
     })
+}
+
+/// Methods by which nobody can log in.
+fn warn_of_methods(
+    written: &Cursor<'_>,
+    auth: Option<&TransportAuthentication>,
+    resolver: &mut Resolver<'_>,
+) {
+    let Some(auth) = auth else { return };
+    let place = written.key("auth");
+    let has_authorities = written.key("endpoint").key("tls").key("ca_certificates").is_present();
+    if auth.tls.is_some() && !has_authorities {
+        let why =
+            "has no effect without 'ca_certificates' in 'endpoint.tls': clients are asked for no certificate";
+        resolver.warnings.push(format!("{}: {why}", place.key("tls").path));
+    }
+    if auth.cookie && !written.key("cookie").is_present() {
+        let why = "has no effect without 'cookie' of the transport: no cookie is set";
+        resolver.warnings.push(format!("{}: {why}", place.key("cookie").path));
+    }
 }
 
 pub(super) fn serializers(written: &Cursor<'_>) -> Option<Vec<SerializerName>> {

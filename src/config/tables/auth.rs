@@ -19,14 +19,18 @@ static METHODS: Table = Table {
             "A password, proven with SCRAM: `scram` as Autobahn speaks it, and `wamp-scram`.",
         ),
         key("cryptosign", &Kind::Tagged(&CRYPTOSIGN), "An Ed25519 key."),
-        key("tls", &Kind::Tagged(&TLS), "A TLS client certificate.").later(),
+        key("tls", &Kind::Tagged(&TLS), "A TLS client certificate; the endpoint has to ask for one."),
         key(
             "cookie",
             &Kind::Object(&COOKIE),
             "The `cookie` of the transport, if somebody has logged in with it before.",
         ),
-        key("anonymous-proxy", &Kind::Tagged(&ANONYMOUS_PROXY), "A proxy on the same host.").later(),
-        key("cryptosign-proxy", &Kind::Tagged(&CRYPTOSIGN_PROXY), "A proxy with a node key.").later(),
+        key(
+            "anonymous-proxy",
+            &Kind::Tagged(&ANONYMOUS_PROXY),
+            "A proxy on this host says who its clients are; over Unix sockets only.",
+        ),
+        key("cryptosign-proxy", &Kind::Tagged(&CRYPTOSIGN_PROXY), "The same by a proxy that proves its key."),
     ],
     rules: &[],
 };
@@ -229,7 +233,17 @@ static CRYPTOSIGN_STATIC: Table = Table {
             .later(),
         DEFAULT_ROLE,
     ],
-    rules: &[Rule::OneOf(&["principals", "trustroots"]), Rule::NotBoth("principals", "trustroots")],
+    rules: &[
+        Rule::OneOf(&["principals", "trustroots"]),
+        Rule::NotBoth("principals", "trustroots"),
+        Rule::Check("trustroots", |method| {
+            method.contains_key("trustroots").then(|| {
+                "chains of EIP-712 certificates are not verified by this router: name the public keys under \
+                 'principals'"
+                    .into()
+            })
+        }),
+    ],
 };
 
 static CRYPTOSIGN_PRINCIPAL: Table = Table {
@@ -270,17 +284,30 @@ static TLS_STATIC: Table = Table {
 
 static TLS_PRINCIPAL: Table = Table {
     name: "auth.tls.principals.*",
-    keys: &[key("certificate-sha1", &Kind::Text, "Fingerprint, upper case, with colons.").required(), ROLE],
-    rules: &[Rule::Check("certificate-sha1", fingerprint)],
+    keys: &[
+        key("certificate-sha1", &Kind::Text, "SHA-1 fingerprint, upper case, with colons."),
+        key(
+            "certificate-sha256",
+            &Kind::Text,
+            "SHA-256 fingerprint, likewise; if both are given, both count.",
+        ),
+        ROLE.default("`default-role`"),
+        REALM_KEY,
+    ],
+    rules: &[
+        Rule::OneOf(&["certificate-sha1", "certificate-sha256"]),
+        Rule::Check("certificate-sha1", |principal| fingerprint(principal, "certificate-sha1", 20)),
+        Rule::Check("certificate-sha256", |principal| fingerprint(principal, "certificate-sha256", 32)),
+    ],
 };
 
-fn fingerprint(principal: &Map<String, Value>) -> Option<String> {
-    let text = principal.get("certificate-sha1")?.as_str()?;
+fn fingerprint(principal: &Map<String, Value>, name: &str, octets: usize) -> Option<String> {
+    let text = principal.get(name)?.as_str()?;
     let is_octet = |part: &str| {
         part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b))
     };
-    let is_fingerprint = text.split(':').count() == 20 && text.split(':').all(is_octet);
-    (!is_fingerprint).then(|| "expected 20 octets in upper case hexadecimal, joined by colons".into())
+    let is_fingerprint = text.split(':').count() == octets && text.split(':').all(is_octet);
+    (!is_fingerprint).then(|| format!("expected {octets} octets in upper case hexadecimal, joined by colons"))
 }
 
 static COOKIE: Table = Table {
@@ -291,7 +318,7 @@ static COOKIE: Table = Table {
 
 static ANONYMOUS_PROXY: Union = method(
     "anonymous-proxy configuration",
-    &[variant("static", &PROXY_STATIC), variant("dynamic", &DYNAMIC)],
+    &[variant("static", &PROXY_STATIC), later_variant("dynamic", &DYNAMIC)],
 );
 
 static PROXY_STATIC: Table = Table { name: "auth.anonymous-proxy, type static", keys: &[], rules: &[] };

@@ -56,10 +56,24 @@ pub(super) static AUTH: Key =
 pub(super) static COOKIE: Key =
     key("cookie", &websocket::COOKIE, "Recognise browsers by a cookie.").default("none is set");
 
+/// Methods that believe what a proxy says: only over sockets that none but a file's owner can reach.
+const PROXY_METHODS: [&str; 2] = ["anonymous-proxy", "cryptosign-proxy"];
+
+const PROXIES_ON_UNIX: Rule = Rule::Check("auth", |transport| {
+    let endpoint = transport.get("endpoint")?.get("type")?;
+    let auth = transport.get("auth")?.as_object()?;
+    let method = PROXY_METHODS.into_iter().find(|method| auth.contains_key(*method))?;
+    (endpoint != "unix").then(|| {
+        format!(
+            "'{method}' believes whatever it is told: only on an endpoint of type \"unix\", not {endpoint}"
+        )
+    })
+});
+
 static WEBSOCKET: Table = Table {
     name: "transports[], type websocket",
     keys: &[ID_KEY, ENDPOINT, URL, SERIALIZERS, WEBSOCKET_OPTIONS, AUTH, COOKIE, DEBUG_KEY, MAX_CONNECTIONS],
-    rules: &[NO_SERIALIZER],
+    rules: &[NO_SERIALIZER, PROXIES_ON_UNIX],
 };
 
 const RAWSOCKET_SERIALIZERS: &[Choice] =
@@ -81,7 +95,7 @@ static RAWSOCKET: Table = Table {
         DEBUG_KEY,
         MAX_CONNECTIONS,
     ],
-    rules: &[NO_SERIALIZER],
+    rules: &[NO_SERIALIZER, PROXIES_ON_UNIX],
 };
 
 static RAWSOCKET_OPTIONS: Table = Table {

@@ -172,11 +172,8 @@ fn what_cannot_be_bound_is_refused() {
         ("cryptosign", "smoke", "invalid channel binding type \"smoke\" requested"),
         ("scram", "tls-exporter", "channel bindings are for \"wamp-scram\" only"),
     ] {
-        let authextra = vec![
-            entry("pubkey", &*key),
-            entry("nonce", "AAAA"),
-            entry("channel_binding", binding),
-        ];
+        let authextra =
+            vec![entry("pubkey", &*key), entry("nonce", "AAAA"), entry("channel_binding", binding)];
         let details = HelloDetails {
             authmethods: vec![method.to_owned().into()],
             authid: Some("joe".into()),
@@ -185,9 +182,8 @@ fn what_cannot_be_bound_is_refused() {
         };
         let hello = Hello { realm: Some("realm1"), details: &details };
         let channel = tls();
-        let step = in_transport(&config, &channel, |it| {
-            super::super::hello(&config.transports[0], &hello, it)
-        });
+        let step =
+            in_transport(&config, &channel, |it| super::super::hello(&config.transports[0], &hello, it));
         assert_eq!(denied(step).message, text);
     }
 }
@@ -220,7 +216,7 @@ fn a_proxy_speaks_for_its_client() {
 fn nobody_is_a_proxy_over_the_network() {
     let config = methods(|methods| {
         methods.anonymous_proxy = true;
-        methods.cryptosign_proxy = Some(Principals::default());
+        methods.cryptosign_proxy = Some(Source::Static(Principals::default()));
     });
     for method in ["anonymous-proxy", "cryptosign-proxy"] {
         let denial = denied(hello_over(&config, &tls(), method, client()));
@@ -241,7 +237,8 @@ fn a_proxy_with_a_key_has_to_prove_it() {
         role: "member".into(),
         realm: None,
     };
-    let config = methods(|methods| methods.cryptosign_proxy = Some(Principals::new(vec![proxy])));
+    let config =
+        methods(|methods| methods.cryptosign_proxy = Some(Source::Static(Principals::new(vec![proxy]))));
     let hello = |authextra| hello_over(&config, &unix(), "cryptosign-proxy", authextra);
     assert_eq!(denied(hello(Dict::new())).message, "missing required details.authextra");
     let denial = denied(hello(vec![entry("proxy_realm", "realm2")]));
