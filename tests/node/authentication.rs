@@ -1,12 +1,14 @@
 //! Every authentication method from `crossring hash-secret` and `crossring keys` to WELCOME, with the client commands.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use super::Node;
+use super::support::{Address, PATIENCE, Router};
 
 const PASSWORD: &str = "päßword";
 
@@ -71,4 +73,53 @@ fn each_method_admits_its_principal_and_nobody_else() {
     assert!(refused.expect_err("refused").contains("wamp.error.not_authorized"));
     let nothing = users(&node, &["--authmethod", "anonymous"]).expect_err("refused");
     assert!(nothing.contains("wamp.error.no_matching_auth_method"), "{nothing}");
+}
+
+/// RawSocket with JSON over a Unix socket, then HELLO; returns the answer.
+fn hello(socket: &Path, details: &Value) -> Value {
+    let mut stream = UnixStream::connect(socket).expect("the router listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    let text = json!([1, "realm1", details]).to_string();
+    let mut octets = vec![0x7f, 0xf1, 0, 0];
+    octets.extend_from_slice(&(text.len() as u32).to_be_bytes());
+    octets.extend_from_slice(text.as_bytes());
+    stream.write_all(&octets).expect("connected");
+    let mut head = [0; 8];
+    stream.read_exact(&mut head).expect("an answer");
+    let length = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+    let mut text = vec![0; length as usize];
+    stream.read_exact(&mut text).expect("an answer");
+    serde_json::from_slice(&text).expect("JSON")
+}
+
+#[test]
+fn a_proxy_on_this_host_says_who_its_clients_are() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("proxy.sock");
+    let all = json!({"call": true, "register": true, "publish": true, "subscribe": true});
+    let role = json!({"name": "user", "permissions": [{"uri": "", "match": "prefix", "allow": all}]});
+    let document = json!({
+        "version": 2,
+        "workers": [{"type": "router", "realms": [{"name": "realm1", "roles": [role]}], "transports": [{
+            "type": "rawsocket",
+            "endpoint": {"type": "unix", "path": "proxy.sock"},
+            "auth": {"anonymous-proxy": {"type": "static"}}
+        }]}]
+    });
+    std::fs::write(directory.path().join("config.json"), document.to_string()).expect("writable");
+    let command = super::start_command(&directory, "config.json");
+    let address = [Address::Unix(socket.clone())];
+    let _router = Router::start(command, directory.path().join("log"), &address);
+    let mut client = json!({"proxy_realm": "realm1", "proxy_authid": "ann", "proxy_authrole": "user"});
+    let details = |client: &Value| {
+        let roles = json!({"caller": {}});
+        json!({"roles": roles, "authmethods": ["anonymous-proxy"], "authextra": client})
+    };
+    let welcome = hello(&socket, &details(&client));
+    assert_eq!(welcome[0], 2, "{welcome}");
+    let found = ["authid", "authrole", "authmethod"].map(|name| welcome[2][name].clone());
+    assert_eq!(found, ["ann", "user", "anonymous-proxy"].map(Value::from));
+    client["proxy_authid"].take();
+    let abort = hello(&socket, &details(&client));
+    assert_eq!(abort[1]["message"], "missing required attribute proxy_authid");
 }

@@ -14,12 +14,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use crossring::client::{Client, ClientError, Destination};
-use crossring::tls::{ClientSettings, TLS_EXPORTER, TLS_UNIQUE};
+use crossring::tls::{ClientSettings, TLS_EXPORTER, TLS_UNIQUE, peer_certificate};
 use crossring_codec::message::CallOptions;
 use crossring_codec::payload::Payload;
 use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::value::Value as CodecValue;
 use crossring_router::client::ClientEvent;
+use crossring_router::credentials::cryptosign;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustix::process::Signal;
 use rustls::client::WebPkiServerVerifier;
@@ -74,8 +75,12 @@ impl Node {
     }
 
     fn start_with(engine: &str, tls: Value) -> Self {
+        Self::start_for(authority("Servers"), engine, tls, Value::Null)
+    }
+
+    /// `auth`: of the RawSocket transport.
+    fn start_for(authority: Authority, engine: &str, tls: Value, auth: Value) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let authority = authority("Servers");
         for host in ["localhost", "other.example"] {
             write_certificate(directory.path(), &authority, host);
         }
@@ -90,7 +95,7 @@ impl Node {
         let all = json!({"call": true, "register": true, "publish": true, "subscribe": true});
         let role =
             json!({"name": "anonymous", "permissions": [{"uri": "", "match": "prefix", "allow": all}]});
-        let document = json!({
+        let mut document = json!({
             "version": 2,
             "controller": {"options": {"shards": 2, "engine": engine}},
             "workers": [{"type": "router", "realms": [{"name": "realm1", "roles": [role]}], "transports": [
@@ -98,6 +103,9 @@ impl Node {
                 {"type": "rawsocket", "endpoint": endpoint(rawsocket)}
             ]}]
         });
+        if !auth.is_null() {
+            document["workers"][0]["transports"][1]["auth"] = auth;
+        }
         std::fs::write(directory.path().join("config.json"), document.to_string()).expect("writable");
         let mut command = Command::new(env!("CARGO_BIN_EXE_crossring"));
         command.arg("start").arg("--cbdir").arg(directory.path()).args(["--config", "config.json"]);
@@ -143,11 +151,20 @@ fn dial(at: SocketAddr, host: &str, config: &Arc<ClientConfig>) -> Stream {
 
 /// RawSocket with JSON, then HELLO; returns WELCOME.
 fn join(stream: &mut Stream) -> io::Result<Value> {
+    hello(stream, &json!({}))
+}
+
+/// RawSocket with JSON, then HELLO with these details besides; returns the answer.
+fn hello(stream: &mut Stream, more: &Value) -> io::Result<Value> {
     stream.write_all(&[0x7f, 0xf1, 0, 0])?;
     let mut answer = [0; 4];
     stream.read_exact(&mut answer)?;
     assert_eq!(answer[..2], [0x7f, 0xf1]);
-    send(stream, &json!([1, "realm1", {"roles": {"caller": {}, "publisher": {}, "subscriber": {}}}]))?;
+    let mut details = json!({"roles": {"caller": {}, "publisher": {}, "subscriber": {}}});
+    for (name, value) in more.as_object().expect("an object") {
+        details[name] = value.clone();
+    }
+    send(stream, &json!([1, "realm1", details]))?;
     receive(stream)
 }
 
@@ -268,6 +285,56 @@ fn client_certificates_may_be_optional() {
     let mut stream = dial(node.rawsocket, "localhost", &Arc::new(node.client()));
     let welcome = join(&mut stream).expect("no certificate is needed");
     assert_eq!(transport_of(&mut stream, &welcome)["peer_cert"], Value::Null);
+}
+
+#[test]
+fn a_certificate_logs_in() {
+    let authority = authority("Servers");
+    let own = certificate(&authority, "client.example");
+    let known = peer_certificate(own.0.der(), SystemTime::now());
+    let sha256 = known.iter().find(|(name, _)| name == "sha256").and_then(|(_, value)| value.as_str());
+    let joe = json!({"certificate-sha256": sha256, "role": "anonymous"});
+    let auth = json!({"tls": {"type": "static", "principals": {"joe": joe}}});
+    let tls = json!({"ca_certificates": ["authority.crt"], "client_certificates": "optional"});
+    let node = Node::start_for(authority, "auto", tls, auth);
+    let own = client_with(&node.authority, own);
+    let other = client_with(&node.authority, certificate(&node.authority, "client.example"));
+    let asked = json!({"authmethods": ["tls"]});
+    let mut answers = [own, other, node.client()].map(|config| {
+        hello(&mut dial(node.rawsocket, "localhost", &Arc::new(config)), &asked).expect("an answer")
+    });
+    assert_eq!(answers[0][0], 2, "{}", answers[0]);
+    let details = answers[0][2].take();
+    assert_eq!((&details["authid"], &details["authmethod"]), (&json!("joe"), &json!("tls")));
+    let refused = answers[1..].iter().map(|answer| answer[1]["message"].as_str().expect("ABORT"));
+    let refused: Vec<_> = refused.collect();
+    assert!(refused[0].starts_with("no principal with authid"), "{refused:?}");
+    assert_eq!(refused[1], "client did not send a TLS client certificate");
+}
+
+#[test]
+fn a_signature_is_for_one_channel() {
+    let seed = [1; 32];
+    let joe = json!({"authorized_keys": [cryptosign::public_key(&seed)], "role": "anonymous"});
+    let auth = json!({"cryptosign": {"type": "static", "principals": {"joe": joe}}});
+    let node = Node::start_for(authority("Servers"), "auto", json!({}), auth);
+    let config = Arc::new(node.client());
+    let extra = json!({"pubkey": cryptosign::public_key(&seed), "channel_binding": TLS_EXPORTER});
+    let asked = json!({"authmethods": ["cryptosign"], "authextra": extra});
+    for is_bound in [true, false] {
+        let mut stream = dial(node.rawsocket, "localhost", &config);
+        let challenge = hello(&mut stream, &asked).expect("an answer");
+        assert_eq!((&challenge[0], &challenge[2]["channel_binding"]), (&json!(4), &json!(TLS_EXPORTER)));
+        let digits = challenge[2]["challenge"].as_str().expect("digits");
+        let id = stream.conn.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""));
+        let id = id.expect("the handshake is over");
+        let octets = cryptosign::octets(digits).expect("32 octets");
+        let message = cryptosign::message(&octets, is_bound.then_some(&id));
+        let signature = cryptosign::sign(&seed, &message);
+        send(&mut stream, &json!([5, signature, {}])).expect("connected");
+        let answer = receive(&mut stream).expect("an answer");
+        assert_eq!(answer[0], if is_bound { 2 } else { 3 }, "{answer}");
+    }
 }
 
 #[test]
