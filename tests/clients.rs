@@ -83,7 +83,7 @@ fn cookies_outlive_the_router() {
     assert!(after.router.stop().success());
 }
 
-/// A router with two transports that set cookies: one where they log in, one without authentication.
+/// A router with two transports that set cookies: one where they log in, one of a web server without authentication.
 struct CookieNode {
     router: Router,
     routes: [String; 2],
@@ -113,14 +113,14 @@ impl CookieNode {
                         "cookie": {"store": {"type": "file", "filename": "cookies.json"}},
                     },
                     {
-                        "type": "websocket",
+                        "type": "web",
                         "endpoint": tcp(ports[1]),
-                        "cookie": {
+                        "paths": {"/": {"type": "nodeinfo"}, "ws": {"type": "websocket", "cookie": {
                             "max_age": 60,
                             "http_strict": true,
                             "same_site": "Strict",
                             "store": {"type": "memory"},
-                        },
+                        }}},
                     },
                 ],
             }],

@@ -229,6 +229,10 @@ fn faults_of_stores_and_realm_options_are_named_at_their_place() {
 
 #[test]
 fn faults_of_transports_are_named_at_their_place() {
+    let proxies = json!({"cryptosign-proxy": {"type": "static", "principals": {}}});
+    let paths = json!({"/": {"type": "nodeinfo"}, "ws": {"type": "websocket", "auth": proxies}});
+    let web = json!([{"type": "web", "endpoint": {"type": "tcp", "port": 80}, "paths": paths}]);
+    let web = router(json!([]), web);
     let certificate = json!({"tls": {"type": "static", "principals": {"joe": {"role": "r"}}}});
     let chains = json!({"cryptosign": {"type": "static", "trustroots": {"realm1": {"role": "r"}}}});
     let at = |key: &str| format!("workers[0].transports[0].{key}");
@@ -259,6 +263,7 @@ fn faults_of_transports_are_named_at_their_place() {
             &at("auth"),
             "of type \"unix\"",
         ),
+        (web, "workers[0].transports[0]", "'cryptosign-proxy' believes whatever it is told"),
         (with_transport("auth", certificate), &at("auth.tls.principals.joe"), "'certificate-sha1'"),
         (with_transport("auth", chains), &at("auth.cryptosign.trustroots"), "EIP-712"),
         (with_transport("cookie", json!({"length": 5})), &at("cookie.length"), "6..64"),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crossring::config::{
-    Allow, CookieStoreConfig, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Stats, Store, StoreRule,
-    TransportKind, UriCheck, WebSocketOptions,
+    Allow, CookieStoreConfig, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Stats,
+    Store, StoreRule, TransportKind, UriCheck, WebSocketOptions,
 };
 use crossring_codec::transport::DeflateOptions;
 use crossring_router::config::{Authenticator, Source};

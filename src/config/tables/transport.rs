@@ -1,5 +1,7 @@
 //! Transports: listening (of routers and proxies) and connecting (of links, components and proxies).
 
+use serde_json::Value;
+
 use super::super::schema::{Choice, Key, Kind, Rule, Table, Union, choice, key, later_variant, variant};
 use super::super::syntax::{ANY_NAME, RAWSOCKET_URL, REALM, WEBSOCKET_URL};
 use super::{DEBUG_KEY, ID_KEY, auth, endpoint, web, websocket, worker};
@@ -70,6 +72,23 @@ const PROXIES_ON_UNIX: Rule = Rule::Check("auth", |transport| {
     })
 });
 
+/// The same for the services of a web server, wherever they are in it.
+const SERVICES_OF_PROXIES_ON_UNIX: Rule = Rule::Check("", |transport| {
+    let endpoint = transport.get("endpoint")?.get("type")?;
+    let method = transport.values().find_map(proxy_method).filter(|_| endpoint != "unix")?;
+    Some(format!(
+        "'{method}' believes whatever it is told: only on an endpoint of type \"unix\", not {endpoint}"
+    ))
+});
+
+/// A method for proxies in any `auth` object of the value. Nesting is limited by the reader of the document.
+fn proxy_method(value: &Value) -> Option<&'static str> {
+    let members = value.as_object()?;
+    let auth = members.get("auth").and_then(Value::as_object);
+    let own = auth.and_then(|auth| PROXY_METHODS.into_iter().find(|method| auth.contains_key(*method)));
+    own.or_else(|| members.values().find_map(proxy_method))
+}
+
 static WEBSOCKET: Table = Table {
     name: "transports[], type websocket",
     keys: &[ID_KEY, ENDPOINT, URL, SERIALIZERS, WEBSOCKET_OPTIONS, AUTH, COOKIE, DEBUG_KEY, MAX_CONNECTIONS],
@@ -112,7 +131,7 @@ static RAWSOCKET_OPTIONS: Table = Table {
 static WEB: Table = Table {
     name: "transports[], type web",
     keys: &[ID_KEY, ENDPOINT, WEB_PATHS, WEB_OPTIONS_KEY, MAX_CONNECTIONS],
-    rules: &[],
+    rules: &[SERVICES_OF_PROXIES_ON_UNIX],
 };
 
 static WEB_PATHS: Key = key("paths", &web::PATHS, "Service per path component.").required();
@@ -149,7 +168,7 @@ static UNIVERSAL: Table = Table {
         key("web", &Kind::Tagged(&UNIVERSAL_WEB), "All other HTTP requests."),
         MAX_CONNECTIONS,
     ],
-    rules: &[],
+    rules: &[SERVICES_OF_PROXIES_ON_UNIX],
 };
 
 static UNIVERSAL_RAWSOCKET: Union = Union {
