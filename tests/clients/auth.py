@@ -2,6 +2,7 @@
 
 from autobahn.wamp.auth import create_authenticator
 
+from peer import Refused
 from sessions import refused
 
 PASSWORD = "p4ssw0rd"
@@ -93,6 +94,48 @@ async def a_binding_needs_tls(stage):
     await refused(stage, DENIED, authid="signer", proof=proof)
 
 
+class Verbatim:
+    """HELLO with these extras, AUTHENTICATE with this signature."""
+
+    def __init__(self, name, authextra=None, signature=""):
+        self.name, self.authextra, self.signature = name, authextra, signature
+
+    def on_challenge(self, session, challenge):
+        return self.signature
+
+    def on_welcome(self, session, authextra):
+        pass
+
+
+WRONG_TICKET = "ticket in static WAMP-Ticket authentication is invalid"
+NO_KEY = "cannot identify client: no authid requested and no extra.pubkey provided"
+
+# Who asks, how, and the reason and message of ABORT.
+FAILURES = [
+    (None, Verbatim("ticket"), "not_authorized", WRONG_TICKET),
+    ("joe", Verbatim("ticket", signature="secret!!! "), "not_authorized", WRONG_TICKET),
+    ("cra", Verbatim("wampcra", signature="?"), "not_authorized", "WAMP-CRA client signature is invalid"),
+    (None, Verbatim("wampcra"), "not_authorized", "WAMP-CRA client signature is invalid"),
+    (None, Verbatim("scram", {"nonce": "AAAA"}), "not_authorized", "cannot identify client: no authid requested"),
+    ("scram", Verbatim("scram"), "not_authorized", "client must send a nonce"),
+    ("scram", Verbatim("scram", {"nonce": "?"}), "not_authorized", "client nonce must be base64"),
+    ("scram", Verbatim("scram", {"nonce": "AAAA"}, "AAAA"), "not_authorized", "SCRAM authentication failed"),
+    (None, Verbatim("cryptosign"), "not_authorized", NO_KEY),
+    ("joe", Verbatim("quantum"), "no_matching_auth_method", None),
+]
+
+
+async def each_failure_has_its_reason(stage):
+    for authid, proof, reason, message in FAILURES:
+        try:
+            await stage.join(authid=authid, proof=proof)
+        except Refused as refusal:
+            expected = f"wamp.error.{reason}: {message}"
+            assert str(refusal) == expected or message is None and refusal.reason == f"wamp.error.{reason}", refusal
+        else:
+            raise AssertionError(f"joined by {proof.name}, but should not have")
+
+
 CHECKS = [
     wampcra_with_a_secret,
     wampcra_with_a_salted_password,
@@ -103,4 +146,5 @@ CHECKS = [
     cryptosign_finds_the_authid,
     the_router_signs_back,
     a_binding_needs_tls,
+    each_failure_has_its_reason,
 ]

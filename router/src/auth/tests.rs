@@ -2,8 +2,8 @@ use crossring_codec::message::{ClientRoles, Features};
 
 use super::*;
 use crate::config::{
-    Authenticator, CraPrincipal, CryptosignPrincipal, Principals, PrivateKey, RealmConfig, RoleConfig,
-    RouterConfig, ScramPrincipal, Secret, Source, TicketPrincipal,
+    AnonymousConfig, Authenticator, CraPrincipal, CryptosignPrincipal, Principals, PrivateKey, RealmConfig,
+    RoleConfig, RouterConfig, ScramPrincipal, Secret, Source, TRUSTED, TicketPrincipal,
 };
 use crate::credentials::cra::{self, Derivation};
 use crate::credentials::cryptosign::{octets, public_key, sign, verify};
@@ -404,4 +404,116 @@ fn secrets_are_not_shown() {
     for secret in ["\"secret\"", "\"random\"", "[9, 9", "[9,9"] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
+}
+
+/// A configuration in which a procedure decides about this method.
+fn dynamic_config(role: Option<&str>) -> RouterConfig {
+    let mut config = config().with_trusted_role();
+    let authenticator = Authenticator {
+        procedure: "com.auth".into(),
+        role: role.map(Into::into),
+        default_role: Some("member".into()),
+        ..Authenticator::default()
+    };
+    let methods = &mut config.transports[0];
+    methods.anonymous = Some(Source::Dynamic(authenticator.clone()));
+    methods.scram = Some(Source::Dynamic(authenticator.clone()));
+    methods.cryptosign = Some(Source::Dynamic(authenticator));
+    config
+}
+
+#[track_caller]
+fn asked(step: Step) -> Pending {
+    match step {
+        Step::Ask(pending, _) => pending,
+        other => panic!("nobody is asked: {other:?}"),
+    }
+}
+
+fn answer(config: &RouterConfig, pending: Pending, principal: Dict) -> Step {
+    let answer = Answer::Result(vec![Value::Dict(principal)], Dict::new());
+    in_context(config, 3, |context| pending.answered(answer, context))
+}
+
+#[test]
+fn the_role_of_the_call_has_to_exist() {
+    for (role, is_there) in [("member", true), (TRUSTED, true), ("boss", false)] {
+        let step = hello(&dynamic_config(Some(role)), "anonymous", None, Dict::new(), 1);
+        if is_there {
+            asked(step);
+        } else {
+            let denial = denied(step);
+            let message =
+                "explicit role <boss> on realm <realm1> configured for dynamic authenticator does not exist";
+            assert_eq!((&*denial.reason, &*denial.message), (well_known::NO_SUCH_ROLE, message));
+        }
+    }
+}
+
+#[test]
+fn keys_of_scram_may_come_from_a_procedure() {
+    let config = dynamic_config(None);
+    let own = to_base64(b"a nonce of the client");
+    let authextra = vec![entry("nonce", own.as_str())];
+    let pending = asked(hello(&config, "scram", Some("jim"), authextra, 5));
+    let salted =
+        SaltedPassword::derive(Dialect::Autobahn, KDF, "password", b"0123456789").expect("in bounds");
+    let keys = salted.keys();
+    let principal = vec![
+        entry("kdf", "pbkdf2"),
+        entry("iterations", 10),
+        entry("salt", to_hex(b"0123456789").as_str()),
+        entry("stored-key", to_hex(&keys.stored).as_str()),
+        entry("server-key", to_hex(&keys.server).as_str()),
+        ("extra".to_owned(), Value::Dict(vec![entry("scram_server_signature", "forged"), entry("more", 1)])),
+    ];
+    let (pending, extra) = challenged(answer(&config, pending, principal));
+    let exchange = Exchange {
+        dialect: Dialect::Autobahn,
+        authid: "jim",
+        client_nonce: &own,
+        nonce: told(&extra, "nonce"),
+        salt: told(&extra, "salt"),
+        iterations: 10,
+        binding: None,
+    };
+    let message = exchange.auth_message().expect("plain text");
+    let identity = accepted(authenticate(&config, pending, &salted.proof(&message), &Dict::new()));
+    assert_eq!((&*identity.authid, identity.provider), ("jim", Provider::Dynamic));
+    let authextra = identity.authextra.expect("the router's proof");
+    assert_eq!(names(&authextra), ["more", "scram_server_signature"]);
+    assert_eq!(told(&authextra, "scram_server_signature"), keys.server_signature(&message));
+}
+
+#[test]
+fn keys_of_cryptosign_may_come_from_a_procedure() {
+    let config = dynamic_config(None);
+    let pending = asked(hello(&config, "cryptosign", Some("jim"), Dict::new(), 5));
+    let principal = vec![entry("pubkey", public_key(&[1; 32]).as_str())];
+    let (pending, extra) = challenged(answer(&config, pending, principal));
+    let challenge = octets(told(&extra, "challenge")).expect("32 octets");
+    let identity = accepted(authenticate(&config, pending, &sign(&[1; 32], &challenge), &Dict::new()));
+    assert_eq!((&*identity.authid, identity.method), ("jim", Method::Cryptosign));
+}
+
+#[test]
+fn nobody_is_given_the_role_of_the_router() {
+    let config = dynamic_config(None);
+    let pending = asked(hello(&config, "anonymous", None, Dict::new(), 1));
+    let denial = denied(answer(&config, pending, vec![entry("role", TRUSTED)]));
+    assert_eq!(&*denial.reason, well_known::NO_SUCH_ROLE);
+    let mut config = config;
+    let everybody = AnonymousConfig { role: TRUSTED.into(), authid: None };
+    config.transports[0].anonymous = Some(Source::Static(everybody));
+    let denial = denied(hello(&config, "anonymous", None, Dict::new(), 1));
+    assert_eq!(&*denial.reason, well_known::NO_SUCH_ROLE);
+}
+
+#[test]
+fn what_does_not_fit_is_denied() {
+    let config = dynamic_config(None);
+    let pending = asked(hello(&config, "anonymous", None, Dict::new(), 1));
+    assert_eq!(denied(authenticate(&config, pending, "", &Dict::new())).message, "no pending authentication");
+    let (pending, _) = challenged(hello(&config, "ticket", Some("joe"), Dict::new(), 1));
+    assert_eq!(denied(answer(&config, pending, Dict::new())).message, "no pending authentication");
 }
