@@ -357,7 +357,8 @@ impl<E: Engine> Worker<E> {
                 };
                 let pumped = connection.pump(octets, &mut routing);
                 self.engine.release(buffer);
-                return self.pumped(key, pumped);
+                self.pumped(key, pumped);
+                return self.apply_pauses();
             }
         }
         self.engine.release(buffer);
@@ -399,6 +400,7 @@ impl<E: Engine> Worker<E> {
         }
         let pumped = self.pump(key, octets);
         self.pumped(key, pumped);
+        self.apply_pauses();
     }
 
     /// Routes input that is not in a buffer of the engine.
@@ -418,7 +420,7 @@ impl<E: Engine> Worker<E> {
     /// Does what a connection's input asks of the worker.
     fn pumped(&mut self, key: SessionKey, pumped: Pumped) {
         match pumped {
-            Pumped::Done => {}
+            Pumped::Done | Pumped::Held => {}
             Pumped::Opened => self.opened(key),
             Pumped::Requested => self.requested(key),
             Pumped::Paused => {
@@ -557,7 +559,25 @@ impl<E: Engine> Worker<E> {
         }
         if !self.paused.is_empty() && self.outbound.mail.has_credit() {
             for key in std::mem::take(&mut self.paused) {
-                self.read_on(key);
+                if find(&mut self.connections, key).is_some_and(Connection::has_credit) {
+                    self.read_on(key);
+                }
+            }
+        }
+        self.apply_pauses();
+    }
+
+    /// Reads the connections no further whose sessions wait for their authorizers, and those on that do not any more.
+    fn apply_pauses(&mut self) {
+        while !self.outbound.pauses.is_empty() {
+            for (key, is_held) in std::mem::take(&mut self.outbound.pauses) {
+                let Some(connection) = find(&mut self.connections, key) else { continue };
+                let may_go_on = connection.set_held(is_held);
+                if is_held {
+                    self.engine.pause_receive(connection_of(key));
+                } else if may_go_on {
+                    self.read_on(key);
+                }
             }
         }
     }
@@ -575,6 +595,7 @@ impl<E: Engine> Worker<E> {
         let held = connection.take_held();
         match self.pump(key, &held) {
             Pumped::Paused => self.paused.push(key),
+            Pumped::Held => {}
             pumped => {
                 self.engine.resume_receive(connection_of(key));
                 self.pumped(key, pumped);

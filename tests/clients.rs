@@ -53,6 +53,16 @@ fn python_advanced_on_two_shards() {
 }
 
 #[test]
+fn python_authorizer_on_one_shard() {
+    python_authorizer(Kind::Crossring { shards: 1 });
+}
+
+#[test]
+fn python_authorizer_on_two_shards() {
+    python_authorizer(Kind::Crossring { shards: 2 });
+}
+
+#[test]
 fn javascript_with_python_on_one_shard() {
     javascript_with_python(Kind::Crossring { shards: 1 });
 }
@@ -205,6 +215,16 @@ fn python_checks_with_tls() {
     node.judge(Program::start(suite), 90);
 }
 
+/// A client that decides what other clients may do.
+fn python_authorizer(kind: Kind) {
+    if let Some(tools) = Tools::find() {
+        let node = Node::start(kind);
+        let [websocket, rawsocket, _] = node.routes();
+        let suite = tools.python("authorized.py", &[], &[websocket, rawsocket], &node);
+        node.judge(Program::start(suite), 28);
+    }
+}
+
 fn javascript_with_python(kind: Kind) {
     let Some(tools) = Tools::find() else { return };
     let node = Node::start(kind);
@@ -348,7 +368,15 @@ fn node_config(kind: &Kind, websocket: SocketAddr, rawsocket: SocketAddr, socket
         Kind::Crossring { .. } | Kind::Secured => {
             let shards = if let Kind::Crossring { shards } = kind { *shards } else { 2 };
             node["controller"]["options"]["shards"] = json!(shards);
+            let guarded = json!({"ticket": "secret!!!", "role": "guarded"});
+            for transport in node["workers"][0]["transports"].as_array_mut().into_iter().flatten() {
+                if let Some(Value::Object(principals)) = transport.pointer_mut("/auth/ticket/principals") {
+                    principals.insert("guarded".to_owned(), guarded.clone());
+                }
+            }
             let realm = &mut node["workers"][0]["realms"][0];
+            let roles = realm["roles"].as_array_mut().expect("roles are a list");
+            roles.push(json!({"name": "guarded", "authorizer": "com.authorizer.decide"}));
             realm["options"] = json!({"resumption": {}});
             realm["store"] = json!({
                 "type": "memory",

@@ -65,6 +65,8 @@ const FILES: &[&str] = &[
     include_str!("../router/tests/transcripts/authentication_dynamic.wamp"),
     include_str!("../router/tests/transcripts/authentication_methods.wamp"),
     include_str!("../router/tests/transcripts/authorization.wamp"),
+    include_str!("../router/tests/transcripts/authorizer.wamp"),
+    include_str!("../router/tests/transcripts/authorizer_loss.wamp"),
     include_str!("../router/tests/transcripts/identifiers.wamp"),
     include_str!("../router/tests/transcripts/publish.wamp"),
     include_str!("../router/tests/transcripts/patterns.wamp"),
@@ -219,6 +221,7 @@ impl Node {
             "ticket": {"type": "static", "principals": {
                 "joe": {"ticket": "secret", "role": "limited"},
                 "boss": {"ticket": "secret", "role": "anonymous"},
+                "guest": {"ticket": "secret", "role": "guest"},
                 "lost": {"ticket": "secret", "role": "no_such_role"},
                 "never": {"ticket": "${CROSSRING_TEST_NOT_SET}", "role": "limited"}
             }}
@@ -293,6 +296,8 @@ fn advanced() -> serde_json::Value {
     realm["options"]["resumption"] = json!({"timeout": 3_000, "max_events": 3, "max_sessions": 2});
     realm["roles"][1]["trustlevel"] = 3.into();
     realm["stats"] = json!({"trigger_on_join": true});
+    let roles = realm["roles"].as_array_mut().expect("a list");
+    roles.push(json!({"name": "guest", "authorizer": "com.authorize"}));
     let queue = json!([{"uri": "com.queue.", "match": "prefix", "limit": 3}]);
     realm["store"] = json!({"type": "memory", "call-queue": queue, "retained": {"lifetime": 10_000}});
     let all = json!({"call": true, "register": true, "publish": true, "subscribe": true});

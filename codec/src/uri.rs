@@ -76,6 +76,12 @@ pub fn is_reserved(uri: &str) -> bool {
     uri.starts_with("wamp.") || uri == "wamp"
 }
 
+/// Whether `uri` lies where only the router's own sessions may publish and register: under `wamp.`, and under `crossbar.`, where
+/// clients look for the management API.
+pub fn is_restricted(uri: &str) -> bool {
+    is_reserved(uri) || uri.starts_with("crossbar.") || uri == "crossbar"
+}
+
 /// Whether `uri` matches `pattern` under `policy`: the definition, used by the naive matcher and the checkers.
 pub fn matches(pattern: &str, policy: Match, uri: &str) -> bool {
     match policy {

@@ -8,13 +8,15 @@ use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::well_known;
 use crossring_codec::value::{Dict, Value};
 
-use crate::address::RealmId;
-use crate::authz::Authorization;
+use crate::address::{RealmId, RoleId};
+use crate::authz::{Authorization, Ruling};
+use crate::control::permissions::Wanted;
 use crate::outbox::Post;
 use crate::registry::Registry;
 use crate::store::RealmStore;
 
 mod arguments;
+mod authorization;
 mod entry;
 mod registration;
 mod schema;
@@ -45,6 +47,45 @@ pub(crate) struct Context<'a> {
     pub(crate) out: &'a mut dyn Post,
     /// What the agent has to publish because of the call: topics and arguments.
     pub(crate) events: Vec<(&'static str, Vec<Value>)>,
+    /// What has to happen before the call is answered; what it has returned does not count then.
+    pub(crate) open: Option<Open>,
+}
+
+/// What has to happen before a call is answered.
+#[derive(Debug)]
+pub(crate) enum Open {
+    /// The authorizer of the caller's role has to be asked, with these options; the call is made again then.
+    Permission(Wanted, Dict),
+    /// All shards have to forget what authorizers have said of these roles.
+    Voided(Vec<RoleId>),
+}
+
+impl Context<'_> {
+    /// Whether a role of the realm may do something. `options` are for its authorizer.
+    ///
+    /// # Errors
+    /// The authorizer has failed, or it has to be asked: then `open` says so.
+    fn may(
+        &mut self,
+        realm: RealmId,
+        role: RoleId,
+        wanted: Wanted,
+        options: impl FnOnce() -> Dict,
+    ) -> Result<bool, Failure> {
+        let Wanted { action, uri, match_policy } = &wanted;
+        match self.authorization.decide(realm, role, *action, uri, *match_policy) {
+            Some(Ruling::Lasting(decision) | Ruling::Once(decision)) => {
+                Ok(decision.allow.has(action.alone()))
+            }
+            Some(Ruling::Failed(text)) => {
+                Err(Failure::with_text(well_known::AUTHORIZATION_FAILED, text.into_string()))
+            }
+            None => {
+                self.open = Some(Open::Permission(wanted, options()));
+                Err(Failure::new(well_known::AUTHORIZATION_FAILED))
+            }
+        }
+    }
 }
 
 /// The result of a meta procedure.
@@ -121,6 +162,9 @@ const fn procedure(uri: &'static str, handler: Handler) -> Procedure {
     Procedure { uri, handler }
 }
 
+/// Makes authorizers be asked anew. Registered where there are any.
+pub(crate) const INVALIDATE: &str = "wamp.authorization.invalidate";
+
 /// All meta procedures, in the order in which they are registered.
 pub(crate) const PROCEDURES: &[Procedure] = &[
     procedure("wamp.session.count", session::count),
@@ -148,6 +192,7 @@ pub(crate) const PROCEDURES: &[Procedure] = &[
     procedure("wamp.registration.list_callees", registration::list_callees),
     procedure("wamp.registration.count_callees", registration::count_callees),
     procedure("wamp.registration.remove_callee", registration::remove_callee),
+    procedure(INVALIDATE, authorization::invalidate),
     procedure("wamp.schema.define", schema::define),
     procedure("wamp.schema.describe", schema::describe),
     procedure("wamp.reflect.define", schema::define),

@@ -145,6 +145,8 @@ pub struct RoleConfig {
     pub name: Box<str>,
     /// Static rules; the most specific one that matches decides, no rule means no.
     pub permissions: Vec<Permission>,
+    /// The procedure that decides instead of rules; absent: rules decide.
+    pub authorizer: Option<Box<str>>,
     /// Trust level of the role's publications and calls, told to their receivers; 0 is the lowest, absent: none is told.
     pub trustlevel: Option<u64>,
     /// The role of the router's own sessions: may use URIs under `wamp.`, is always disclosed, sees protected URIs, may
@@ -185,6 +187,14 @@ pub struct Allow {
 impl Allow {
     /// Every action.
     pub const ALL: Allow = Allow { call: true, register: true, publish: true, subscribe: true };
+
+    /// Whether all of `wanted` is allowed.
+    pub(crate) const fn has(self, wanted: Allow) -> bool {
+        (self.call || !wanted.call)
+            && (self.register || !wanted.register)
+            && (self.publish || !wanted.publish)
+            && (self.subscribe || !wanted.subscribe)
+    }
 }
 
 /// How clients of one listening transport authenticate: the methods in no order, the client's order decides.
@@ -505,8 +515,8 @@ impl RouterConfig {
             realm.roles.push(RoleConfig {
                 name: TRUSTED.into(),
                 permissions: vec![everything],
-                trustlevel: None,
                 is_trusted: true,
+                ..RoleConfig::default()
             });
         }
         self

@@ -12,17 +12,16 @@ use std::sync::Arc;
 
 use crossring_codec::id::RequestId;
 use crossring_codec::message::{
-    ClientRoles, ErrorDetails, Feature, Features, HelloDetails, InvocationDetails, Message, MessageType,
-    PublishOptions, RegisterOptions, YieldOptions,
+    ClientRoles, ErrorDetails, Feature, Features, HelloDetails, Message, MessageType, PublishOptions,
+    RegisterOptions, YieldOptions,
 };
 use crossring_codec::payload::Payload;
 use crossring_codec::serializer::SerializerId;
-use crossring_codec::uri::well_known;
 use crossring_codec::value::{Dict, Value};
 
 use crate::address::{Now, RealmId, SessionAddress, SessionKey, ShardId, TransportId};
 use crate::agent::testament::Testament;
-use crate::agent::{self, Answer, Context, Failure, Reply, Schemas};
+use crate::agent::{self, Answer, Failure, Reply, Schemas};
 pub use crate::auth::FailureReport;
 use crate::auth::Identity;
 use crate::broker::Publisher;
@@ -42,10 +41,12 @@ use crate::table::{IntegerMap, IntegerState};
 
 mod guests;
 mod inquiries;
+pub(crate) mod permissions;
 mod records;
 
 pub use guests::GuestOutput;
 use guests::Guests;
+use permissions::{MetaCall, Will};
 
 /// The registry and the service shard of a node.
 #[derive(Debug)]
@@ -61,6 +62,10 @@ pub struct Control {
     /// Publications that a store had no room for.
     retained_declined: u64,
     guests: Guests,
+    /// Testaments that authorizers are asked about, by session.
+    wills: IntegerMap<u64, Will>,
+    /// Calls that are answered when all shards have acknowledged a ticket.
+    voiding: IntegerMap<u64, MetaCall>,
     exchange: Exchange,
 }
 
@@ -164,6 +169,8 @@ impl Control {
             shard: Shard::new(id, shards, config, limits, seed.rotate_left(32)),
             exchange: Exchange { guest_first: services as u32, ..Exchange::default() },
             guests: Guests::new(services),
+            wills: IntegerState::new(seed).map(),
+            voiding: IntegerState::new(seed).map(),
         }
     }
 
@@ -286,6 +293,9 @@ impl Control {
         if let Letter::Retain { publication, publisher } = letter {
             return self.retain(now, from, *publication, publisher, out);
         }
+        if let Letter::Authorize { key, petition } = letter {
+            return self.take_petition(now, SessionAddress { shard: from, key }, *petition, out);
+        }
         let service_shard = self.shard.id();
         let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
         self.registry.handle(now, from, letter, &mut emission);
@@ -308,6 +318,9 @@ impl Control {
             }
             for inquiry in self.registry.take_inquiries() {
                 self.inquire(now, inquiry, out);
+            }
+            for ticket in self.registry.take_voided() {
+                self.voided(now, ticket, out);
             }
             if let Some((to, letter)) = self.exchange.letters.pop_front() {
                 if to == ShardId::CONTROL {
@@ -351,9 +364,7 @@ impl Control {
             Message::Invocation { request, registration, details, payload } => {
                 let offer = service.procedures.get(&registration.get());
                 let offer = offer.and_then(|index| service.offers.get(*index)).copied();
-                let answer = self.answer(now, offer, &details, &payload, out);
-                let message = answer_message(request, answer, &payload);
-                self.input(now, Input::Message { key, message }, out);
+                self.invoked(now, key, request, offer, (&details, &payload), out);
             }
             Message::Result { request, payload, .. } => {
                 self.inquiry_result(now, key, request, &payload, out);
@@ -383,7 +394,7 @@ impl Control {
             Notice::Left { realm, session } => {
                 self.stores[usize::from(realm.0)].session_left(session, now.unix_ms);
             }
-            Notice::Testament { departed, testament } => self.execute(now, &departed, &testament, out),
+            Notice::Testament { departed, testament } => self.execute(now, departed, *testament, out),
         }
     }
 
@@ -422,8 +433,14 @@ impl Control {
     }
 
     /// Publishes a testament, if its session may still do so.
-    fn execute<P: Post>(&mut self, now: Now, departed: &Departed, testament: &Testament, out: &mut P) {
-        let Departed { realm, role, session, authid } = departed;
+    fn publish_testament<P: Post>(
+        &mut self,
+        now: Now,
+        departed: &Departed,
+        testament: &Testament,
+        out: &mut P,
+    ) {
+        let Departed { realm, role, session, authid, .. } = departed;
         let Testament { options, topic, parcel, .. } = testament;
         let publisher = Publisher { realm: *realm, role: *role, session: *session, authid };
         self.publish_as(now, &publisher, options, topic, &parcel.payload(), out);
@@ -460,10 +477,10 @@ impl Control {
 
     /// Registers the procedures that tell about a realm.
     fn offer<P: Post>(&mut self, now: Now, key: SessionKey, realm: RealmId, prefix: &str, out: &mut P) {
-        if !self.shard.config.realms[usize::from(realm.0)].meta_api {
-            return;
-        }
         for (index, procedure) in agent::PROCEDURES.iter().enumerate() {
+            if !self.is_offered(realm, procedure) {
+                continue;
+            }
             self.services[key.slot as usize].offers.push((realm, index));
             let request = self.next_request(key);
             let options = RegisterOptions { disclose_caller: true, ..RegisterOptions::default() };
@@ -476,36 +493,17 @@ impl Control {
         }
     }
 
-    fn answer<P: Post>(
-        &mut self,
-        now: Now,
-        offer: Option<(RealmId, usize)>,
-        details: &InvocationDetails<'_>,
-        payload: &Payload<'_>,
-        out: &mut P,
-    ) -> Answer {
-        let offered = offer.and_then(|(realm, index)| Some((realm, agent::PROCEDURES.get(index)?)));
-        let (Some((realm, procedure)), Some(caller)) = (offered, details.caller) else {
-            return Err(Failure::new(well_known::NO_SUCH_PROCEDURE));
-        };
-        let arguments = payload.arguments().map_err(|error| Failure::invalid_argument(error.to_string()))?;
-        let keywords = payload.keywords().map_err(|error| Failure::invalid_argument(error.to_string()))?;
-        let service_shard = self.shard.id();
-        let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
-        let mut context = Context {
-            registry: &mut self.registry,
-            store: &mut *self.stores[usize::from(realm.0)],
-            authorization: &self.shard.authorization,
-            schemas: &mut self.services[usize::from(realm.0)].schemas,
-            realm,
-            out: &mut emission,
-            events: Vec::new(),
-        };
-        let answer = procedure.call(&mut context, caller, &arguments, &keywords);
-        for (topic, arguments) in context.events {
-            self.publish_event(now, realm, topic, &arguments, out);
+    fn is_offered(&self, realm: RealmId, procedure: &agent::Procedure) -> bool {
+        let realm_config = &self.shard.config.realms[usize::from(realm.0)];
+        match procedure.uri {
+            agent::INVALIDATE => realm_config.roles.iter().any(|role| role.authorizer.is_some()),
+            _ => realm_config.meta_api,
         }
-        answer
+    }
+
+    /// Takes what the halves on this thread emit.
+    fn emission<'a, P>(&'a mut self, out: &'a mut P) -> Emission<'a, P> {
+        Emission { service_shard: self.shard.id(), exchange: &mut self.exchange, out }
     }
 
     fn next_request(&mut self, key: SessionKey) -> RequestId {
@@ -522,10 +520,10 @@ fn hello() -> Box<HelloDetails<'static>> {
 }
 
 /// The answer to an INVOCATION, in the serializer of its arguments.
-fn answer_message(request: RequestId, answer: Answer, asked: &Payload<'_>) -> Message<'static> {
+fn answer_message(request: RequestId, answer: Answer, serializer: SerializerId) -> Message<'static> {
     match answer {
         Ok(Reply { arguments, keywords }) => {
-            let payload = Payload::from_values(asked.serializer, &arguments, &keywords);
+            let payload = Payload::from_values(serializer, &arguments, &keywords);
             Message::Yield { request, options: YieldOptions::default(), payload }
         }
         Err(Failure { error, arguments, keywords }) => Message::Error {
@@ -533,7 +531,7 @@ fn answer_message(request: RequestId, answer: Answer, asked: &Payload<'_>) -> Me
             request,
             details: ErrorDetails::default(),
             error: error.into(),
-            payload: Payload::from_values(asked.serializer, &arguments, &keywords),
+            payload: Payload::from_values(serializer, &arguments, &keywords),
         },
     }
 }

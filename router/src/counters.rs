@@ -19,6 +19,16 @@ pub struct Counters {
     pub aborts: u64,
     /// PUBLISH accepted.
     pub publications: u64,
+    /// PUBLISH without acknowledgement that was not allowed, and so dropped.
+    pub publications_refused: u64,
+    /// Questions to authorizers.
+    pub permissions_asked: u64,
+    /// Authorizers' answers that gave no decision.
+    pub permissions_failed: u64,
+    /// Messages that waited behind one that an authorizer was asked about.
+    pub messages_held: u64,
+    /// Messages that waited so when their session ended or lost its transport.
+    pub messages_dropped: u64,
     /// Publications that new subscribers may have missed, because too many came while their SUBSCRIBE was under way.
     pub retained_missed: u64,
     /// EVENT_RECEIVED of subscribers, whatever they name.

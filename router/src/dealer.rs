@@ -166,7 +166,7 @@ struct Held {
 /// An invocation that waits for its final answer.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Invocation {
-    origin: CallAddress,
+    pub(crate) origin: CallAddress,
     registration: RegistrationId,
     receive_progress: bool,
     /// Counts against the callee's concurrency, as it was added under this ticket.

@@ -347,5 +347,18 @@ fn told_transport(config: &RouterConfig, id: TransportId, transport: &TransportD
     dict
 }
 
+/// What an authorizer is told of a session: Crossbar.io's keys, and the realm.
+pub(crate) fn for_authorizer(config: &RouterConfig, session: &registry::Session) -> Dict {
+    const TOLD: [&str; 8] =
+        ["realm", "session", "authid", "authrole", "authmethod", "authprovider", "authextra", "transport"];
+    let mut details = session_details(config, session);
+    details.retain(|(name, _)| TOLD.contains(&name.as_str()));
+    let authextra = details.iter_mut().find(|(name, _)| name == "authextra");
+    if let (Some((_, Value::Dict(told))), Some(given)) = (authextra, &session.identity.authextra) {
+        told.splice(0..0, given.iter().cloned());
+    }
+    details
+}
+
 #[cfg(test)]
 mod tests;

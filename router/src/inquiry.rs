@@ -7,6 +7,7 @@ use crossring_codec::id::SessionId;
 use crossring_codec::value::{Dict, Value};
 
 use crate::address::{RealmId, SessionAddress};
+use crate::control::permissions::Permission;
 
 /// A question and who asks it.
 #[derive(Debug, PartialEq)]
@@ -18,10 +19,12 @@ pub(crate) struct Inquiry {
 }
 
 /// Who is given the answer.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Asker {
     /// An attempt to join, under the id that its session will have.
     Attempt { address: SessionAddress, session: SessionId },
+    /// Whoever wants to do something.
+    Permission(Box<Permission>),
 }
 
 /// What is called.

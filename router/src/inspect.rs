@@ -40,6 +40,10 @@ pub struct ShardSizes {
     pub requests: usize,
     /// What is remembered for subscribers that want retained events.
     pub retaining: usize,
+    /// Messages that wait for the answer of an authorizer, or behind one that does.
+    pub messages_held: usize,
+    /// Decisions of authorizers that are remembered.
+    pub decisions: usize,
 }
 
 /// Sizes of the registry's tables. After the last session has left all of them are zero.
@@ -165,6 +169,8 @@ impl<'a> ShardView<'a> {
             deferred: shard.deferred.len(),
             requests: sum(|session| session.requests_pending as usize),
             retaining: shard.broker.retaining.len(),
+            messages_held: shard.sessions.iter().map(|(_, state)| messages_held(state)).sum(),
+            decisions: shard.authorization.remembered(),
         }
     }
 
@@ -212,8 +218,16 @@ impl<'a> ShardView<'a> {
 fn joined(shard: &Shard) -> impl Iterator<Item = (SessionKey, &Session)> {
     shard.sessions.iter().filter_map(|(key, state)| match state {
         State::Established(session) => Some((key, &**session)),
+        State::Held(held) => Some((key, &*held.session)),
         _ => None,
     })
+}
+
+fn messages_held(state: &State) -> usize {
+    match state {
+        State::Held(held) => held.len(),
+        _ => 0,
+    }
 }
 
 fn invocations(session: &Session) -> usize {

@@ -21,6 +21,7 @@ use crossring_codec::value::Dict;
 use crate::address::{
     CallAddress, CallKey, RealmId, RoleId, SessionAddress, SessionKey, ShardId, TransportId,
 };
+pub use crate::authz::{Action, Decision, Ruling};
 use crate::broker::Filter;
 use crate::details::TransportDetails;
 pub use crate::rendezvous::ResourceKey;
@@ -326,6 +327,21 @@ pub struct Handover {
     pub invocation_last: u64,
 }
 
+/// What a session wants to do, for the authorizer of its role.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Petition {
+    /// The shard's number of it, never used twice; the answer names it.
+    pub number: u64,
+    /// What it wants to do.
+    pub action: Action,
+    /// To what.
+    pub uri: Box<str>,
+    /// How `uri` is read.
+    pub match_policy: Match,
+    /// Options of the message.
+    pub options: Dict,
+}
+
 /// A letter. `→ registry` means from a data shard to the control shard, `registry →` the reverse.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // the fields are those of the WAMP messages and of the types they name
@@ -393,6 +409,9 @@ pub enum Letter {
     /// A move is done. `is_joined`: WELCOME has been sent; else the new transport is gone too, and the session is frozen.
     Arrived { key: SessionKey, is_joined: bool },
 
+    /// The authorizer of the session's role has to be asked. Answer: `Authorized`, unless the session leaves.
+    Authorize { key: SessionKey, petition: Box<Petition> },
+
     // ---- Lane::Control, registry →
     /// CHALLENGE for `key`.
     Challenge { key: SessionKey, method: Box<str>, extra: Dict },
@@ -431,6 +450,8 @@ pub enum Letter {
     RemoveCallee {
         realm: RealmId,
         registration: RegistrationId,
+        uri: Arc<str>,
+        match_policy: Match,
         callee: SessionAddress,
         revoked: Option<Box<str>>,
     },
@@ -468,6 +489,10 @@ pub enum Letter {
     Prepare { movement: Box<Move>, ticket: u64 },
     /// All shards are prepared: post `Fence` to both homes in the next turn. No answer.
     Cut { from: SessionAddress, to: SessionAddress },
+    /// The authorizer's answer to the petition `number`, or why there is none.
+    Authorized { key: SessionKey, number: u64, ruling: Ruling },
+    /// What authorizers have said of these roles is void, also in answers that have come before. Answer: `Acknowledge`.
+    ForgetDecisions { realm: RealmId, roles: Vec<RoleId>, ticket: u64 },
     /// GOODBYE `wamp.close.system_shutdown` for every session; new ones are refused.
     Shutdown,
 

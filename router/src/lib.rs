@@ -21,6 +21,7 @@ mod dense;
 pub mod derivation;
 pub mod details;
 mod forwarding;
+mod held;
 pub mod input;
 mod inquiry;
 pub mod inspect;

@@ -95,6 +95,7 @@ impl Shard {
         match (self.sessions.state(key), message) {
             (State::Vacant | State::Ended, _) => {}
             (_, Message::Abort { .. }) => self.peer_aborted(key, out),
+            (State::Held(_), message) => self.hold(now, key, message, out),
             (State::Opened { .. }, Message::Hello { realm, details }) => {
                 self.hello(key, realm.as_deref(), *details, out);
             }
@@ -248,7 +249,9 @@ impl Shard {
         for key in keys {
             match self.sessions.state(key) {
                 State::Established(_) if self.is_trusted(key) => {}
-                State::Established(_) => self.say_goodbye(now, key, well_known::SYSTEM_SHUTDOWN, None, out),
+                State::Established(_) | State::Held(_) => {
+                    self.say_goodbye(now, key, well_known::SYSTEM_SHUTDOWN, None, out);
+                }
                 State::Opened { again: true, .. } => self.end(key, EndCause::Goodbye, out),
                 State::Opened { .. } | State::Joining(_) | State::Challenged(_) => {
                     self.leave(key, State::Ended, out);
@@ -293,10 +296,14 @@ impl Shard {
     }
 
     /// Takes a session, or an attempt to join, out of everything (wamp.md 7.3). From here on nothing is sent to it.
-    fn leave<O: Outbox>(&mut self, key: SessionKey, next: State, out: &mut O) {
+    pub(crate) fn leave<O: Outbox>(&mut self, key: SessionKey, next: State, out: &mut O) {
         let Some(slot) = self.sessions.slot_mut(key) else { return };
         let previous = std::mem::replace(&mut slot.state, next);
         self.deadlines.prune(&self.sessions);
+        let previous = match previous {
+            State::Held(held) => State::Established(self.release_held(key, *held, out)),
+            other => other,
+        };
         match previous {
             State::Established(mut session) => {
                 self.sessions.joined -= 1;

@@ -41,6 +41,15 @@ pub struct Limits {
     /// Keys of attempts to join that may be waiting to be derived from passwords; further attempts are denied. Protects the
     /// processors.
     pub derivations_max: u32,
+    /// Messages one session may have waiting for the answer of its authorizer. A host that minds
+    /// [`crate::outbox::Outbox::pause_input`] never gets there; sessions beyond are aborted.
+    pub held_messages_per_session_max: u32,
+    /// Octets of these messages, the one that is decided about aside.
+    pub held_octets_per_session_max: u32,
+    /// Octets of decisions of its authorizer that a shard remembers for one role; beyond, it forgets them and asks anew.
+    pub decision_octets_per_role_max: u32,
+    /// Milliseconds until an authorizer that has not answered has failed.
+    pub authorizer_timeout_ms: u32,
     /// Longest URI in octets.
     pub uri_size_max: u32,
     /// Milliseconds from the opening of a transport (or GOODBYE on it) to HELLO, and from HELLO to the end of
@@ -131,6 +140,10 @@ impl Default for Limits {
             inquiries_per_realm_max: 16 * 1024,
             guests_max: 16 * 1024,
             derivations_max: 1_024,
+            held_messages_per_session_max: 1_024,
+            held_octets_per_session_max: 24 << 20,
+            decision_octets_per_role_max: 4 << 20,
+            authorizer_timeout_ms: 10_000,
             uri_size_max: 2 * 1024,
             join_timeout_ms: 10_000,
             kill_timeout_ms: 60_000,
@@ -154,3 +167,12 @@ pub(crate) const SNAPSHOT_MARKS_MAX: usize = 4_096;
 
 /// ERROR of a request that would exceed a limit of its session or of the router.
 pub const LIMIT_EXCEEDED: &str = "crossring.error.limit_exceeded";
+
+/// Messages of a session that wait for its authorizer before the host is asked to read no more of them.
+pub(crate) const HELD_MESSAGES_PAUSE: usize = 8;
+
+/// Octets of these.
+pub(crate) const HELD_OCTETS_PAUSE: usize = 64 << 10;
+
+/// How often an authorizer is asked about one message, because what it said had become void before it was heard.
+pub(crate) const AUTHORIZER_QUESTIONS_MAX: u8 = 4;

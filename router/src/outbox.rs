@@ -62,6 +62,13 @@ pub trait Outbox: Post {
     /// Ends the transport of `session` once everything sent to it has left.
     fn end(&mut self, session: SessionKey, cause: EndCause);
 
+    /// Hands over no more messages of `session` until [`Outbox::resume_input`]: what comes would only be kept. A host
+    /// without this may have the session aborted.
+    fn pause_input(&mut self, _session: SessionKey) {}
+
+    /// Ends what `pause_input` began, of whatever the transport carries by now.
+    fn resume_input(&mut self, _session: SessionKey) {}
+
     /// Counts the messages of `session`, both ways, from now on and tells of them as [`crate::input::Input::Counted`], at most
     /// once a turn. A host without this counts nothing.
     fn count(&mut self, _session: SessionKey, _rated_size: u32) {}

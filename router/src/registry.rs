@@ -11,7 +11,9 @@ use crossring_codec::id::{RegistrationId, RequestId, SessionId, SubscriptionId};
 use crossring_codec::message::{Feature, Features, InvocationPolicy, RouterRoles, WelcomeDetails};
 use crossring_codec::uri::Match;
 
-use crate::address::{CallAddress, Now, RealmId, SessionAddress, SessionKey, ShardId, ShardSet, TransportId};
+use crate::address::{
+    CallAddress, Now, RealmId, RoleId, SessionAddress, SessionKey, ShardId, ShardSet, TransportId,
+};
 use crate::auth::{Failures, Identity, Method};
 use crate::config::{RealmConfig, RouterConfig};
 use crate::cookies::CookieTable;
@@ -85,6 +87,8 @@ pub struct Registry {
     derivations: Vec<Job>,
     /// These, and those that are being derived.
     derivations_open: u32,
+    /// Tickets of voided decisions that all shards have acknowledged.
+    voided: Vec<u64>,
     snapshots: Snapshots,
     /// By store.
     cookies: Vec<CookieTable>,
@@ -200,6 +204,8 @@ enum Subject {
     Interest(SubscriptionId, ShardId),
     Node(SubscriptionId),
     Snapshots,
+    /// Decisions of authorizers that are void.
+    Decisions,
     Callee(RegistrationId, SessionAddress),
     /// The move of a session to this place.
     Move(SessionAddress),
@@ -239,6 +245,7 @@ impl Registry {
             inquiries: Vec::new(),
             derivations: Vec::new(),
             derivations_open: 0,
+            voided: Vec::new(),
             snapshots: Snapshots::default(),
             is_shutting_down: false,
         }
@@ -368,6 +375,17 @@ impl Registry {
         self.ticket_last
     }
 
+    /// What authorizers have said of some roles is void; the ticket is told by [`Registry::take_voided`] when all shards know.
+    pub(crate) fn void_decisions<P: Post>(&mut self, realm: RealmId, roles: &[RoleId], out: &mut P) -> u64 {
+        let letter = |ticket| Letter::ForgetDecisions { realm, roles: roles.to_vec(), ticket };
+        self.broadcast(Subject::Decisions, letter, out)
+    }
+
+    /// Tickets that have been acknowledged since the last time.
+    pub(crate) fn take_voided(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.voided)
+    }
+
     fn acknowledged<P: Post>(&mut self, from: ShardId, ticket: u64, out: &mut P) {
         let Some(open) = self.tickets.get_mut(&ticket) else { return };
         open.missing.remove(from);
@@ -379,6 +397,7 @@ impl Registry {
         match subject {
             Subject::Interest(id, shard) => self.interest_known(id, shard, out),
             Subject::Snapshots => self.snapshots_known(out),
+            Subject::Decisions => self.voided.push(ticket),
             Subject::Node(id) => self.node_known(id, ticket, out),
             Subject::Callee(id, address) => self.callee_known(id, address, out),
             Subject::Move(to) => self.move_known(to, out),

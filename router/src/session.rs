@@ -11,6 +11,7 @@ use crate::address::{RealmId, RoleId, SessionKey, TransportId};
 use crate::broker::PublishRoute;
 use crate::dealer::{CallRoute, Callee, Caller};
 use crate::details::TransportDetails;
+use crate::held::Held;
 use crate::letter::Admission;
 use crate::statistics::Statistics;
 use crate::table::IntegerMap;
@@ -29,6 +30,8 @@ pub(crate) enum State {
     Challenged(Box<ClientRoles>),
     /// Joined.
     Established(Box<Session>),
+    /// Joined; a message waits for the answer of the role's authorizer, and the later ones behind it.
+    Held(Box<Held>),
     /// Our GOODBYE is out: nothing else is sent, nothing but GOODBYE is minded.
     Closing { deadline_ns: u64 },
     /// The host was told to end the transport.
@@ -95,11 +98,20 @@ impl Sessions {
         }
     }
 
+    /// The messages of a session that wait, if any do.
+    pub(crate) fn held_mut(&mut self, key: SessionKey) -> Option<&mut Held> {
+        match &mut self.slot_mut(key)?.state {
+            State::Held(held) => Some(held),
+            _ => None,
+        }
+    }
+
     /// The joined session of a transport.
     #[inline]
     pub(crate) fn get(&self, key: SessionKey) -> Option<&Session> {
         match self.state(key) {
             State::Established(session) => Some(session),
+            State::Held(held) => Some(&held.session),
             _ => None,
         }
     }
@@ -109,6 +121,7 @@ impl Sessions {
     pub(crate) fn get_mut(&mut self, key: SessionKey) -> Option<&mut Session> {
         match &mut self.slot_mut(key)?.state {
             State::Established(session) => Some(session),
+            State::Held(held) => Some(&mut held.session),
             _ => None,
         }
     }
@@ -196,6 +209,13 @@ impl Session {
         self.call_route = None;
         if let Some(callee) = &mut self.callee {
             callee.forget_unconfirmed();
+        }
+    }
+
+    /// Undoes [`Session::note_request`] for a message that will be looked at again.
+    pub(crate) fn forget_request(&mut self, request: RequestId, strict: bool) {
+        if strict {
+            self.request_last = request.get() - 1;
         }
     }
 

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use crossring_codec::id::{RegistrationId, RequestId, SessionId};
 use crossring_codec::message::{ErrorDetails, Message, MessageType};
 use crossring_codec::payload::Payload;
-use crossring_codec::uri::{Match, is_valid, well_known};
+use crossring_codec::serializer::SerializerId;
+use crossring_codec::uri::{Match, is_restricted, is_valid, well_known};
+use crossring_codec::value::{Dict, Value};
 
 use crate::address::{CallAddress, CallKey, Now, SessionAddress, SessionKey, ShardId};
-use crate::authz::{Authorization, Decision};
+use crate::authz::{Action, Authorization, Ruling};
 use crate::broker::Broker;
 use crate::config::RouterConfig;
 use crate::cookies::CookieGenerator;
@@ -39,6 +41,8 @@ pub struct Shard {
     pub(crate) config: Arc<RouterConfig>,
     pub(crate) limits: Limits,
     pub(crate) authorization: Authorization,
+    /// Questions that have been put to authorizers.
+    pub(crate) petition_last: u64,
     pub(crate) sessions: Sessions,
     pub(crate) deadlines: Deadlines,
     pub(crate) broker: Broker,
@@ -74,6 +78,8 @@ pub(crate) enum Deferred {
     Waiting(SessionKey),
     /// A REGISTER has been answered: see to the next one for the same pattern.
     Registering { key: SessionKey, session: SessionId, pattern: (Match, Arc<str>) },
+    /// The authorizer has answered.
+    Authorized { key: SessionKey, number: u64 },
     /// GOODBYE.
     Kill { key: SessionKey, session: SessionId, reason: Box<str>, message: Option<Box<str>> },
     /// The session of this transport is resumed over another one.
@@ -103,8 +109,9 @@ impl Shard {
             id,
             now: Now::default(),
             shards,
+            authorization: Authorization::new(&config, limits.decision_octets_per_role_max, hash_seed),
             limits,
-            authorization: Authorization::new(&config, hash_seed),
+            petition_last: 0,
             sessions: Sessions::default(),
             deadlines: Deadlines::default(),
             broker: Broker::new(config.realms.len(), hash_seed),
@@ -175,6 +182,7 @@ impl Shard {
                         self.next_registering(key, &pattern, out);
                     }
                 }
+                Some(Deferred::Authorized { key, number }) => self.take_ruling(now, key, number, out),
                 Some(Deferred::Kill { key, session, reason, message }) => {
                     self.kill_session(now, key, session, &reason, message.as_deref(), out);
                 }
@@ -220,7 +228,7 @@ impl Shard {
 
     /// A message of a joined session.
     #[inline(always)]
-    fn joined_message<O: Outbox>(
+    pub(crate) fn joined_message<O: Outbox>(
         &mut self,
         now: Now,
         key: SessionKey,
@@ -321,7 +329,8 @@ impl Shard {
                 let added = AddedCallee { realm, registration, uri, match_policy, invoke, callee, ticket };
                 self.add_callee(added, out);
             }
-            Letter::RemoveCallee { realm: _, registration, callee, revoked } => {
+            Letter::RemoveCallee { realm, registration, uri, match_policy, callee, revoked } => {
+                self.authorizer_changed(realm, &uri, match_policy);
                 self.remove_callee(registration, callee, revoked.as_deref(), out);
             }
             Letter::Subscribed { key, request, subscription, nkey } => {
@@ -355,6 +364,12 @@ impl Shard {
             Letter::Dismiss { call, is_full } => {
                 self.deferred.push_back(Deferred::Dismissed { call, is_full });
             }
+            Letter::Authorized { key, number, ruling } => self.authorized(key, number, ruling),
+            Letter::ForgetDecisions { realm, roles, ticket } => {
+                self.ticket_seen = ticket;
+                self.forget_decisions(realm, &roles);
+                self.post(ShardId::CONTROL, Letter::Acknowledge { ticket }, out);
+            }
             Letter::Kill { key, session, reason, message } => {
                 self.deferred.push_back(Deferred::Kill { key, session, reason, message });
             }
@@ -385,20 +400,104 @@ impl Shard {
         })
     }
 
-    /// Checks a URI or pattern of SUBSCRIBE or REGISTER; what the session may do to it.
+    /// Checks a URI or pattern of SUBSCRIBE or REGISTER, and whether the session may do that.
     pub(crate) fn check_pattern(
         &self,
         key: SessionKey,
+        action: Action,
         uri: &str,
         policy: Match,
-    ) -> Result<Decision, &'static str> {
+    ) -> Result<(), Detour> {
         let session = self.sessions.get(key).ok_or(well_known::NOT_AUTHORIZED)?;
         let strictness = self.config.realms[usize::from(session.realm.0)].strictness;
         let too_deep = policy == Match::Wildcard && uri.split('.').count() > COMPONENTS_MAX;
         if uri.len() > self.limits.uri_size_max as usize || too_deep || !is_valid(uri, policy, strictness) {
-            return Err(well_known::INVALID_URI);
+            return Err(well_known::INVALID_URI.into());
         }
-        Ok(self.authorization.decide(session.realm, session.role, uri, policy))
+        if action == Action::Register && is_restricted(uri) && !self.is_trusted(key) {
+            return Err(well_known::INVALID_URI.into());
+        }
+        let wanted = action.alone();
+        match self.authorization.decide(session.realm, session.role, action, uri, policy) {
+            None => Err(Detour::Ask),
+            Some(Ruling::Lasting(decision) | Ruling::Once(decision)) if decision.allow.has(wanted) => Ok(()),
+            Some(Ruling::Lasting(_) | Ruling::Once(_)) => Err(well_known::NOT_AUTHORIZED.into()),
+            Some(Ruling::Failed(_)) => Err(well_known::AUTHORIZATION_FAILED.into()),
+        }
+    }
+
+    /// ERROR for a request about a URI, with the words that tell why.
+    #[cold]
+    pub(crate) fn refuse_about<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        request_type: MessageType,
+        request: RequestId,
+        error: &str,
+        uri: &str,
+        out: &mut O,
+    ) {
+        if let Some(text) = self.words(key, request_type, error, uri) {
+            let payload = Payload::from_values(SerializerId::Json, &[Value::String(text)], &Dict::new());
+            let error = error.into();
+            let details = ErrorDetails::default();
+            if out.send(key, &Message::Error { request_type, request, details, error, payload }).is_ok() {
+                self.counters.errors += 1;
+                return;
+            }
+        }
+        // Who takes no words is told at least that.
+        refuse(&mut self.counters, key, request_type, request, error, out);
+    }
+
+    /// Crossbar.io's words for what is not allowed.
+    fn words(&self, key: SessionKey, request: MessageType, error: &str, uri: &str) -> Option<String> {
+        let doing = match (error, request) {
+            (well_known::AUTHORIZATION_FAILED, _) => return self.authorization.failure().map(str::to_owned),
+            (well_known::INVALID_URI, MessageType::Register) if is_restricted(uri) => {
+                return Some(format!("register for restricted procedure URI '{uri}'"));
+            }
+            (well_known::INVALID_URI, MessageType::Publish) if is_restricted(uri) => {
+                return Some(format!("publish with restricted topic URI '{uri}'"));
+            }
+            (well_known::NOT_AUTHORIZED, MessageType::Publish) => {
+                return Some(format!("session not authorized to publish to topic '{uri}'"));
+            }
+            (well_known::NOT_AUTHORIZED, MessageType::Call) => "call procedure",
+            (well_known::NOT_AUTHORIZED, MessageType::Register) => "register procedure",
+            (well_known::NOT_AUTHORIZED, MessageType::Subscribe) => "subscribe to topic",
+            _ => return None,
+        };
+        let session = self.sessions.get(key)?;
+        let (id, authid, authrole) = (session.id, &session.authid, self.role_name(session));
+        let realm = &self.config.realms[usize::from(session.realm.0)].name;
+        Some(format!(
+            "session (session_id={id}, authid=\"{authid}\", authrole=\"{authrole}\") \
+             is not authorized to {doing} \"{uri}\" on realm \"{realm}\""
+        ))
+    }
+}
+
+/// Why a message is not acted on as usual.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Detour {
+    /// The authorizer of the role has to be asked.
+    Ask,
+    /// ERROR
+    Error(&'static str),
+    /// ABORT
+    Violation(Violation),
+}
+
+impl From<&'static str> for Detour {
+    fn from(error: &'static str) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Violation> for Detour {
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
     }
 }
 

@@ -79,6 +79,8 @@ transcripts!(
     authentication_dynamic,
     authentication_methods,
     authorization,
+    authorizer,
+    authorizer_loss,
     identifiers,
     publish,
     patterns,

@@ -58,6 +58,8 @@ pub struct NodeLimits {
     pub unauthenticated_max: u32,
     /// How many attempts to join may fail.
     pub failures: FailureLimits,
+    /// Time until an authorizer that has not answered has failed, in milliseconds.
+    pub authorizer_timeout_ms: u32,
     /// Time that sessions get to leave at shutdown.
     pub shutdown_timeout: Duration,
     /// Whether request ids must count up from 1.
@@ -72,6 +74,7 @@ impl Default for NodeLimits {
             auth_timeout: Some(Duration::from_secs(10)),
             unauthenticated_max: 10_000,
             failures: FailureLimits::default(),
+            authorizer_timeout_ms: 10_000,
             shutdown_timeout: Duration::from_secs(5),
             strict_request_ids: false,
         }
@@ -236,6 +239,8 @@ pub struct RoleConfig {
     pub name: String,
     /// Rules; what no rule matches is denied.
     pub permissions: Vec<Permission>,
+    /// The procedure that decides instead of rules.
+    pub authorizer: Option<String>,
     /// Whether a role without rules may do everything.
     pub allow_by_default: bool,
     /// Trust level told with its publications and calls; `None` = none is told.
@@ -627,6 +632,7 @@ impl RoleConfig {
             id: id.into(),
             name: name.into(),
             permissions: vec![everything],
+            authorizer: None,
             allow_by_default: false,
             trustlevel: None,
         }

@@ -127,6 +127,10 @@ fn limits(options: &Cursor<'_>) -> NodeLimits {
             .integer()
             .unwrap_or(default.unauthenticated_max),
         failures: failures(&options.key("auth_failures")),
+        authorizer_timeout_ms: options
+            .key("authorizer_timeout")
+            .integer()
+            .unwrap_or(default.authorizer_timeout_ms),
         shutdown_timeout: match options.key("shutdown_timeout").is_present() {
             true => options.key("shutdown_timeout").milliseconds().unwrap_or_default(),
             false => default.shutdown_timeout,

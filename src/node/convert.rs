@@ -118,6 +118,7 @@ fn role(role: &RoleConfig) -> core::RoleConfig {
     core::RoleConfig {
         name: role.name.as_str().into(),
         permissions,
+        authorizer: role.authorizer.as_deref().map(Into::into),
         trustlevel: role.trustlevel,
         ..core::RoleConfig::default()
     }
@@ -193,7 +194,8 @@ pub(super) fn limits(config: &NodeConfig) -> Limits {
     let join_timeout_ms = config.limits.auth_timeout.map_or(u32::MAX, milliseconds);
     let strict_request_ids = config.limits.strict_request_ids;
     let failures = config.limits.failures.clone();
-    Limits { join_timeout_ms, strict_request_ids, failures, ..Limits::default() }
+    let authorizer_timeout_ms = config.limits.authorizer_timeout_ms;
+    Limits { join_timeout_ms, strict_request_ids, failures, authorizer_timeout_ms, ..Limits::default() }
 }
 
 /// Bounds of the outgoing queues.

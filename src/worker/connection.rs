@@ -14,7 +14,7 @@ use crossring_router::shard::Shard;
 
 use super::AutoPing;
 use super::details::settled;
-use super::outbound::Outbound;
+use super::outbound::{MayRead, Outbound};
 use super::relay::Flow;
 
 /// What a connection's input is routed through.
@@ -38,6 +38,8 @@ pub(super) enum Pumped {
     Paused,
     /// The peer asks to be let in. The rest of the input is held.
     Requested,
+    /// The session waits for its authorizer: as `Paused`, until the core says otherwise.
+    Held,
     /// The peer closes: let what is queued leave, then close.
     Ended,
     /// The peer broke the transport's rules and has been told: as `Ended`.
@@ -74,6 +76,8 @@ pub(super) struct Connection {
     echoes: bool,
     /// Octets received since there was a session last.
     unjoined_octets: u32,
+    /// The session waits for its authorizer.
+    is_held: bool,
     transport: Option<Transport>,
     rare: Option<Box<Rare>>,
 }
@@ -81,7 +85,7 @@ pub(super) struct Connection {
 /// What few connections have.
 #[derive(Default)]
 struct Rare {
-    /// Input not taken because another shard is behind.
+    /// Input not taken because another shard is behind, or the session waits for its authorizer.
     held: Vec<u8>,
     /// Keep-alive: when a pong or message came last, and when a ping was sent that is not answered yet.
     heard: Monotonic,
@@ -113,6 +117,7 @@ impl Connection {
             is_secured: false,
             echoes: false,
             unjoined_octets: 0,
+            is_held: false,
             transport: None,
             rare: None,
         }
@@ -199,8 +204,21 @@ impl Connection {
         matches!(self.phase, Phase::Undecided | Phase::Handshaking)
     }
 
+    /// Input is kept for later.
     pub(super) fn is_paused(&self) -> bool {
-        self.is_paused
+        self.is_paused || self.is_held
+    }
+
+    /// Starts or ends the wait for the session's authorizer. `true`: input may be taken again.
+    pub(super) fn set_held(&mut self, is_held: bool) -> bool {
+        let was_held = std::mem::replace(&mut self.is_held, is_held);
+        was_held && !is_held && !self.is_paused
+    }
+
+    /// There is credit again. `true`: input may be taken again.
+    pub(super) fn has_credit(&mut self) -> bool {
+        self.is_paused = false;
+        !self.is_held
     }
 
     /// Whether its octets are those of TLS.
@@ -244,9 +262,13 @@ impl Connection {
         }
         while self.phase != Phase::Ending {
             let Some(transport) = &mut self.transport else { break };
-            if (consumed < octets.len() || transport.is_holding()) && !routing.outbound.mail.has_credit() {
+            if (consumed < octets.len() || transport.is_holding())
+                && let stop @ (MayRead::NoCredit | MayRead::Held) = routing.outbound.may_read(self.key)
+            {
                 self.set_aside(&octets[consumed..]);
-                return Pumped::Paused;
+                self.is_paused = stop == MayRead::NoCredit;
+                self.is_held = stop == MayRead::Held;
+                return if self.is_held { Pumped::Held } else { Pumped::Paused };
             }
             match transport.next(octets, &mut consumed, routing.scratch) {
                 Ok(None) => break,
@@ -389,6 +411,9 @@ impl Connection {
     ) -> Result<Monotonic, ()> {
         let interval_ns = u64::from(every.interval_ms) * 1_000_000;
         let timeout_ns = u64::from(every.timeout_ms) * 1_000_000;
+        if self.is_paused() {
+            return Ok(now.after_ns(interval_ns)); // an answer would not be read
+        }
         let Some(transport) = &mut self.transport else { return Err(()) };
         let rare =
             self.rare.get_or_insert_with(|| Box::new(Rare { heard: Monotonic::ZERO, ..Rare::default() }));

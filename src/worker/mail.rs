@@ -164,6 +164,17 @@ impl PostOffice {
         self.credit > 0 || self.look_up_credit()
     }
 
+    /// Whether that is known without a look at the lanes.
+    #[inline]
+    pub fn is_credit_known(&self) -> bool {
+        self.credit > 0
+    }
+
+    /// Makes the next question about credit be a look at the lanes, and whatever else stops the reading.
+    pub fn interrupt_reading(&mut self) {
+        self.credit = 0;
+    }
+
     #[cold]
     fn look_up_credit(&mut self) -> bool {
         self.credit =

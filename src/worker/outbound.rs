@@ -87,6 +87,16 @@ pub struct OutboundCounters {
     pub sends: u64,
 }
 
+/// Whether input of a session may be taken.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(super) enum MayRead {
+    Yes,
+    /// Another shard is behind.
+    NoCredit,
+    /// The session waits for its authorizer.
+    Held,
+}
+
 /// Why the worker must act on a connection after routing.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Ending {
@@ -213,6 +223,8 @@ pub struct Outbound {
     /// Sessions to end, in the order the core said so.
     pub(super) endings: Vec<(SessionKey, Ending)>,
     pub(super) mail: PostOffice,
+    /// Sessions whose input the core wants paused (`true`) or resumed, in its order.
+    pub(super) pauses: Vec<(SessionKey, bool)>,
     pub(super) counters: OutboundCounters,
     limits: OutboundLimits,
     counts: Counts,
@@ -246,6 +258,7 @@ impl Outbound {
             pool: ChunkPool::default(),
             endings: Vec::new(),
             mail,
+            pauses: Vec::new(),
             counters: OutboundCounters::default(),
             limits,
             counts: Counts::default(),
@@ -304,6 +317,22 @@ impl Outbound {
     pub(super) fn received(&mut self, key: SessionKey, size: usize) {
         if self.counts.is_counting() {
             self.counts.add(key, size as u64);
+        }
+    }
+
+    /// Whether the next message of a session may be taken. Costs a comparison while it may.
+    #[inline]
+    pub(super) fn may_read(&mut self, key: SessionKey) -> MayRead {
+        if self.mail.is_credit_known() { MayRead::Yes } else { self.look_up_reading(key) }
+    }
+
+    #[cold]
+    fn look_up_reading(&mut self, key: SessionKey) -> MayRead {
+        let latest = self.pauses.iter().rev().find(|(session, _)| *session == key);
+        match latest {
+            Some((_, true)) => MayRead::Held,
+            _ if self.mail.has_credit() => MayRead::Yes,
+            _ => MayRead::NoCredit,
         }
     }
 
@@ -700,6 +729,15 @@ impl Outbox for Outbound {
         if self.counters.events == delivered {
             self.withdraw_event();
         }
+    }
+
+    fn pause_input(&mut self, session: SessionKey) {
+        self.pauses.push((session, true));
+        self.mail.interrupt_reading();
+    }
+
+    fn resume_input(&mut self, session: SessionKey) {
+        self.pauses.push((session, false));
     }
 
     fn end(&mut self, session: SessionKey, cause: EndCause) {

@@ -78,7 +78,6 @@ fn samples_of_every_kind_are_valid_and_name_what_is_refused() {
         (
             "processes.json",
             &[
-                "workers[0].realms[0].roles[0].authorizer",
                 "workers[0].realms[0].inventory",
                 "workers[0].realms[0].rlinks",
                 "workers[0].components",

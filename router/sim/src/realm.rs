@@ -136,6 +136,7 @@ fn roles(trustlevels: bool) -> Vec<RoleConfig> {
         name: name.into(),
         permissions,
         trustlevel: trustlevels.then_some(trustlevel),
+        authorizer: None,
         is_trusted: false,
     };
     vec![

@@ -1,7 +1,7 @@
 //! What the meta API says of subscriptions and registrations alike.
 
 use crossring_codec::id::SessionId;
-use crossring_codec::uri::{Match, is_reserved, well_known};
+use crossring_codec::uri::{Match, is_restricted, well_known};
 use crossring_codec::value::{Dict, Value};
 
 use super::arguments::Question;
@@ -58,7 +58,7 @@ impl Kind {
 
 /// Whether the URI is one of the router's own, which only its own sessions see.
 pub(super) fn is_protected(uri: &str) -> bool {
-    is_reserved(uri) || uri.starts_with("crossbar.")
+    is_restricted(uri)
 }
 
 pub(super) fn is_visible(entry: &Entry<'_>, question: &Question<'_>) -> bool {

@@ -1,12 +1,14 @@
 //! `wamp.subscription.…` (wamp.md 3.4).
 
 use crossring_codec::id::SubscriptionId;
-use crossring_codec::uri::well_known;
-use crossring_codec::value::Value;
+use crossring_codec::uri::{Match, well_known};
+use crossring_codec::value::{Dict, Value};
 
 use super::arguments::{Names, Question, SESSION};
 use super::entry::{self, Kind};
 use super::{Answer, Context, Failure, Reply, no_caller};
+use crate::authz::Action;
+use crate::control::permissions::Wanted;
 use crate::registry::Entry;
 use crate::store::{self, EventsFailure, Pattern, Reader};
 
@@ -78,20 +80,24 @@ pub(super) fn remove_subscriber(context: &mut Context<'_>, question: &Question<'
 /// The events that the history of the subscription keeps (wamp.md 2.1.8).
 pub(super) fn get_events(context: &mut Context<'_>, question: &Question<'_>) -> Answer {
     let entry = find(context, question, "get events")?;
-    let pattern = Pattern { uri: entry.uri, match_policy: entry.match_policy };
+    let (id, match_policy) = (entry.id, entry.match_policy);
+    let uri = entry.uri.to_owned();
+    let pattern = Pattern { uri: &uri, match_policy };
     let history = &context.registry.config().realms[usize::from(context.realm.0)].store.history;
-    if !history.iter().any(|rule| *rule.uri == *pattern.uri && rule.match_policy == pattern.match_policy) {
+    if !history.iter().any(|rule| *rule.uri == *uri && rule.match_policy == match_policy) {
         let given = if history.is_empty() { "" } else { " for the given subscription is" };
         let text = format!("event history{given} not available or enabled");
         return Err(Failure::with_message("wamp.error.history_unavailable", text));
     }
-    let id = SubscriptionId::new(entry.id).ok_or_else(|| Kind::Subscription.unknown(entry.id.into()))?;
+    let id = SubscriptionId::new(id).ok_or_else(|| Kind::Subscription.unknown(id.into()))?;
     let (_, session) = context.registry.session_by_id(question.caller).ok_or_else(no_caller)?;
     let (realm, role) = (session.identity.realm, session.identity.role);
-    if !context.authorization.decide(realm, role, pattern.uri, pattern.match_policy).allow.subscribe {
-        let text = format!("session not authorized to subscribe to topic '{}'", pattern.uri);
+    let wanted = Wanted { action: Action::Subscribe, uri: uri.as_str().into(), match_policy };
+    if !context.may(realm, role, wanted, || match_option(match_policy))? {
+        let text = format!("session not authorized to subscribe to topic '{uri}'");
         return Err(Failure::with_text(well_known::NOT_AUTHORIZED, text));
     }
+    let (_, session) = context.registry.session_by_id(question.caller).ok_or_else(no_caller)?;
     let reader = Reader {
         session: session.id,
         authid: &session.identity.authid,
@@ -108,4 +114,10 @@ fn find<'a>(context: &'a Context<'_>, question: &Question<'_>, deed: &str) -> Re
     let id = question.integer(0, SUBSCRIPTION)?;
     let known = context.registry.subscription_entry(context.realm, entry::as_id(id));
     Kind::Subscription.check(known, id, question, deed)
+}
+
+/// The option of a SUBSCRIBE.
+fn match_option(match_policy: Match) -> Dict {
+    let said = (match_policy != Match::Exact).then(|| match_policy.as_str().into());
+    said.map(|policy| ("match".to_owned(), policy)).into_iter().collect()
 }

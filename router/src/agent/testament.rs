@@ -1,13 +1,18 @@
 //! Testaments: what a session wants published when it is gone (wamp.md 2.3).
 
+use crossring_codec::id::RequestId;
 use crossring_codec::message::decode::decode;
 use crossring_codec::message::{Message, PublishOptions};
+use crossring_codec::payload::Payload;
 use crossring_codec::serializer::SerializerId;
-use crossring_codec::uri::{Match, is_reserved, is_valid, well_known};
-use crossring_codec::value::Value;
+use crossring_codec::uri::{Match, is_restricted, is_valid, well_known};
+use crossring_codec::value::{Dict, Value};
 
 use super::arguments::{Names, Question};
 use super::{Answer, Context, Failure, Reply, no_caller};
+use crate::authz::Action;
+use crate::control::permissions::Wanted;
+use crate::held::wire_options;
 use crate::letter::Parcel;
 use crate::limits::{LIMIT_EXCEEDED, Limits};
 use crate::owned;
@@ -26,6 +31,15 @@ pub(crate) struct Testament {
     pub(crate) parcel: Parcel,
     /// Its size, for the limit.
     octets: u32,
+}
+
+impl Testament {
+    /// Its options as they would be on the wire.
+    pub(crate) fn wire_options(&self) -> Dict {
+        let (options, topic) = (self.options.clone(), (*self.topic).into());
+        let request = RequestId::from_random(0);
+        wire_options(&Message::Publish { request, options, topic, payload: Payload::EMPTY })
+    }
 }
 
 /// The testaments of a session, each bucket in the order of addition.
@@ -78,7 +92,8 @@ pub(super) fn add(context: &mut Context<'_>, question: &Question<'_>) -> Answer 
     let (address, session) = context.registry.session_by_id(question.caller).ok_or_else(no_caller)?;
     let (realm, role) = (session.identity.realm, session.identity.role);
     check_topic(context, topic)?;
-    if !context.authorization.decide(realm, role, topic, Match::Exact).allow.publish {
+    let wanted = Wanted { action: Action::Publish, uri: topic.into(), match_policy: Match::Exact };
+    if !context.may(realm, role, wanted, || testament.wire_options())? {
         let text = format!("session not authorized to publish to topic '{topic}'");
         return Err(Failure::with_text(well_known::NOT_AUTHORIZED, text));
     }
@@ -116,7 +131,7 @@ fn check_topic(context: &Context<'_>, topic: &str) -> Result<(), Failure> {
     let is_too_long = topic.len() > context.registry.limits().uri_size_max as usize;
     let text = if is_too_long || !is_valid(topic, Match::Exact, strictness) {
         format!("publish with invalid topic URI '{topic}'")
-    } else if is_reserved(topic) {
+    } else if is_restricted(topic) {
         format!("publish with restricted topic URI '{topic}'")
     } else {
         return Ok(());

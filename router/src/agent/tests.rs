@@ -51,7 +51,7 @@ impl Fixture {
         let Some(Letter::Admit { admission, .. }) = letters.0.pop() else { panic!("not admitted") };
         Self {
             registry,
-            authorization: Authorization::new(&config, 0),
+            authorization: Authorization::new(&config, 0, 0),
             store: MemoryStore::new(&StoreConfig::default()),
             schemas: Schemas::default(),
             letters,
@@ -68,6 +68,7 @@ impl Fixture {
             realm: RealmId(0),
             out: &mut self.letters,
             events: Vec::new(),
+            open: None,
         };
         let procedure = PROCEDURES.iter().find(|known| known.uri == procedure).expect("a procedure");
         procedure.call(&mut context, self.caller, arguments, &Dict::new())

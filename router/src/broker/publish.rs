@@ -8,13 +8,14 @@ use crossring_codec::message::{
     EventDetails, EventExtra, Forwarder, Message, MessageType, PublishExtra, PublishOptions,
 };
 use crossring_codec::payload::{Payload, Shape};
-use crossring_codec::uri::{Match, is_reserved, is_valid, well_known};
+use crossring_codec::uri::{Match, is_restricted, is_valid, well_known};
 
 use super::filter::Filter;
 use super::nodes::Share;
 use super::parked::ForParked;
 use super::{Broker, Subscription};
 use crate::address::{RealmId, RoleId, SessionKey, ShardId, ShardSet};
+use crate::authz::{Action, Ruling};
 use crate::config::RouterConfig;
 use crate::counters::Counters;
 use crate::forwarding::{hops, origin};
@@ -25,7 +26,7 @@ use crate::passthru::Demands;
 use crate::registry::reaches;
 use crate::rendezvous::ResourceKey;
 use crate::session::Sessions;
-use crate::shard::{Shard, Violation, refuse};
+use crate::shard::{Detour, Shard, Violation};
 
 /// Where a session's publications to one topic go. Saves the URI check, the authorization and the match of the next
 /// publication to the same topic.
@@ -80,19 +81,32 @@ impl Shard {
         payload: &Payload<'_>,
         out: &mut O,
     ) -> Result<(), Violation> {
-        let route = self.publish_route(key, request, options, topic)?;
+        let route = match self.publish_route(key, request, options, topic) {
+            Ok(route) => route,
+            Err(Detour::Violation(violation)) => return Err(violation),
+            Err(_) => {
+                let (options, topic) = (options.clone(), topic.into());
+                let message = Message::Publish { request, options, topic, payload: payload.borrowed() };
+                self.ask_authorizer(key, message.into_owned(), out);
+                return Ok(());
+            }
+        };
         let outcome = match route.refusal(options) {
             None => {
                 self.route_publication(key, request, options, topic, payload, &route, out);
                 None
             }
-            refusal => refusal.filter(|_| options.acknowledge),
+            refusal => refusal,
         };
         if let Some(session) = self.sessions.get_mut(key) {
             session.publish_route = Some(route);
         }
-        if let Some(error) = outcome {
-            refuse(&mut self.counters, key, MessageType::Publish, request, error, out);
+        match outcome {
+            None => {}
+            Some(error) if options.acknowledge => {
+                self.refuse_about(key, MessageType::Publish, request, error, topic, out);
+            }
+            Some(_) => self.counters.publications_refused += 1,
         }
         Ok(())
     }
@@ -104,10 +118,10 @@ impl Shard {
         request: RequestId,
         options: &PublishOptions<'_>,
         topic: &str,
-    ) -> Result<Box<PublishRoute>, Violation> {
+    ) -> Result<Box<PublishRoute>, Detour> {
         let session = self.sessions.get_mut(key).ok_or(Violation::NOT_JOINED)?;
         if !session.note_request(request, self.limits.strict_request_ids) {
-            return Err(Violation::REQUEST_ID);
+            return Err(Violation::REQUEST_ID.into());
         }
         if let Some(extra) = &options.extra {
             Demands::of(Some(&extra.passthru), Shape::Empty).check_sender(session)?;
@@ -116,31 +130,36 @@ impl Shard {
         let version = self.broker.realms[usize::from(session.realm.0)].version;
         if route.version != version || route.topic != topic {
             let (realm, role) = (session.realm, session.role);
-            self.fill_route(realm, role, topic, &mut route);
+            self.fill_route(realm, role, topic, &mut route)?;
         }
         Ok(route)
     }
 
-    /// Finds out where publications of a role to `topic` go.
-    fn fill_route(&self, realm: RealmId, role: RoleId, topic: &str, route: &mut PublishRoute) {
+    /// Finds out where publications of a role to `topic` go. [`Detour::Ask`]: its authorizer has to be asked before.
+    fn fill_route(
+        &self,
+        realm: RealmId,
+        role: RoleId,
+        topic: &str,
+        route: &mut PublishRoute,
+    ) -> Result<(), Detour> {
         let config = &self.config.realms[usize::from(realm.0)];
         let is_trusted = config.roles[usize::from(role.0)].is_trusted;
-        let decision = self.authorization.decide(realm, role, topic, Match::Exact);
         route.topic.clear();
         route.topic.push_str(topic);
         route.version = self.broker.realms[usize::from(realm.0)].version;
-        route.disclose = decision.disclose_publisher;
-        route.refuse_disclose_me = decision.refuse_disclose_me;
-        route.refusal = if topic.len() > self.limits.uri_size_max as usize
+        if topic.len() > self.limits.uri_size_max as usize
             || !is_valid(topic, Match::Exact, config.strictness)
-            || (is_reserved(topic) && !is_trusted)
+            || (is_restricted(topic) && !is_trusted)
         {
-            Some(well_known::INVALID_URI)
+            route.refusal = Some(well_known::INVALID_URI);
         } else {
-            (!decision.allow.publish).then_some(well_known::NOT_AUTHORIZED)
-        };
+            let ruling = self.authorization.decide(realm, role, Action::Publish, topic, Match::Exact);
+            route.obey(&ruling.ok_or(Detour::Ask)?);
+        }
         self.broker.match_topic(usize::from(realm.0), topic, route);
         route.shards.remove(self.id);
+        Ok(())
     }
 
     #[expect(clippy::too_many_arguments, reason = "the elements of the message")]
@@ -204,7 +223,8 @@ impl Shard {
     /// A publication in the name of a session that is not (or no longer) here. No session is left out as its publisher.
     ///
     /// # Errors
-    /// The URI of the error that PUBLISH would have been answered with.
+    /// The URI of the error that PUBLISH would have been answered with; that of a failure while it is not known whether the role
+    /// may do that.
     pub(crate) fn publish_as<O: Outbox>(
         &mut self,
         publisher: &Publisher<'_>,
@@ -215,7 +235,9 @@ impl Shard {
     ) -> Result<Publication, &'static str> {
         let Publisher { realm, role, session, authid } = *publisher;
         let mut route = PublishRoute::default();
-        self.fill_route(realm, role, topic, &mut route);
+        if self.fill_route(realm, role, topic, &mut route).is_err() {
+            return Err(well_known::AUTHORIZATION_FAILED);
+        }
         if let Some(refusal) = route.refusal(options) {
             return Err(refusal);
         }
@@ -267,6 +289,25 @@ impl Shard {
 }
 
 impl PublishRoute {
+    /// Takes over what has been decided; the route is for one publication only, if the decision is.
+    fn obey(&mut self, ruling: &Ruling) {
+        let decision = match ruling {
+            Ruling::Lasting(decision) => *decision,
+            Ruling::Once(decision) => {
+                self.version = 0;
+                *decision
+            }
+            Ruling::Failed(_) => {
+                self.version = 0;
+                self.refusal = Some(well_known::AUTHORIZATION_FAILED);
+                return;
+            }
+        };
+        self.disclose = decision.disclose_publisher;
+        self.refuse_disclose_me = decision.refuse_disclose_me;
+        self.refusal = (!decision.allow.publish).then_some(well_known::NOT_AUTHORIZED);
+    }
+
     /// Why a publication is not performed.
     fn refusal(&self, options: &PublishOptions<'_>) -> Option<&'static str> {
         let is_refused = options.disclose_me && self.refuse_disclose_me;

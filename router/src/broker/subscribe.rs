@@ -9,12 +9,12 @@ use foldhash::fast::FixedState;
 
 use super::{Broker, Subscription};
 use crate::address::{RealmId, SessionKey, ShardId, ShardSet};
-use crate::authz::Decision;
+use crate::authz::Action;
 use crate::letter::Letter;
 use crate::limits::LIMIT_EXCEEDED;
 use crate::outbox::Outbox;
 use crate::session::{Session, Sessions};
-use crate::shard::{Shard, Violation, refuse};
+use crate::shard::{Detour, Shard, Violation, refuse};
 use crate::table::IntegerState;
 
 impl Shard {
@@ -34,9 +34,21 @@ impl Shard {
         let policy = options.match_policy;
         let sharding = self.config.realms[usize::from(session.realm.0)].sharding;
         let nkey = options.nkey.as_deref().filter(|_| sharding);
-        if let Err(error) = self.may_subscribe(key, topic, policy, nkey) {
-            refuse(&mut self.counters, key, MessageType::Subscribe, request, error, out);
-        } else if options.get_retained {
+        match self.may_subscribe(key, topic, policy, nkey) {
+            Ok(()) => {}
+            Err(Detour::Ask) => {
+                let (options, topic) = (options.clone(), topic.into());
+                let message = Message::Subscribe { request, options, topic };
+                self.ask_authorizer(key, message.into_owned(), out);
+                return Ok(());
+            }
+            Err(Detour::Error(error)) => {
+                self.refuse_about(key, MessageType::Subscribe, request, error, topic, out);
+                return Ok(());
+            }
+            Err(Detour::Violation(violation)) => return Err(violation),
+        }
+        if options.get_retained {
             self.ask_for_snapshot(key, request, (policy, topic), nkey, out);
         } else if let Some(id) = self.join_local_members(key, topic, policy, nkey, out) {
             let _ = out.send(key, &Message::Subscribed { request, subscription: id });
@@ -52,12 +64,12 @@ impl Shard {
         topic: &str,
         policy: Match,
         nkey: Option<&str>,
-    ) -> Result<(), &'static str> {
-        let decision: Decision = self.check_pattern(key, topic, policy)?;
+    ) -> Result<(), Detour> {
+        self.check_pattern(key, Action::Subscribe, topic, policy)?;
         if nkey.is_some_and(|nkey| nkey.len() > self.limits.uri_size_max as usize) {
-            return Err(well_known::INVALID_ARGUMENT);
+            return Err(well_known::INVALID_ARGUMENT.into());
         }
-        if decision.allow.subscribe { Ok(()) } else { Err(well_known::NOT_AUTHORIZED) }
+        Ok(())
     }
 
     /// Attaches beside a member that is already here, whose presence keeps the interest of this shard alive; or finds
@@ -262,6 +274,13 @@ impl Shard {
 }
 
 impl Broker {
+    /// Routes that sessions have kept are to be made anew.
+    pub(crate) fn forget_routes(&mut self, realm: RealmId) {
+        if let Some(topics) = self.realms.get_mut(usize::from(realm.0)) {
+            topics.version += 1;
+        }
+    }
+
     fn add_interest(
         &mut self,
         realm: RealmId,

@@ -64,10 +64,11 @@ impl Control {
     }
 
     fn give_answer<P: Post>(&mut self, now: Now, asker: Asker, answer: Answer, out: &mut P) {
-        let service_shard = self.shard.id();
-        let mut emission = super::Emission { service_shard, exchange: &mut self.exchange, out };
         match asker {
+            Asker::Permission(permission) => self.permission_answered(now, *permission, &answer, out),
             Asker::Attempt { address, session } => {
+                let service_shard = self.shard.id();
+                let mut emission = super::Emission { service_shard, exchange: &mut self.exchange, out };
                 self.registry.attempt_answered(now, address, session, answer, &mut emission);
             }
         }

@@ -8,13 +8,14 @@ use crossring_codec::message::{
     CallOptions, Feature, InvocationDetails, InvocationExtra, InvocationPolicy, Message, MessageType,
 };
 use crossring_codec::payload::Payload;
-use crossring_codec::uri::{Match, is_valid, well_known};
+use crossring_codec::uri::{Match, is_restricted, is_valid, well_known};
 
 use super::choose::Choice;
 use super::progressive::{Earlier, Waiting};
 use super::queue::queue_limit;
 use super::{Call, Callee, Caller, Dealer, Invocation, Rare};
-use crate::address::{CallAddress, CallKey, SessionAddress, SessionKey};
+use crate::address::{CallAddress, CallKey, RealmId, SessionAddress, SessionKey};
+use crate::authz::{Action, Decision, Ruling};
 use crate::forwarding::origin;
 use crate::letter::{self, Declined, Disclosure, Letter, Parcel, Turn};
 use crate::limits::LIMIT_EXCEEDED;
@@ -23,7 +24,7 @@ use crate::owned;
 use crate::passthru::Demands;
 use crate::rendezvous::ResourceKey;
 use crate::session::Session;
-use crate::shard::{Deferred, Shard, Violation, refuse};
+use crate::shard::{Deferred, Detour, Shard, Violation};
 
 /// Where a session's calls of one procedure go. Saves the URI check, the authorization and the match of the next call of
 /// the same procedure.
@@ -130,7 +131,12 @@ impl Shard {
             None => self.check_call(key, request, options, payload)?,
         }
         let options = &*self.continued(key, options);
-        let Some(route) = self.call_route(key, procedure) else { return Ok(()) };
+        let Ok(route) = self.call_route(key, procedure) else {
+            let (options, procedure) = (options.clone(), procedure.into());
+            let message = Message::Call { request, options, procedure, payload: payload.borrowed() };
+            self.ask_authorizer(key, message.into_owned(), out);
+            return Ok(());
+        };
         let (target, trustlevel) = (route.target, route.trustlevel);
         let disclose = route.disclose || options.disclose_me;
         let is_refused = options.disclose_me && route.refuse_disclose_me;
@@ -148,7 +154,7 @@ impl Shard {
             if options.progress {
                 self.note_late(key, request);
             }
-            refuse(&mut self.counters, key, MessageType::Call, request, error, out);
+            self.refuse_about(key, MessageType::Call, request, error, procedure, out);
         }
         Ok(())
     }
@@ -172,33 +178,46 @@ impl Shard {
         demands(options, payload).check_sender(session)
     }
 
-    /// The route of the session's call, made anew if the last one does not fit.
-    fn call_route(&mut self, key: SessionKey, procedure: &str) -> Option<&CallRoute> {
-        let session = self.sessions.get_mut(key)?;
+    /// The route of the session's call, made anew if the last one does not fit. [`Detour::Ask`]: the authorizer of its role has
+    /// to be asked before.
+    fn call_route(&mut self, key: SessionKey, procedure: &str) -> Result<&CallRoute, Detour> {
+        let session = self.sessions.get_mut(key).ok_or(Violation::NOT_JOINED)?;
         let realm = session.realm;
         let procedures = &self.dealer.realms[usize::from(realm.0)];
         let route = session.call_route.get_or_insert_with(Box::default);
         if route.version != procedures.version || route.procedure != procedure {
             let config = &self.config.realms[usize::from(realm.0)];
             let strictness = config.strictness;
-            let decision = self.authorization.decide(realm, session.role, procedure, Match::Exact);
             route.trustlevel = config.roles[usize::from(session.role.0)].trustlevel;
             route.procedure.clear();
             route.procedure.push_str(procedure);
-            route.version = procedures.version;
-            route.disclose = decision.disclose_caller;
-            route.refuse_disclose_me = decision.refuse_disclose_me;
-            route.target = if procedure.len() > self.limits.uri_size_max as usize
+            route.version = 0;
+            if procedure.len() > self.limits.uri_size_max as usize
                 || !is_valid(procedure, Match::Exact, strictness)
             {
-                Target::Refused(well_known::INVALID_URI)
-            } else if !decision.allow.call {
-                Target::Refused(well_known::NOT_AUTHORIZED)
+                route.target = Target::Refused(well_known::INVALID_URI);
             } else {
-                procedures.patterns.best(procedure).map_or(Target::Nothing, Target::Registration)
-            };
+                let (role, action) = (session.role, Action::Call);
+                let ruling = self.authorization.decide(realm, role, action, procedure, Match::Exact);
+                let decision = match ruling.ok_or(Detour::Ask)? {
+                    Ruling::Lasting(decision) => {
+                        route.version = procedures.version;
+                        Ok(decision)
+                    }
+                    Ruling::Once(decision) => Ok(decision),
+                    Ruling::Failed(_) => Err(well_known::AUTHORIZATION_FAILED),
+                };
+                route.target = match decision {
+                    Ok(decision) => {
+                        route.disclose = decision.disclose_caller;
+                        route.refuse_disclose_me = decision.refuse_disclose_me;
+                        self.dealer.target(realm, procedure, decision)
+                    }
+                    Err(error) => Target::Refused(error),
+                };
+            }
         }
-        Some(route)
+        Ok(route)
     }
 
     /// The resource key of a call with `runmode: partition`, where the realm minds it.
@@ -361,10 +380,10 @@ impl Shard {
 
     /// The registration has vanished under the call: the next best one gets it.
     fn match_again(&mut self, key: CallKey, procedure: &str) -> Result<RegistrationId, &'static str> {
-        let call = self.dealer.calls.get_mut(key.index, key.generation).ok_or(well_known::CANCELED)?;
+        let call = self.dealer.calls.get(key.index, key.generation).ok_or(well_known::CANCELED)?;
         let session = self.sessions.get(call.caller).ok_or(well_known::CANCELED)?;
-        let patterns = &self.dealer.realms[usize::from(session.realm.0)].patterns;
-        let best = patterns.best(procedure).and_then(RegistrationId::new);
+        let best = self.dealer.best(session.realm, procedure).and_then(RegistrationId::new);
+        let call = self.dealer.calls.get_mut(key.index, key.generation).ok_or(well_known::CANCELED)?;
         call.registration = best.ok_or(well_known::NO_SUCH_PROCEDURE)?;
         Ok(call.registration)
     }
@@ -632,6 +651,24 @@ impl Shard {
         if let Err(error) = self.place_call(call.origin.key, &question, attempt, out) {
             self.fail(call.origin, error, out);
         }
+    }
+}
+
+impl Dealer {
+    /// Where calls of a procedure go.
+    fn target(&self, realm: RealmId, procedure: &str, decision: Decision) -> Target {
+        if !decision.allow.call {
+            return Target::Refused(well_known::NOT_AUTHORIZED);
+        }
+        self.best(realm, procedure).map_or(Target::Nothing, Target::Registration)
+    }
+
+    /// The registration that a call of a procedure goes to. Patterns that say nothing of the router's own name space do not
+    /// reach into it.
+    fn best(&self, realm: RealmId, procedure: &str) -> Option<u64> {
+        let id = self.realms[usize::from(realm.0)].patterns.best(procedure)?;
+        let known = self.registrations.get(id)?;
+        (!is_restricted(procedure) || is_restricted(&known.uri)).then_some(id)
     }
 }
 

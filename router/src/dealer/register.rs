@@ -6,16 +6,17 @@ use crossring_codec::id::{RegistrationId, RequestId};
 use crossring_codec::message::{
     Feature, InvocationPolicy, Message, MessageType, RegisterOptions, Revocation,
 };
-use crossring_codec::uri::{Match, is_reserved, well_known};
+use crossring_codec::uri::{Match, well_known};
 use foldhash::fast::FixedState;
 
 use super::{Callee, Candidate, Dealer, Held, Registration, Slots};
 use crate::address::{RealmId, SessionAddress, SessionKey, ShardId};
+use crate::authz::Action;
 use crate::letter::{self, Letter};
 use crate::limits::LIMIT_EXCEEDED;
 use crate::outbox::Outbox;
 use crate::session::{Registering, Session};
-use crate::shard::{Deferred, Shard, Violation, refuse};
+use crate::shard::{Deferred, Detour, Shard, Violation, refuse};
 
 impl Shard {
     /// REGISTER (wamp.md 12.4): the registry decides.
@@ -31,9 +32,19 @@ impl Shard {
         if !session.note_request(request, self.limits.strict_request_ids) {
             return Err(Violation::REQUEST_ID);
         }
-        if let Err(error) = self.may_register(key, procedure, options.match_policy) {
-            refuse(&mut self.counters, key, MessageType::Register, request, error, out);
-            return Ok(());
+        match self.may_register(key, procedure, options.match_policy) {
+            Ok(()) => {}
+            Err(Detour::Ask) => {
+                let (options, procedure) = (options.clone(), procedure.into());
+                let message = Message::Register { request, options, procedure };
+                self.ask_authorizer(key, message.into_owned(), out);
+                return Ok(());
+            }
+            Err(Detour::Error(error)) => {
+                self.refuse_about(key, MessageType::Register, request, error, procedure, out);
+                return Ok(());
+            }
+            Err(Detour::Violation(violation)) => return Err(violation),
         }
         let Some(session) = self.sessions.get_mut(key) else { return Ok(()) };
         session.requests_pending += 1;
@@ -132,20 +143,14 @@ impl Shard {
         }
     }
 
-    fn may_register(&self, key: SessionKey, procedure: &str, policy: Match) -> Result<(), &'static str> {
-        let decision = self.check_pattern(key, procedure, policy)?;
-        if is_reserved(procedure) && !self.is_trusted(key) {
-            return Err(well_known::INVALID_URI);
-        }
-        if !decision.allow.register {
-            return Err(well_known::NOT_AUTHORIZED);
-        }
+    fn may_register(&self, key: SessionKey, procedure: &str, policy: Match) -> Result<(), Detour> {
+        self.check_pattern(key, Action::Register, procedure, policy)?;
         let session = self.sessions.get(key).ok_or(well_known::NOT_AUTHORIZED)?;
         let held = session.callee.as_ref().map_or(0, |callee| callee.registrations_held());
         if session.requests_pending >= self.limits.requests_per_session_max
             || held + session.requests_pending as usize >= self.limits.registrations_per_session_max as usize
         {
-            return Err(LIMIT_EXCEEDED);
+            return Err(LIMIT_EXCEEDED.into());
         }
         Ok(())
     }
@@ -213,6 +218,7 @@ impl Shard {
     pub(crate) fn add_callee<O: Outbox>(&mut self, added: AddedCallee<'_>, out: &mut O) {
         let (ticket, address) = (added.ticket, added.callee.address);
         self.ticket_seen = ticket;
+        self.authorizer_changed(added.realm, added.uri, added.match_policy);
         if self.hold_registration(&added) {
             self.dealer.add_callee(added, self.id);
         }
@@ -310,6 +316,13 @@ pub(crate) struct AddedCallee<'a> {
 }
 
 impl Dealer {
+    /// Routes that sessions have kept are to be made anew.
+    pub(crate) fn forget_routes(&mut self, realm: RealmId) {
+        if let Some(procedures) = self.realms.get_mut(usize::from(realm.0)) {
+            procedures.version += 1;
+        }
+    }
+
     /// The registration under a pattern, if the session holds it and knows.
     fn find_held(
         &self,

@@ -26,6 +26,9 @@ impl Shard {
     /// The call has been sent to a callee, which minds the timeout itself if `is_forwarded`.
     pub(super) fn start_timeout(&mut self, key: CallKey, timeout_ms: u64, is_forwarded: bool) {
         let now_ns = self.now.monotonic_ns;
+        // The router's own sessions ask for others, who must not wait for ever.
+        let caller = self.dealer.calls.get(key.index, key.generation).map(|call| call.caller);
+        let is_forwarded = is_forwarded && !caller.is_some_and(|caller| self.is_trusted(caller));
         let Some(call) = self.dealer.calls.get_mut(key.index, key.generation) else { return };
         let deadline = &mut call.rare_mut().deadline;
         deadline.timeout_ms = timeout_ms;

@@ -16,6 +16,7 @@ use crate::agent::{
     self,
     testament::{Scope, Testament},
 };
+use crate::details;
 use crate::statistics::Report;
 
 const ON_STATS: &str = "wamp.session.on_stats";
@@ -43,6 +44,8 @@ pub(crate) struct Departed {
     pub(crate) role: RoleId,
     pub(crate) session: SessionId,
     pub(crate) authid: Box<str>,
+    /// What an authorizer is told of it, if its role has one.
+    pub(crate) details: Option<Arc<Dict>>,
 }
 
 impl Registry {
@@ -153,7 +156,10 @@ impl Registry {
     fn departed(&self, session: &Session) -> Option<Departed> {
         let id = self.told_id(session)?;
         let (realm, role) = (session.identity.realm, session.identity.role);
-        Some(Departed { realm, role, session: id, authid: session.identity.authid.clone() })
+        let role_config = &self.config.realms[usize::from(realm.0)].roles[usize::from(role.0)];
+        let details = role_config.authorizer.as_ref();
+        let details = details.map(|_| Arc::new(details::for_authorizer(&self.config, session)));
+        Some(Departed { realm, role, session: id, authid: session.identity.authid.clone(), details })
     }
 
     fn note_testaments(&mut self, departed: &Departed, testaments: impl Iterator<Item = Testament>) {

@@ -2,7 +2,7 @@
 
 use crossring_codec::id::SessionId;
 use crossring_codec::message::InvocationPolicy;
-use crossring_codec::uri::{Match, is_reserved};
+use crossring_codec::uri::{Match, is_reserved, is_restricted};
 
 use super::{Registration, Registry, Subscription};
 use crate::address::{RealmId, SessionAddress};
@@ -100,7 +100,8 @@ impl Registry {
     /// The registration that a CALL of `procedure` goes to.
     pub(crate) fn matching_registration(&self, realm: RealmId, procedure: &str) -> Option<Entry<'_>> {
         let best = self.realms.get(usize::from(realm.0))?.procedures.best(procedure)?;
-        self.registration_entry(realm, best)
+        let entry = self.registration_entry(realm, best)?;
+        (!is_restricted(procedure) || is_restricted(entry.uri)).then_some(entry)
     }
 
     /// Clients' sessions that are subscribed.

@@ -189,6 +189,7 @@ impl Registry {
             self.tickets.remove(&ticket);
         }
         let realm = registration.realm;
+        let (uri, match_policy) = (Arc::clone(&registration.uri), registration.match_policy);
         let told = told.filter(|_| registration.is_announced);
         let is_last = registration.callees.is_empty();
         let mut queue = None;
@@ -206,7 +207,8 @@ impl Registry {
         }
         let waiting = if revoked.is_some() { callee.waiting } else { Vec::new() };
         let revoked = revoked.map(Box::from);
-        let letter = Letter::RemoveCallee { realm, registration: id, callee: address, revoked };
+        let letter =
+            Letter::RemoveCallee { realm, registration: id, uri, match_policy, callee: address, revoked };
         tell_all(self.shards, &letter, out);
         for request in waiting {
             let error = well_known::UNREGISTERED.into();

@@ -13,7 +13,7 @@ use crate::shard::Shard;
 impl Shard {
     /// Keeps a resumable session whose transport is lost or ends; `false`: there is none. Its slot is in state `next` then.
     pub(crate) fn freeze<O: Outbox>(&mut self, key: SessionKey, next: State, out: &mut O) -> bool {
-        let Some(mut session) = self.take_resumable(key, next) else { return false };
+        let Some(mut session) = self.take_resumable(key, next, out) else { return false };
         self.end_statistics(key, &mut session, out);
         self.drop_callee(key, &mut session, out);
         self.drop_caller(&mut session, out);
@@ -31,11 +31,20 @@ impl Shard {
         true
     }
 
-    fn take_resumable(&mut self, key: SessionKey, next: State) -> Option<Box<Session>> {
+    fn take_resumable<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        next: State,
+        out: &mut O,
+    ) -> Option<Box<Session>> {
         if self.is_shutting_down || !self.sessions.get(key)?.is_resumable {
             return None;
         }
-        let State::Established(session) = self.set_state(key, next) else { return None };
+        let session = match self.set_state(key, next) {
+            State::Established(session) => session,
+            State::Held(held) => self.release_held(key, *held, out),
+            _ => return None,
+        };
         self.sessions.joined -= 1;
         Some(session)
     }

@@ -51,6 +51,7 @@ fn known() -> TransportAuthentication {
             principal("joe", "limited", None),
             principal("link", "link", Some("advanced")),
             principal("boss", "anonymous", None),
+            principal("guest", "guest", None),
             principal("bound", "limited", Some("realm1")),
             principal("lost", "no_such_role", None),
             TicketPrincipal { ticket: None, ..principal("never", "limited", None) },
@@ -125,6 +126,8 @@ fn advanced() -> RealmConfig {
     roles[0].permissions.push(rule("com.quiet.", Match::Prefix, Allow::ALL));
     roles[1].trustlevel = Some(3);
     roles.push(RoleConfig { name: "link".into(), is_trusted: true, ..roles[0].clone() });
+    let authorizer = Some("com.authorize".into());
+    roles.push(RoleConfig { name: "guest".into(), authorizer, ..RoleConfig::default() });
     RealmConfig {
         name: "advanced".into(),
         strictness: Strictness::Loose,

@@ -127,7 +127,9 @@ fn role(written: &Cursor<'_>, names: &mut Names) -> RoleConfig {
         id: names.id("role", written.key("id").text()),
         name: written.key("name").string().unwrap_or_default(),
         permissions: written.key("permissions").items().map(|item| permission(&item)).collect(),
+        authorizer: written.key("authorizer").string(),
         allow_by_default: !written.key("permissions").is_present()
+            && !written.key("authorizer").is_present()
             && written.key("allow-by-default").flag(false),
         trustlevel: written.key("trustlevel").integer(),
     }

@@ -73,6 +73,8 @@ static OPTIONS: Table = Table {
             .default("10000"),
         key("auth_failures", &Kind::Object(&AUTH_FAILURES), "How many logins may fail. Extension of crossring.")
             .default("{}"),
+        key("authorizer_timeout", &Kind::Integer(1, u32::MAX as i64), "Time until an authorizer that has not answered has failed, in milliseconds. Extension of crossring.")
+            .default("10000"),
         key("shutdown_timeout", &Kind::Milliseconds, "Time that sessions get to leave at shutdown, in milliseconds. Extension of crossring.")
             .default("5000"),
         key("strict_request_ids", &Kind::Flag, "Clients must number their requests 1, 2, 3, ...; otherwise any numbers do, as for Crossbar.io. Extension of crossring.")

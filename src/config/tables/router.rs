@@ -130,8 +130,8 @@ static ROLE_TABLE: Table = Table {
             &Kind::List(&Kind::Object(&PERMISSION)),
             "Rules, see *Permissions*. An empty list denies everything.",
         ),
-        key("authorizer", &Kind::Word(&STRICT_URI), "Procedure that decides instead of rules.").later(),
-        key("allow-by-default", &Kind::Flag, "Without rules: allow everything.").default("false"),
+        key("authorizer", &Kind::Word(&STRICT_URI), "Procedure that decides instead of rules, see the guide to authorization."),
+        key("allow-by-default", &Kind::Flag, "Without rules and without authorizer: allow everything.").default("false"),
         key(
             "trustlevel",
             &Kind::Integer(0, TRUSTLEVEL_MAX),

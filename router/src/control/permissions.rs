@@ -1,0 +1,347 @@
+//! Questions to authorizers: for messages of sessions, for testaments and for meta procedures.
+//!
+//! An answer counts only if nothing has become void since the question was put: else it is put again. What is to be
+//! remembered is remembered here too, so that other shards are answered without another question.
+
+use std::collections::VecDeque;
+
+use crossring_codec::error::DecodeError;
+use crossring_codec::id::{RequestId, SessionId};
+use crossring_codec::message::{InvocationDetails, Message};
+use crossring_codec::payload::Payload;
+use crossring_codec::serializer::SerializerId;
+use crossring_codec::uri::{Match, well_known};
+use crossring_codec::value::{Dict, Value};
+
+use super::{Control, Emission, answer_message};
+use crate::address::{Now, RealmId, RoleId, SessionAddress, SessionKey};
+use crate::agent::testament::Testament;
+use crate::agent::{self, Context, Failure, Open, Reply};
+use crate::authz::{Action, InHand, Ruling, answer};
+use crate::details;
+use crate::input::Input;
+use crate::inquiry::{Answer, Asker, Inquiry, Question};
+use crate::letter::{Letter, Petition};
+use crate::lifecycle::NS_PER_MS;
+use crate::limits::AUTHORIZER_QUESTIONS_MAX;
+use crate::outbox::Post;
+use crate::registry::Departed;
+
+/// A permission that an authorizer is asked for.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Permission {
+    whose: Whose,
+    realm: RealmId,
+    role: RoleId,
+    wanted: Wanted,
+    /// Details of the session, and options of what it does.
+    session: Dict,
+    options: Dict,
+    asked: Asked,
+}
+
+/// How the question has been put.
+#[derive(Copy, Clone, Debug, PartialEq)]
+struct Asked {
+    deadline_ns: u64,
+    /// Of the role's decisions when it was put last.
+    generation: u64,
+    /// How often it has been put.
+    questions: u8,
+    /// The authorizer takes none.
+    without_options: bool,
+}
+
+/// An action and what it is done to.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Wanted {
+    pub(crate) action: Action,
+    pub(crate) uri: Box<str>,
+    pub(crate) match_policy: Match,
+}
+
+/// Who waits for the answer.
+#[derive(Debug, PartialEq)]
+enum Whose {
+    /// A message of a session, on its shard.
+    Message { address: SessionAddress, session: SessionId, number: u64 },
+    /// The first testament of a session that has left.
+    Testament(SessionId),
+    /// A meta procedure.
+    Call(Box<MetaCall>),
+}
+
+/// A call of a meta procedure.
+#[derive(Debug, PartialEq)]
+pub(super) struct MetaCall {
+    key: SessionKey,
+    request: RequestId,
+    serializer: SerializerId,
+    caller: SessionId,
+    /// The realm it is about, and its index into [`agent::PROCEDURES`].
+    offer: (RealmId, usize),
+    arguments: Vec<Value>,
+    keywords: Dict,
+}
+
+/// Testaments of a session that has left, in their order; the first one is asked about.
+#[derive(Debug)]
+pub(super) struct Will {
+    departed: Departed,
+    testaments: VecDeque<Testament>,
+}
+
+impl Control {
+    /// A session wants to do something that its authorizer has not been asked about.
+    pub(super) fn take_petition<P: Post>(
+        &mut self,
+        now: Now,
+        address: SessionAddress,
+        petition: Petition,
+        out: &mut P,
+    ) {
+        let Some(session) = self.registry.session(address) else { return };
+        let Petition { number, action, uri, match_policy, options } = petition;
+        let permission = Permission {
+            whose: Whose::Message { address, session: session.id, number },
+            realm: session.identity.realm,
+            role: session.identity.role,
+            wanted: Wanted { action, uri, match_policy },
+            session: details::for_authorizer(&self.shard.config, session),
+            options,
+            asked: Asked::first(self.authorizer_deadline(now)),
+        };
+        self.ask(now, permission, out);
+    }
+
+    fn authorizer_deadline(&self, now: Now) -> u64 {
+        now.monotonic_ns + u64::from(self.shard.limits.authorizer_timeout_ms) * NS_PER_MS
+    }
+
+    fn ask<P: Post>(&mut self, now: Now, mut permission: Permission, out: &mut P) {
+        let Permission { realm, role, .. } = permission;
+        let authorization = &self.shard.authorization;
+        let Wanted { action, uri, match_policy } = &permission.wanted;
+        let known = authorization.decide(realm, role, *action, uri, *match_policy);
+        let procedure = authorization.authorizer(realm, role).map(Box::from);
+        let left_ms = permission.asked.deadline_ns.saturating_sub(now.monotonic_ns) / NS_PER_MS;
+        let is_over = left_ms == 0 || permission.asked.questions >= AUTHORIZER_QUESTIONS_MAX;
+        let (None, Some(procedure), false) = (known.as_ref(), procedure, is_over) else {
+            let ruling = known.unwrap_or_else(|| answer::failed(*action, uri, OVERTAKEN));
+            return self.rule(now, permission, ruling, out);
+        };
+        permission.asked.generation = authorization.generation(realm, role);
+        permission.asked.questions += 1;
+        let question = Question { realm, procedure, arguments: permission.arguments() };
+        let (asker, timeout_ms) = (Asker::Permission(Box::new(permission)), left_ms as u32);
+        self.inquire(now, Inquiry { asker, question, timeout_ms }, out);
+    }
+
+    /// The authorizer has answered.
+    pub(super) fn permission_answered<P: Post>(
+        &mut self,
+        now: Now,
+        mut permission: Permission,
+        said: &Answer,
+        out: &mut P,
+    ) {
+        let Permission { realm, role, .. } = permission;
+        if self.shard.authorization.generation(realm, role) != permission.asked.generation {
+            return self.ask(now, permission, out);
+        }
+        if answer::wants_no_options(said) && !permission.asked.without_options {
+            permission.asked.without_options = true;
+            return self.ask(now, permission, out);
+        }
+        let Wanted { action, uri, match_policy } = &permission.wanted;
+        let ruling = answer::read(said, *action, uri);
+        if let Ruling::Lasting(decision) = ruling {
+            self.shard.authorization.remember(realm, role, *action, uri, *match_policy, decision);
+        }
+        self.rule(now, permission, ruling, out);
+    }
+
+    /// Tells whoever waits.
+    fn rule<P: Post>(&mut self, now: Now, permission: Permission, ruling: Ruling, out: &mut P) {
+        let Wanted { action, uri, match_policy } = permission.wanted;
+        match permission.whose {
+            Whose::Message { address, session, number } => {
+                if self.registry.session(address).is_some_and(|joined| joined.id == session) {
+                    let letter = Letter::Authorized { key: address.key, number, ruling };
+                    self.emission(out).post(address.shard, letter);
+                }
+            }
+            Whose::Testament(session) => {
+                self.execute_first(now, session, InHand { action, uri, match_policy, ruling }, out);
+            }
+            Whose::Call(call) => {
+                self.perform(now, *call, Some(InHand { action, uri, match_policy, ruling }), out);
+            }
+        }
+    }
+
+    /// Publishes a testament, if its session may still do so: at once, or when the authorizer has been asked.
+    pub(super) fn execute<P: Post>(
+        &mut self,
+        now: Now,
+        departed: Departed,
+        testament: Testament,
+        out: &mut P,
+    ) {
+        if self.shard.authorization.authorizer(departed.realm, departed.role).is_none() {
+            return self.publish_testament(now, &departed, &testament, out);
+        }
+        let session = departed.session;
+        let will =
+            self.wills.entry(session.get()).or_insert_with(|| Will { departed, testaments: VecDeque::new() });
+        will.testaments.push_back(testament);
+        if will.testaments.len() == 1 {
+            self.ask_about_first(now, session, out);
+        }
+    }
+
+    fn ask_about_first<P: Post>(&mut self, now: Now, session: SessionId, out: &mut P) {
+        let Some(will) = self.wills.get(&session.get()) else { return };
+        let Some(testament) = will.testaments.front() else { return };
+        let uri = testament.topic.clone();
+        let permission = Permission {
+            whose: Whose::Testament(session),
+            realm: will.departed.realm,
+            role: will.departed.role,
+            wanted: Wanted { action: Action::Publish, uri, match_policy: Match::Exact },
+            session: will.departed.details.as_deref().cloned().unwrap_or_default(),
+            options: testament.wire_options(),
+            asked: Asked::first(self.authorizer_deadline(now)),
+        };
+        self.ask(now, permission, out);
+    }
+
+    fn execute_first<P: Post>(&mut self, now: Now, session: SessionId, in_hand: InHand, out: &mut P) {
+        let Some(will) = self.wills.get_mut(&session.get()) else { return };
+        let Some(testament) = will.testaments.pop_front() else { return };
+        let departed = will.departed.clone();
+        self.shard.authorization.take_in_hand(Some(in_hand));
+        self.publish_testament(now, &departed, &testament, out);
+        self.shard.authorization.take_in_hand(None);
+        if self.wills.get(&session.get()).is_some_and(|will| will.testaments.is_empty()) {
+            self.wills.remove(&session.get());
+        } else {
+            self.ask_about_first(now, session, out);
+        }
+    }
+
+    /// INVOCATION of a meta procedure.
+    pub(super) fn invoked<P: Post>(
+        &mut self,
+        now: Now,
+        key: SessionKey,
+        request: RequestId,
+        offer: Option<(RealmId, usize)>,
+        (details, payload): (&InvocationDetails<'_>, &Payload<'_>),
+        out: &mut P,
+    ) {
+        let serializer = payload.serializer;
+        let read = || -> Result<MetaCall, Failure> {
+            let (Some(offer), Some(caller)) = (offer, details.caller) else {
+                return Err(Failure::new(well_known::NO_SUCH_PROCEDURE));
+            };
+            let unreadable = |error: DecodeError| Failure::invalid_argument(error.to_string());
+            let arguments = payload.arguments().map_err(unreadable)?;
+            let keywords = payload.keywords().map_err(unreadable)?;
+            Ok(MetaCall { key, request, serializer, caller, offer, arguments, keywords })
+        };
+        match read() {
+            Ok(call) => self.perform(now, call, None, out),
+            Err(failure) => self.reply(now, key, answer_message(request, Err(failure), serializer), out),
+        }
+    }
+
+    fn reply<P: Post>(&mut self, now: Now, key: SessionKey, message: Message<'_>, out: &mut P) {
+        self.input(now, Input::Message { key, message }, out);
+    }
+
+    /// Calls a meta procedure; `in_hand` is what its caller may do.
+    fn perform<P: Post>(&mut self, now: Now, call: MetaCall, in_hand: Option<InHand>, out: &mut P) {
+        let (realm, index) = call.offer;
+        let Some(procedure) = agent::PROCEDURES.get(index) else { return };
+        self.shard.authorization.take_in_hand(in_hand);
+        let service_shard = self.shard.id();
+        let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
+        let mut context = Context {
+            registry: &mut self.registry,
+            store: &mut *self.stores[usize::from(realm.0)],
+            authorization: &self.shard.authorization,
+            schemas: &mut self.services[usize::from(realm.0)].schemas,
+            realm,
+            out: &mut emission,
+            events: Vec::new(),
+            open: None,
+        };
+        let answer = procedure.call(&mut context, call.caller, &call.arguments, &call.keywords);
+        let (events, open) = (context.events, context.open);
+        self.shard.authorization.take_in_hand(None);
+        for (topic, arguments) in events {
+            self.publish_event(now, realm, topic, &arguments, out);
+        }
+        match open {
+            None => self.reply(now, call.key, answer_message(call.request, answer, call.serializer), out),
+            Some(Open::Permission(wanted, options)) => self.ask_for_caller(now, call, wanted, options, out),
+            Some(Open::Voided(roles)) => {
+                let service_shard = self.shard.id();
+                let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
+                let ticket = self.registry.void_decisions(realm, &roles, &mut emission);
+                self.voiding.insert(ticket, call);
+            }
+        }
+    }
+
+    fn ask_for_caller<P: Post>(
+        &mut self,
+        now: Now,
+        call: MetaCall,
+        wanted: Wanted,
+        options: Dict,
+        out: &mut P,
+    ) {
+        let Some((_, session)) = self.registry.session_by_id(call.caller) else { return };
+        let permission = Permission {
+            realm: session.identity.realm,
+            role: session.identity.role,
+            session: details::for_authorizer(&self.shard.config, session),
+            whose: Whose::Call(Box::new(call)),
+            wanted,
+            options,
+            asked: Asked::first(self.authorizer_deadline(now)),
+        };
+        self.ask(now, permission, out);
+    }
+
+    /// All shards have forgotten what authorizers had said.
+    pub(super) fn voided<P: Post>(&mut self, now: Now, ticket: u64, out: &mut P) {
+        if let Some(call) = self.voiding.remove(&ticket) {
+            let message = answer_message(call.request, Ok(Reply::default()), call.serializer);
+            self.reply(now, call.key, message, out);
+        }
+    }
+}
+
+impl Permission {
+    /// `authorizer(session, uri, action, options)`
+    fn arguments(&self) -> Vec<Value> {
+        let (session, uri) = (Value::Dict(self.session.clone()), Value::from(&*self.wanted.uri));
+        let mut arguments = vec![session, uri, self.wanted.action.as_str().into()];
+        if !self.asked.without_options {
+            arguments.push(Value::Dict(self.options.clone()));
+        }
+        arguments
+    }
+}
+
+impl Asked {
+    const fn first(deadline_ns: u64) -> Self {
+        Self { deadline_ns, generation: 0, questions: 0, without_options: false }
+    }
+}
+
+/// Why there is no decision although the authorizer has answered.
+const OVERTAKEN: &str = "its decisions have become void while it was asked";

@@ -1,0 +1,298 @@
+//! Messages that wait for an authorizer.
+//!
+//! A message whose permission is not known is kept, the authorizer is asked (see [`crate::control`]), and what the session
+//! sends meanwhile is kept behind it; nobody else waits. With the answer they go on in their order, from the start: so
+//! everything about the message is looked at with the eyes of that moment, and only the permission is taken from the answer.
+//! If that has become void in between, the authorizer is asked anew.
+//!
+//! What is so kept when the session ends, or loses its transport and may be resumed, counts as never received. Whoever
+//! resumes cannot know anyway which of its last messages have arrived, and these are the last.
+
+use std::collections::VecDeque;
+
+use crossring_codec::id::RequestId;
+use crossring_codec::message::encode::encode;
+use crossring_codec::message::{Message, MessageType};
+use crossring_codec::payload::Payload;
+use crossring_codec::serializer::SerializerId;
+use crossring_codec::uri::Match;
+use crossring_codec::value::{Dict, Value};
+
+use crate::address::{Now, RealmId, RoleId, SessionKey, ShardId};
+use crate::authz::{Action, InHand, Ruling};
+use crate::letter::{Letter, Petition};
+use crate::limits::{HELD_MESSAGES_PAUSE, HELD_OCTETS_PAUSE, LIMIT_EXCEEDED};
+use crate::outbox::Outbox;
+use crate::session::{Session, State};
+use crate::shard::{Deferred, Shard};
+
+/// A session whose messages wait.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) session: Box<Session>,
+    /// The petition that is under way. Tells its answer from those to others.
+    number: u64,
+    /// The answer, until the next turn.
+    ruling: Option<Ruling>,
+    /// The first is what it is about.
+    messages: VecDeque<Message<'static>>,
+    /// Octets of the others.
+    octets: usize,
+    /// The host has been asked to read no further.
+    is_paused: bool,
+}
+
+impl Held {
+    /// Messages that wait, the one that is decided about among them.
+    pub(crate) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    fn subject(&self) -> Option<Subject<'_>> {
+        self.messages.front().and_then(subject)
+    }
+}
+
+/// What a message does to what.
+type Subject<'a> = (Action, &'a str, Match);
+
+impl Shard {
+    /// Keeps a message of a joined session until its authorizer has said whether it may be acted on. The message has been
+    /// looked at, and will be again.
+    #[cold]
+    pub(crate) fn ask_authorizer<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        message: Message<'static>,
+        out: &mut O,
+    ) {
+        let Some(petition) = self.petition(&message) else { return };
+        let Some(slot) = self.sessions.slot_mut(key) else { return };
+        let mut session = match std::mem::take(&mut slot.state) {
+            State::Established(session) => session,
+            other => {
+                slot.state = other;
+                return;
+            }
+        };
+        session.forget_request(petition.1, self.limits.strict_request_ids);
+        let petition = Box::new(petition.0);
+        let messages = VecDeque::from([message]);
+        let (number, octets, is_paused) = (petition.number, 0, false);
+        slot.state =
+            State::Held(Box::new(Held { session, number, ruling: None, messages, octets, is_paused }));
+        self.counters.permissions_asked += 1;
+        self.post(ShardId::CONTROL, Letter::Authorize { key, petition }, out);
+    }
+
+    fn petition(&mut self, message: &Message<'_>) -> Option<(Petition, RequestId)> {
+        let (action, uri, match_policy) = subject(message)?;
+        let (options, request) = read_options(message)?;
+        self.petition_last += 1;
+        let number = self.petition_last;
+        Some((Petition { number, action, uri: uri.into(), match_policy, options }, request))
+    }
+
+    /// A message of a session whose earlier ones wait.
+    pub(crate) fn hold<O: Outbox>(&mut self, now: Now, key: SessionKey, message: Message<'_>, out: &mut O) {
+        if self.answers_the_router(key, &message) {
+            return self.take_again(now, key, message, out);
+        }
+        let Some(held) = self.sessions.held_mut(key) else { return };
+        held.octets += size(&message);
+        held.messages.push_back(message.into_owned());
+        let is_too_much = held.messages.len() > self.limits.held_messages_per_session_max as usize
+            || held.octets > self.limits.held_octets_per_session_max as usize;
+        self.counters.messages_held += 1;
+        if is_too_much {
+            self.leave(key, State::Ended, out);
+            return self.abort(key, LIMIT_EXCEEDED, "too many messages while an authorizer is asked", out);
+        }
+        self.pause_if_due(key, out);
+    }
+
+    fn pause_if_due<O: Outbox>(&mut self, key: SessionKey, out: &mut O) {
+        let Some(held) = self.sessions.held_mut(key) else { return };
+        let is_due = held.messages.len() > HELD_MESSAGES_PAUSE || held.octets > HELD_OCTETS_PAUSE;
+        if is_due && !std::mem::replace(&mut held.is_paused, true) {
+            out.pause_input(key);
+        }
+    }
+
+    /// Whether a message is the answer to a call of the router's own sessions. Such answers do not wait: the session may be the
+    /// authorizer that it waits for.
+    fn answers_the_router(&self, key: SessionKey, message: &Message<'_>) -> bool {
+        let request = match message {
+            Message::Yield { request, .. }
+            | Message::Error { request_type: MessageType::Invocation, request, .. } => request,
+            _ => return false,
+        };
+        let callee = self.sessions.get(key).and_then(|session| session.callee.as_ref());
+        let invocation = callee.and_then(|callee| callee.invocations.get(&request.get()));
+        invocation.is_some_and(|invocation| invocation.origin.shard.index() == self.shards - 1)
+    }
+
+    /// The registry: what the authorizer says. Acted upon in the next turn.
+    pub(crate) fn authorized(&mut self, key: SessionKey, number: u64, ruling: Ruling) {
+        let Some(held) = self.sessions.held_mut(key) else { return };
+        if held.number != number {
+            return;
+        }
+        self.counters.permissions_failed += u64::from(matches!(ruling, Ruling::Failed(_)));
+        held.ruling = Some(ruling.clone());
+        if let (Ruling::Lasting(decision), Some((action, uri, policy))) = (ruling, held.subject()) {
+            let (realm, role) = (held.session.realm, held.session.role);
+            self.authorization.remember(realm, role, action, uri, policy, decision);
+        }
+        self.deferred.push_back(Deferred::Authorized { key, number });
+    }
+
+    /// The registrations under a pattern have changed: what authorizers among them have said is void.
+    pub(crate) fn authorizer_changed(&mut self, realm: RealmId, pattern: &str, policy: Match) {
+        let roles = self.authorization.roles_under(realm, pattern, policy);
+        if !roles.is_empty() {
+            self.forget_decisions(realm, &roles);
+        }
+    }
+
+    /// What authorizers have said of some roles is void, also where it has not been acted upon.
+    pub(crate) fn forget_decisions(&mut self, realm: RealmId, roles: &[RoleId]) {
+        for role in roles {
+            self.authorization.forget(realm, *role);
+        }
+        self.broker.forget_routes(realm);
+        self.dealer.forget_routes(realm);
+        for deferred in &self.deferred {
+            let Deferred::Authorized { key, number } = *deferred else { continue };
+            let Some(held) = self.sessions.held_mut(key) else { continue };
+            if held.number == number && held.session.realm == realm && roles.contains(&held.session.role) {
+                held.ruling = None;
+            }
+        }
+    }
+
+    /// Goes on with the messages of a session, up to the next one that an authorizer has to be asked about.
+    pub(crate) fn take_ruling<O: Outbox>(&mut self, now: Now, key: SessionKey, number: u64, out: &mut O) {
+        let Some(slot) = self.sessions.slot_mut(key) else { return };
+        let held = match std::mem::take(&mut slot.state) {
+            State::Held(held) if held.number == number => held,
+            other => {
+                slot.state = other;
+                return;
+            }
+        };
+        let about = held.subject().map(|(action, uri, policy)| (action, Box::from(uri), policy));
+        let Held { session, ruling, mut messages, is_paused, .. } = *held;
+        slot.state = State::Established(session);
+        let mut in_hand = about.zip(ruling).map(|((action, uri, match_policy), ruling)| InHand {
+            action,
+            uri,
+            match_policy,
+            ruling,
+        });
+        while let Some(message) = messages.pop_front() {
+            self.authorization.take_in_hand(in_hand.take());
+            self.take_again(now, key, message, out);
+            self.authorization.take_in_hand(None);
+            if let Some(held) = self.sessions.held_mut(key) {
+                held.octets = messages.iter().map(size).sum();
+                held.messages.append(&mut messages);
+                held.is_paused = is_paused;
+                return self.pause_if_due(key, out);
+            }
+        }
+        if is_paused {
+            out.resume_input(key);
+        }
+    }
+
+    /// A message that was kept; it has been counted.
+    fn take_again<O: Outbox>(&mut self, now: Now, key: SessionKey, message: Message<'_>, out: &mut O) {
+        if self.sessions.get(key).is_none() {
+            return self.unjoined_message(now, key, message, out);
+        }
+        if let Err(violation) = self.joined_message(now, key, message, out) {
+            self.violate(key, violation.0, out);
+        }
+    }
+
+    /// The session of a transport that is over, and what has waited with it.
+    pub(crate) fn release_held<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        held: Held,
+        out: &mut O,
+    ) -> Box<Session> {
+        self.counters.messages_dropped += held.messages.len() as u64;
+        if held.is_paused {
+            out.resume_input(key);
+        }
+        held.session
+    }
+}
+
+fn subject<'a>(message: &'a Message<'_>) -> Option<Subject<'a>> {
+    match message {
+        Message::Publish { topic, .. } => Some((Action::Publish, topic, Match::Exact)),
+        Message::Call { procedure, .. } => Some((Action::Call, procedure, Match::Exact)),
+        Message::Subscribe { topic, options, .. } => Some((Action::Subscribe, topic, options.match_policy)),
+        Message::Register { procedure, options, .. } => {
+            Some((Action::Register, procedure, options.match_policy))
+        }
+        _ => None,
+    }
+}
+
+/// The options of a message as they are on the wire, and its request.
+fn read_options(message: &Message<'_>) -> Option<(Dict, RequestId)> {
+    let mut bare = message.clone();
+    let request = match &mut bare {
+        Message::Publish { request, payload, .. } | Message::Call { request, payload, .. } => {
+            *payload = Payload::EMPTY;
+            *request
+        }
+        Message::Subscribe { request, .. } | Message::Register { request, .. } => *request,
+        _ => return None,
+    };
+    Some((wire_options(&bare), request))
+}
+
+/// The third element of a message: options or details.
+pub(crate) fn wire_options(message: &Message<'_>) -> Dict {
+    let mut octets = Vec::new();
+    let encoded = encode(SerializerId::MessagePack, message, &mut octets);
+    let elements = encoded.ok().and_then(|()| Value::decode(SerializerId::MessagePack, &octets).ok());
+    match elements {
+        Some(Value::List(elements)) => match elements.into_iter().nth(2) {
+            Some(Value::Dict(options)) => options,
+            _ => Dict::new(),
+        },
+        _ => Dict::new(),
+    }
+}
+
+/// About how many octets a message takes while it is kept.
+fn size(message: &Message<'_>) -> usize {
+    let variable = match message {
+        Message::Publish { topic, payload, options, .. } => {
+            let listed = options.extra.as_ref().map_or(0, |extra| {
+                let ids =
+                    [&extra.exclude, &extra.eligible].into_iter().flatten().map(Vec::len).sum::<usize>();
+                let texts = [
+                    &extra.exclude_authid,
+                    &extra.exclude_authrole,
+                    &extra.eligible_authid,
+                    &extra.eligible_authrole,
+                ];
+                let texts = texts.into_iter().flatten().flatten();
+                ids * size_of::<u64>() + texts.map(|text| text.len() + size_of::<String>()).sum::<usize>()
+            });
+            topic.len() + payload.octets.len() + listed
+        }
+        Message::Call { procedure, payload, .. } => procedure.len() + payload.octets.len(),
+        Message::Yield { payload, .. } | Message::Error { payload, .. } => payload.octets.len(),
+        Message::Subscribe { topic: uri, .. } | Message::Register { procedure: uri, .. } => uri.len(),
+        _ => 0,
+    };
+    variable + size_of::<Message<'_>>()
+}
