@@ -1,6 +1,6 @@
 //! Foreign clients against the real binary: Autobahn|Python over WebSocket, RawSocket and a Unix socket in
-//! every serializer, AutobahnJS over WebSocket, each with the other. The checks themselves are in
-//! `tests/clients/`; Crossbar.io passes them too, but for the deviations that they list.
+//! every serializer, AutobahnJS over WebSocket, each with the other; against one shard WebSocket messages are
+//! compressed. The checks themselves are in `tests/clients/`; Crossbar.io passes them too, but for the deviations that they list.
 
 #![forbid(unsafe_code)]
 
@@ -276,6 +276,11 @@ enum Kind {
 }
 
 impl Kind {
+    /// Whether WebSocket messages are compressed; both clients offer it.
+    fn compresses(&self) -> bool {
+        matches!(self, Self::Crossring { shards: 1 })
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Crossring { .. } | Self::Secured => "crossring",
@@ -315,8 +320,9 @@ impl Node {
             Kind::Secured => ("wss://localhost", "tls://localhost"),
             _ => ("ws://127.0.0.1", "tcp://127.0.0.1"),
         };
+        let deflate = if self.kind.compresses() { "?deflate" } else { "" };
         [
-            format!("{websocket}:{}/ws", self.websocket.port()),
+            format!("{websocket}:{}/ws{deflate}", self.websocket.port()),
             format!("{tcp}:{}", self.rawsocket.port()),
             format!("unix:{}", self.directory.path().join(SOCKET).display()),
         ]
@@ -388,6 +394,9 @@ fn node_config(kind: &Kind, websocket: SocketAddr, rawsocket: SocketAddr, socket
     }
     let transports = &mut node["workers"][0]["transports"];
     transports[0]["endpoint"]["port"] = json!(websocket.port());
+    if kind.compresses() {
+        transports[0]["options"] = json!({"compression": {"deflate": {}}});
+    }
     transports[1]["endpoint"]["port"] = json!(rawsocket.port());
     transports[2]["endpoint"]["path"] = json!(socket);
     if let Kind::Secured = kind {

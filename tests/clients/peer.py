@@ -22,6 +22,11 @@ from autobahn.asyncio.websocket import WampWebSocketClientFactory  # noqa: E402
 from autobahn.wamp import message  # noqa: E402
 from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSerializer  # noqa: E402
 from autobahn.wamp.types import ComponentConfig  # noqa: E402
+from autobahn.websocket.compress import (  # noqa: E402
+    PerMessageDeflateOffer,
+    PerMessageDeflateResponse,
+    PerMessageDeflateResponseAccept,
+)
 
 # Autobahn warns of every session that ends abnormally; here some do so on purpose.
 logging.getLogger().addHandler(logging.NullHandler())
@@ -146,8 +151,15 @@ def trusting():
     return ssl.create_default_context(cafile=os.environ["SUITE_CA"])
 
 
+def accept_deflate(response):
+    if isinstance(response, PerMessageDeflateResponse):
+        return PerMessageDeflateResponseAccept(response)
+
+
 async def join(route, serializer_name, realm=REALM, authid=None, ticket=None, proof=None, resume=None, adopt=None):
     """Connects to `route` (`ws://host:port/path`, `tcp://host:port` or `unix:/path`; with TLS `wss:` and `tls:`) and joins.
+
+    A WebSocket with the query `deflate` has to compress.
 
     `proof`: an authenticator of Autobahn's, for methods other than `ticket`.
     `resume`: True asks for a session that can be resumed; (session, token) resumes one, which `adopt` was.
@@ -159,6 +171,11 @@ async def join(route, serializer_name, realm=REALM, authid=None, ticket=None, pr
     secure = trusting() if url.scheme in ("wss", "tls") else None
     if url.scheme in ("ws", "wss"):
         factory = WampWebSocketClientFactory(lambda: peer, url=route, serializers=[serializer(serializer_name)])
+        if url.query == "deflate":
+            offers = [PerMessageDeflateOffer()]
+            factory.setProtocolOptions(
+                perMessageCompressionOffers=offers, perMessageCompressionAccept=accept_deflate
+            )
         connecting = loop.create_connection(factory, url.hostname, url.port, ssl=secure)
     else:
         factory = WampRawSocketClientFactory(lambda: peer, serializer=serializer(serializer_name))
@@ -168,6 +185,8 @@ async def join(route, serializer_name, realm=REALM, authid=None, ticket=None, pr
             connecting = loop.create_connection(factory, url.hostname, url.port, ssl=secure)
     await asyncio.wait_for(connecting, PATIENCE_S)
     await asyncio.wait_for(peer.joined, PATIENCE_S)
+    if url.query == "deflate":
+        assert peer._transport._perMessageCompress is not None, "the router does not compress"
     return peer
 
 
