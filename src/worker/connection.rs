@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crossring_codec::error::DecodeError;
+use crossring_codec::message::Message;
 use crossring_codec::message::decode::decode;
 use crossring_codec::transport::{Incoming, Transport, TransportError, TransportErrorKind, close_code};
 use crossring_io::Monotonic;
@@ -284,20 +286,9 @@ impl Connection {
                     let Some(framing) = transport.framing() else { break };
                     let key = self.key;
                     routing.outbound.received(key, message.len());
-                    match decode(framing.serializer().id, message) {
-                        Ok(message) => {
-                            routing.shard.handle(
-                                routing.now,
-                                Input::Message { key, message },
-                                routing.outbound,
-                            );
-                        }
-                        Err(error) => {
-                            let text = error.to_string();
-                            let input = Input::Violation { key, text: &text };
-                            routing.shard.handle(routing.now, input, routing.outbound);
-                            self.phase = Phase::Ending;
-                        }
+                    let decoded = decode(framing.serializer().id, message);
+                    if !route(key, decoded, routing.shard, routing.outbound, routing.now) {
+                        self.phase = Phase::Ending;
                     }
                 }
                 Ok(Some(Incoming::Reply(reply))) => routing.outbound.raw(self.key, reply),
@@ -432,6 +423,27 @@ impl Connection {
         }
         rare.pinged = Some(now);
         Ok(now.after_ns(if timeout_ns > 0 { timeout_ns } else { interval_ns }))
+    }
+}
+
+/// Routes a message; `false`: there is none in what was received, and that is the end.
+fn route(
+    key: SessionKey,
+    decoded: Result<Message<'_>, DecodeError>,
+    shard: &mut Shard,
+    outbound: &mut Outbound,
+    now: Now,
+) -> bool {
+    match decoded {
+        Ok(message) => {
+            shard.handle(now, Input::Message { key, message }, outbound);
+            true
+        }
+        Err(error) => {
+            let text = error.to_string();
+            shard.handle(now, Input::Violation { key, text: &text }, outbound);
+            false
+        }
     }
 }
 
