@@ -319,10 +319,7 @@ impl Shard {
                 self.broker.remove_interest(subscription, shard);
             }
             Letter::AddNode { subscription, nkey, ticket } => self.add_node(subscription, nkey, ticket, out),
-            Letter::Confirm { ticket } => {
-                self.ticket_seen = ticket;
-                self.post(ShardId::CONTROL, Letter::Acknowledge { ticket }, out);
-            }
+            Letter::Confirm { ticket } => self.acknowledge(ticket, out),
             Letter::RemoveNode { subscription, nkey } => self.broker.remove_node(subscription, &nkey),
             Letter::AddCallee { realm, registration, uri, match_policy, invoke, callee, ticket } => {
                 let (uri, callee) = (&*uri, *callee);
@@ -366,9 +363,8 @@ impl Shard {
             }
             Letter::Authorized { key, number, ruling } => self.authorized(key, number, ruling),
             Letter::ForgetDecisions { realm, roles, ticket } => {
-                self.ticket_seen = ticket;
                 self.forget_decisions(realm, &roles);
-                self.post(ShardId::CONTROL, Letter::Acknowledge { ticket }, out);
+                self.acknowledge(ticket, out);
             }
             Letter::Kill { key, session, reason, message } => {
                 self.deferred.push_back(Deferred::Kill { key, session, reason, message });
@@ -379,6 +375,11 @@ impl Shard {
             Letter::Shutdown => self.deferred.push_back(Deferred::Shutdown),
             _ => debug_assert!(false, "a letter for the registry at shard {:?}, {now:?}", self.id),
         }
+    }
+
+    fn acknowledge<O: Outbox>(&mut self, ticket: u64, out: &mut O) {
+        self.ticket_seen = ticket;
+        self.post(ShardId::CONTROL, Letter::Acknowledge { ticket }, out);
     }
 
     /// Posts a letter, and counts it.

@@ -293,17 +293,7 @@ impl Connection {
                 }
                 Ok(Some(Incoming::Reply(reply))) => routing.outbound.raw(self.key, reply),
                 Ok(Some(Incoming::Opened { .. })) => {
-                    settle(self.key, transport, routing.outbound);
-                    if let Some(writer) = transport.take_writer() {
-                        routing.outbound.set_writer(self.key, writer);
-                    }
-                    self.phase = Phase::Open;
-                    let established = routing.outbound.secured.take_established(self.key);
-                    let cookie = self.rare.as_mut().and_then(|rare| rare.cookie.take());
-                    let details = settled((routing.socket)(), transport, established.as_deref(), cookie);
-                    let details = Arc::new(details);
-                    let input = Input::Opened { key: self.key, transport: self.transport_id, details };
-                    routing.shard.handle(routing.now, input, routing.outbound);
+                    self.open(routing);
                     pumped = Pumped::Opened;
                 }
                 Ok(Some(Incoming::Pong(_))) => self.heard(routing.now, true),
@@ -316,6 +306,21 @@ impl Connection {
         }
         self.heard(routing.now, false);
         pumped
+    }
+
+    /// The handshake is over: the shard is told.
+    fn open(&mut self, routing: &mut Routing<'_>) {
+        let Some(transport) = &mut self.transport else { return };
+        settle(self.key, transport, routing.outbound);
+        if let Some(writer) = transport.take_writer() {
+            routing.outbound.set_writer(self.key, writer);
+        }
+        self.phase = Phase::Open;
+        let established = routing.outbound.secured.take_established(self.key);
+        let cookie = self.rare.as_mut().and_then(|rare| rare.cookie.take());
+        let details = settled((routing.socket)(), transport, established.as_deref(), cookie);
+        let input = Input::Opened { key: self.key, transport: self.transport_id, details: Arc::new(details) };
+        routing.shard.handle(routing.now, input, routing.outbound);
     }
 
     /// Takes note of octets about to be taken; `false`: who has no session has sent too many.
