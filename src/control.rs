@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::cookies::CookieKeeper;
-use crate::web::{Sites, Web};
-use crate::worker::mail::{CookieMail, Mail, Order, PostOffice, Relay};
+use crate::web::{Demand, Guests, Web, Wish, guest_details};
+use crate::worker::mail::{CookieMail, Mail, Order, PostOffice};
 
 mod certificates;
 mod derivations;
@@ -65,13 +65,12 @@ pub struct Control {
     derivations: Derivations,
     failures: FailureLog,
     web: Web,
-    /// What web connections want of the shards that relay them.
-    orders: mpsc::UnboundedReceiver<(ShardId, Relay)>,
+    guests: Guests,
 }
 
 impl Control {
     /// A control shard over `shards` data shards; `doorbell` is the one its mail rings; sessions get `drain_timeout` to
-    /// leave at shut-down. `certificates`: those that the transports serve; `sites`: what they answer HTTP with.
+    /// leave at shut-down. `certificates`: those that the transports serve; `web`: what answers HTTP.
     pub(crate) fn new(
         core: Core,
         mail: PostOffice,
@@ -79,9 +78,8 @@ impl Control {
         shards: usize,
         drain_timeout: Duration,
         certificates: Certificates,
-        sites: Sites,
+        web: Web,
     ) -> Self {
-        let (sender, orders) = mpsc::unbounded_channel();
         Self {
             core,
             cookies: CookieKeeper::default(),
@@ -93,8 +91,8 @@ impl Control {
             certificates,
             derivations: Derivations::new(),
             failures: FailureLog::default(),
-            web: Web::new(sites, sender),
-            orders,
+            web,
+            guests: Guests::default(),
         }
     }
 
@@ -176,7 +174,7 @@ impl Control {
                     let renewals = self.certificates.read_again();
                     self.renew(renewals);
                 }
-                Some((shard, relay)) = self.orders.recv() => self.mail.relay(shard, relay),
+                demand = self.web.next() => self.demanded(demand),
                 name = stops.next() => {
                     if stopping.is_some() {
                         return Ok(NodeEnd::Forced);
@@ -224,8 +222,11 @@ impl Control {
         self.cookies.keep(now, &mut self.core);
         let renewals = self.certificates.look(Monotonic(now.monotonic_ns));
         self.renew(renewals);
-        while let Ok((shard, relay)) = self.orders.try_recv() {
-            self.mail.relay(shard, relay);
+        while let Some(demand) = self.web.take_demand() {
+            self.demanded(demand);
+        }
+        for (key, output) in self.core.take_guest_outputs() {
+            self.guests.deliver(key, output);
         }
         self.mail.deliver(Doorbell::ring);
     }
@@ -248,6 +249,27 @@ impl Control {
             for shard in 0..self.shards {
                 let config = config.clone();
                 self.mail.order(ShardId(shard as u8), Order::Secure { transport, config });
+            }
+        }
+    }
+
+    /// Does what those who serve HTTP ask for.
+    fn demanded(&mut self, demand: Demand) {
+        let now = self.clock.now(Monotonic::read());
+        match demand {
+            Demand::Relay(shard, relay) => self.mail.relay(shard, relay),
+            Demand::Guest(Wish::Open { transport, outputs, opened }) => {
+                let key = self.core.guest_open(now, transport, guest_details(), &mut self.mail);
+                key.into_iter().for_each(|key| self.guests.opened(key, outputs.clone()));
+                // A service that is gone closes nothing: its outputs are.
+                let _ = opened.send(key);
+            }
+            Demand::Guest(Wish::Say(key, message)) => {
+                self.core.guest_message(now, key, message, &mut self.mail);
+            }
+            Demand::Guest(Wish::Close(key)) => {
+                self.guests.closed(key);
+                self.core.guest_close(now, key, &mut self.mail);
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::config::{Endpoint, EngineChoice, NodeConfig, TransportConfig};
 use crate::control::{Certificates, Control, NodeEnd, ShardExit};
 use crate::cookies::{CookieKeeper, OpenError};
 use crate::tls::TlsError;
-use crate::web::{self, NodeFacts};
+use crate::web::{self, NodeFacts, Web};
 use crate::worker::mail::{PostOffice, post_offices};
 use crate::worker::{Listener, Worker};
 
@@ -125,7 +125,9 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
     let entropy = to_hex(&random_octets()?);
     let router_config = Arc::new(convert::router_config(config, &entropy).with_trusted_role());
     let limits = convert::limits(config);
-    let sites = web::sites(config, &facts(config, shards)).map_err(StartError::Site)?;
+    let (demander, demands) = mpsc::unbounded_channel();
+    let sites = web::sites(config, &facts(config, shards), &demander).map_err(StartError::Site)?;
+    let web = Web::new(sites, demander, demands);
     let mut certificates = Certificates::default();
     let (mut listeners, places) = listen(config, shards, &mut certificates)?;
     let seed = u64::from_ne_bytes(random_octets()?[..8].try_into().unwrap_or_default());
@@ -166,7 +168,7 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
     let office = connect(starts, &control_bell)?;
     announce(config, shards, &report, &places);
     let drain_timeout = config.limits.shutdown_timeout;
-    let control = Control::new(core, office, control_bell, shards, drain_timeout, certificates, sites)
+    let control = Control::new(core, office, control_bell, shards, drain_timeout, certificates, web)
         .with_cookies(cookies);
     let end = control.run(stop_after, report.chosen == EngineKind::IoUring, exits);
     endpoints::remove_sockets(config);

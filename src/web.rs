@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -17,17 +18,20 @@ use hyper::header::{self, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
 use crate::config::Routes;
 use crate::worker::mail::{Relay, RelayPart};
 use service::Service;
-use stream::{Orders, Pipe, Stream};
+use stream::{Pipe, Stream};
 
+mod bridge;
 mod build;
 mod service;
 mod stream;
 
+pub(crate) use bridge::{Guests, Wish, guest_details};
 pub(crate) use build::{NodeFacts, sites};
 
 pub(crate) use service::Context;
@@ -70,11 +74,28 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// Its address; none for a Unix socket.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.details.peer.address()
+    }
+
     /// Whether it came by TLS.
     pub(crate) fn is_secure(&self) -> bool {
         self.details.is_secure()
     }
 }
+
+/// What those who serve HTTP want of the control shard.
+#[derive(Debug)]
+pub(crate) enum Demand {
+    /// Tell the shard that keeps the socket.
+    Relay(ShardId, Relay),
+    /// Of a session of a web service.
+    Guest(Wish),
+}
+
+/// The way of demands.
+pub(crate) type Demands = UnboundedSender<Demand>;
 
 /// What web transports serve, by listening transport.
 pub(crate) type Sites = HashMap<TransportId, Rc<Site>>;
@@ -83,13 +104,28 @@ pub(crate) type Sites = HashMap<TransportId, Rc<Site>>;
 pub(crate) struct Web {
     sites: Sites,
     pipes: HashMap<(ShardId, SessionKey), Rc<RefCell<Pipe>>>,
-    orders: Orders,
+    demands: Demands,
+    wanted: UnboundedReceiver<Demand>,
 }
 
 impl Web {
-    /// `orders` go to the shards that relay.
-    pub(crate) fn new(sites: Sites, orders: Orders) -> Self {
-        Self { sites, pipes: HashMap::new(), orders }
+    /// `wanted` is the end of `demands`.
+    pub(crate) fn new(sites: Sites, demands: Demands, wanted: UnboundedReceiver<Demand>) -> Self {
+        Self { sites, pipes: HashMap::new(), demands, wanted }
+    }
+
+    /// The next demand, once there is one.
+    pub(crate) async fn next(&mut self) -> Demand {
+        match self.wanted.recv().await {
+            Some(demand) => demand,
+            // Not before the end: `demands` is here too.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The next demand, if there is one.
+    pub(crate) fn take_demand(&mut self) -> Option<Demand> {
+        self.wanted.try_recv().ok()
     }
 
     /// A piece of a connection of a data shard.
@@ -115,7 +151,7 @@ impl Web {
 
     fn open(&mut self, at: (ShardId, SessionKey), transport: TransportId, details: TransportDetails) {
         let pipe = Pipe::shared();
-        let stream = Stream::new(at.0, at.1, Rc::clone(&pipe), self.orders.clone());
+        let stream = Stream::new(at.0, at.1, Rc::clone(&pipe), self.demands.clone());
         // Without a site the stream is dropped here, which ends the connection.
         let Some(site) = self.sites.get(&transport) else { return };
         self.pipes.insert(at, pipe);

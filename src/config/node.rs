@@ -330,6 +330,8 @@ pub enum TransportKind {
     RawSocket(RawSocketOptions),
     /// What the first octets of a connection say.
     Shared(SharedOptions),
+    /// Nothing on a socket: a session of a web service.
+    Service,
     /// Messages over WebSocket, which go back as they come.
     WebSocketTestee(WebSocketOptions),
     /// Octets, which go back as they come.
@@ -343,7 +345,10 @@ impl TransportKind {
             TransportKind::WebSocket(options) | TransportKind::WebSocketTestee(options) => {
                 options.tcp_nodelay
             }
-            TransportKind::RawSocket(_) | TransportKind::Shared(_) | TransportKind::StreamTestee => true,
+            TransportKind::RawSocket(_)
+            | TransportKind::Shared(_)
+            | TransportKind::StreamTestee
+            | TransportKind::Service => true,
         }
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crossring_router::config::Secret;
+
 use super::routes::Routes;
 
 /// A listener whose connections speak what their first octets say.
@@ -41,6 +43,8 @@ pub enum ServiceConfig {
     Static(StaticConfig),
     /// What the node is.
     NodeInfo,
+    /// Calls and publications for those who only speak HTTP.
+    Rest(Box<RestConfig>),
     /// Nothing: only paths below may have services.
     Nothing,
 }
@@ -58,6 +62,49 @@ pub struct StaticConfig {
     pub cache_timeout: Option<u64>,
     /// Served for paths that do not exist.
     pub default_file: Option<String>,
+}
+
+/// A `publisher`, `caller` or `webhook` service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestConfig {
+    /// What it does.
+    pub deed: RestDeed,
+    /// The transport whose anonymous role is the service's, as an index into the node's transports.
+    pub transport: usize,
+    /// The realm it joins.
+    pub realm: String,
+    /// Name of the secret of signed requests.
+    pub key: Option<String>,
+    /// The secret; `None` = requests need no signature.
+    pub secret: Option<Secret>,
+    /// Seconds that a signed request may be older or newer than now; 0 = any.
+    pub timestamp_delta_limit: u32,
+    /// Only over TLS.
+    pub require_tls: bool,
+    /// Addresses and networks that may ask; empty = all.
+    pub require_ip: Vec<String>,
+    /// Octets of a body; 0 = 1 MiB.
+    pub post_body_limit: usize,
+}
+
+/// What a REST service does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestDeed {
+    /// `publisher`
+    Publish,
+    /// `caller`
+    Call,
+    /// `webhook`
+    Hook {
+        /// Where it publishes.
+        topic: String,
+        /// Body of the answer when that has been done.
+        success: String,
+        /// Body of the answer when not.
+        failure: String,
+        /// Secret of GitHub's signature.
+        github_secret: Option<Secret>,
+    },
 }
 
 /// A `json` service.

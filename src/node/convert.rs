@@ -168,6 +168,7 @@ fn cookie(transport: &TransportConfig) -> Option<&CookieConfig> {
         TransportKind::WebSocket(options) => options.cookie.as_deref(),
         TransportKind::RawSocket(_)
         | TransportKind::Shared(_)
+        | TransportKind::Service
         | TransportKind::WebSocketTestee(_)
         | TransportKind::StreamTestee => None,
     }
@@ -250,6 +251,8 @@ pub(super) fn listener_kind(config: &NodeConfig, transport: &TransportConfig) ->
             ListenerKind::WebSocket(Arc::new(websocket(options, serializers)))
         }
         TransportKind::Shared(options) => ListenerKind::Shared(Arc::new(shared(config, options))),
+        // It never listens.
+        TransportKind::Service => ListenerKind::Shared(Arc::default()),
         TransportKind::WebSocketTestee(options) => ListenerKind::WebSocket(Arc::new(testee(options))),
         TransportKind::StreamTestee => ListenerKind::StreamEcho,
     }
@@ -342,7 +345,7 @@ fn serializers(transport: &TransportConfig) -> SerializerSet {
 pub(super) fn application_protocols(transport: &TransportConfig) -> &'static [&'static str] {
     match transport.kind {
         TransportKind::WebSocket(_) | TransportKind::WebSocketTestee(_) => &["http/1.1"],
-        TransportKind::RawSocket(_) | TransportKind::StreamTestee => &[],
+        TransportKind::RawSocket(_) | TransportKind::StreamTestee | TransportKind::Service => &[],
         TransportKind::Shared(_) => &["h2", "http/1.1"],
     }
 }
@@ -352,7 +355,7 @@ pub(super) fn kind_name(transport: &TransportConfig) -> &'static str {
     match transport.kind {
         TransportKind::WebSocket(_) => "WebSocket",
         TransportKind::RawSocket(_) => "RawSocket",
-        TransportKind::Shared(_) => "HTTP",
+        TransportKind::Shared(_) | TransportKind::Service => "HTTP",
         TransportKind::WebSocketTestee(_) => "WebSocket testee",
         TransportKind::StreamTestee => "stream testee",
     }

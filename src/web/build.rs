@@ -6,9 +6,14 @@ use std::rc::Rc;
 use crossring_router::address::TransportId;
 use hyper::header::HeaderValue;
 
-use super::service::{Files, Json, NodeInfo, Redirect, Service};
-use super::{Site, Sites};
-use crate::config::{NodeConfig, ServiceConfig, SiteConfig, StaticConfig, TransportKind};
+use super::bridge::Bridge;
+use super::service::{
+    Admission, Deed, Files, Hook, Json, Network, NodeInfo, Redirect, Rest, Service, Signatures,
+};
+use super::{Demands, Site, Sites};
+use crate::config::{
+    NodeConfig, RestConfig, RestDeed, ServiceConfig, SiteConfig, StaticConfig, TransportKind,
+};
 
 /// What sites need to know of their node.
 #[derive(Clone, Debug)]
@@ -25,22 +30,22 @@ pub(crate) struct NodeFacts {
 ///
 /// # Errors
 /// A text that names what a service cannot be made of.
-pub(crate) fn sites(config: &NodeConfig, facts: &NodeFacts) -> Result<Sites, String> {
+pub(crate) fn sites(config: &NodeConfig, facts: &NodeFacts, demands: &Demands) -> Result<Sites, String> {
     let mut sites = HashMap::new();
     for (index, transport) in config.transports.iter().enumerate() {
         if let TransportKind::Shared(shared) = &transport.kind {
-            let site =
-                site(&shared.site, facts).map_err(|text| format!("transport {:?}: {text}", transport.id))?;
+            let site = site(&shared.site, facts, demands)
+                .map_err(|text| format!("transport {:?}: {text}", transport.id))?;
             sites.insert(TransportId(index as u16), Rc::new(site));
         }
     }
     Ok(sites)
 }
 
-fn site(config: &SiteConfig, facts: &NodeFacts) -> Result<Site, String> {
+fn site(config: &SiteConfig, facts: &NodeFacts, demands: &Demands) -> Result<Site, String> {
     let mut fault = None;
     let routes = config.routes.map(&mut |written| {
-        service(written, facts).unwrap_or_else(|text| {
+        service(written, facts, demands).unwrap_or_else(|text| {
             fault.get_or_insert(text);
             Service::Nothing
         })
@@ -56,7 +61,7 @@ fn site(config: &SiteConfig, facts: &NodeFacts) -> Result<Site, String> {
     }
 }
 
-fn service(written: &ServiceConfig, facts: &NodeFacts) -> Result<Service, String> {
+fn service(written: &ServiceConfig, facts: &NodeFacts, demands: &Demands) -> Result<Service, String> {
     Ok(match written {
         ServiceConfig::WebSocket(_) => Service::WebSocket,
         ServiceConfig::Static(written) => Service::Static(files(written)?),
@@ -68,6 +73,7 @@ fn service(written: &ServiceConfig, facts: &NodeFacts) -> Result<Service, String
         ServiceConfig::Redirect(url) => Service::Redirect(Redirect {
             url: HeaderValue::try_from(url).map_err(|_| format!("{url:?} cannot be redirected to"))?,
         }),
+        ServiceConfig::Rest(written) => Service::Rest(Box::new(rest(written, demands)?)),
         ServiceConfig::NodeInfo => Service::NodeInfo(NodeInfo { facts: facts.clone() }),
         ServiceConfig::Nothing => Service::Nothing,
     })
@@ -86,5 +92,32 @@ fn files(written: &StaticConfig) -> Result<Files, String> {
         types: written.mime_types.clone(),
         cache_s: written.cache_timeout,
         fallback: written.default_file.clone(),
+    })
+}
+
+fn rest(written: &RestConfig, demands: &Demands) -> Result<Rest, String> {
+    let network = |text: &String| Network::parse(text).ok_or_else(|| format!("{text:?} is no network"));
+    Ok(Rest {
+        deed: match &written.deed {
+            RestDeed::Publish => Deed::Publish,
+            RestDeed::Call => Deed::Call,
+            RestDeed::Hook { topic, success, failure, github_secret } => Deed::Hook(Hook {
+                topic: topic.clone(),
+                success: success.clone(),
+                failure: failure.clone(),
+                github_secret: github_secret.clone(),
+            }),
+        },
+        bridge: Bridge::new(TransportId(written.transport as u16), &written.realm, demands.clone()),
+        admission: Admission {
+            requires_tls: written.require_tls,
+            networks: written.require_ip.iter().map(network).collect::<Result<_, _>>()?,
+            body_size_max: written.post_body_limit,
+            signatures: Signatures::new(
+                written.key.clone(),
+                written.secret.clone(),
+                written.timestamp_delta_limit,
+            ),
+        },
     })
 }

@@ -10,10 +10,14 @@ use super::{Body, Peer, Request, Response};
 mod files;
 mod fixed;
 mod node_info;
+mod rest;
+mod signature;
 
 pub(crate) use files::Files;
-pub(crate) use fixed::{Json, Redirect};
+pub(crate) use fixed::{Json, Redirect, allow_cross_origin};
 pub(crate) use node_info::NodeInfo;
+pub(crate) use rest::{Admission, Deed, Hook, Network, Rest};
+pub(crate) use signature::Signatures;
 
 /// A service of a path.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub(crate) enum Service {
     Redirect(Redirect),
     /// What this node is.
     NodeInfo(NodeInfo),
+    /// Calls and publications.
+    Rest(Box<Rest>),
     /// Nothing.
     Nothing,
 }
@@ -55,6 +61,7 @@ impl Service {
             Service::Json(json) => json.answer(&request),
             Service::Redirect(redirect) => redirect.answer(&request),
             Service::NodeInfo(info) => info.answer(&request),
+            Service::Rest(rest) => rest.answer(context.peer, request).await,
             Service::Nothing => not_found(),
         }
     }

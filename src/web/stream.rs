@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use crossring_router::address::{SessionKey, ShardId};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Sleep;
 
+use super::{Demand, Demands};
 use crate::worker::mail::{Relay, RelayPart, WINDOW_SIZE};
 
 /// Written octets are handed over when there are as many, or at a flush.
@@ -22,9 +22,6 @@ const CHUNK_SIZE: usize = 32 * 1024;
 
 /// How long a peer may take nothing of what is sent.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Where relayed octets go: to be posted to the shard.
-pub(crate) type Orders = UnboundedSender<(ShardId, Relay)>;
 
 /// The half that mail fills.
 #[derive(Debug, Default)]
@@ -94,7 +91,7 @@ pub(crate) struct Stream {
     shard: ShardId,
     key: SessionKey,
     pipe: Rc<RefCell<Pipe>>,
-    orders: Orders,
+    demands: Demands,
     written: Vec<u8>,
     /// Its end need not be told any more.
     is_over: bool,
@@ -103,8 +100,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(shard: ShardId, key: SessionKey, pipe: Rc<RefCell<Pipe>>, orders: Orders) -> Self {
-        Self { shard, key, pipe, orders, written: Vec::new(), is_over: false, stall: None }
+    pub(crate) fn new(shard: ShardId, key: SessionKey, pipe: Rc<RefCell<Pipe>>, demands: Demands) -> Self {
+        Self { shard, key, pipe, demands, written: Vec::new(), is_over: false, stall: None }
     }
 
     /// Whether the peer begins with these octets.
@@ -129,7 +126,7 @@ impl Stream {
 
     fn order(&self, part: RelayPart) {
         // A control shard that is gone needs no orders.
-        let _ = self.orders.send((self.shard, Relay { key: self.key, part }));
+        let _ = self.demands.send(Demand::Relay(self.shard, Relay { key: self.key, part }));
     }
 
     fn hand_out(&mut self) {

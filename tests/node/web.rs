@@ -27,7 +27,10 @@ impl Site {
             "controller": {"options": {"shards": 2}},
             "workers": [{
                 "type": "router",
-                "realms": [{"name": "realm1", "roles": [{"name": "anonymous", "permissions": []}]}],
+                "realms": [{"name": "realm1", "roles": [{"name": "anonymous", "permissions": []}, {"name": "rest", "permissions": [
+                    {"uri": "com.rest.*", "allow": {"call": true, "publish": true}},
+                    {"uri": "wamp.*", "allow": {"call": true}}
+                ]}]}],
                 "transports": [{
                     "type": "universal",
                     "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": at.port()},
@@ -78,6 +81,11 @@ impl Answer {
 
 fn ask(stream: &mut TcpStream, line: &str, fields: &str) -> Answer {
     write!(stream, "{line} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n").expect("sent");
+    read_answer(stream, line)
+}
+
+/// The answer to the request that begins with `line`.
+fn read_answer(stream: &mut TcpStream, line: &str) -> Answer {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut octet = [0];
@@ -192,4 +200,71 @@ fn files_are_served_in_parts_in_encodings_and_only_when_they_have_changed() {
     for nothing in ["/sub/", "/../secret", "/%2e%2e/secret", "/none", "/index.html/", "/.hidden"] {
         assert_eq!(site.ask(&format!("GET {nothing}"), "").status, 404, "{nothing}");
     }
+}
+
+impl Site {
+    fn post(&self, path: &str, body: &str) -> Answer {
+        let fields = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        let mut stream = self.connect();
+        let line = format!("POST {path}");
+        write!(stream, "{line} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n{body}").expect("sent");
+        read_answer(&mut stream, &line)
+    }
+}
+
+/// What the REST services of these tests may do, and what they are.
+fn rest_site() -> Site {
+    let of = |kind: &str, options: Value| json!({"type": kind, "realm": "realm1", "role": "rest", "options": options});
+    let paths = json!({
+        "/": {"type": "nodeinfo"},
+        "push": of("publisher", json!({})),
+        "call": of("caller", json!({"post_body_limit": 200})),
+        "signed": of("publisher", json!({"key": "k", "secret": "s"})),
+        "far": of("caller", json!({"require_ip": ["10.0.0.0/8"]})),
+        "tls": of("caller", json!({"require_tls": true})),
+        "hook": of("webhook", json!({"topic": "com.hook", "github_secret": "s"})),
+        "nobody": {"type": "caller", "realm": "realm1", "role": "none"}
+    });
+    Site::start(&paths, &json!({}), |_| {})
+}
+
+#[test]
+fn calls_and_publications_over_http() {
+    let site = rest_site();
+    let told = |answer: Answer| (answer.status, serde_json::from_slice::<Value>(&answer.body).expect("JSON"));
+    let (status, published) = told(site.post("/push", r#"{"topic": "com.rest.a", "args": [1]}"#));
+    assert!(status == 200 && published["id"].is_u64(), "{published}");
+    let (status, refused) = told(site.post("/push", r#"{"topic": "com.other"}"#));
+    assert_eq!((status, &refused["error"]), (200, &json!("wamp.error.not_authorized")));
+    let (status, count) = told(site.post("/call", r#"{"procedure": "wamp.session.count"}"#));
+    assert!(status == 200 && count["args"][0].is_u64(), "{count}");
+    let (_, missing) = told(site.post("/call", r#"{"procedure": "com.rest.none"}"#));
+    assert_eq!(missing["error"], "wamp.error.no_such_procedure");
+    let (_, nobody) = told(site.post("/nobody", r#"{"procedure": "com.rest.none"}"#));
+    assert_eq!(nobody["error"], "wamp.error.not_authorized");
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_said() {
+    let site = rest_site();
+    let check = |path: &str, body: &str, status: u16, text: &str| {
+        let answer = site.post(path, body);
+        assert!(answer.status == status && answer.text().contains(text), "{path} {body}: {}", answer.text());
+    };
+    check("/push", "[1]", 400, "(must be a dict)");
+    check("/push", "{", 400, "invalid JSON");
+    check("/push", "{}", 400, "(missing key 'topic')");
+    check("/push", r#"{"topic": "com.rest.a", "args": {}}"#, 400, "'args' must be a list");
+    check("/push", r#"{"topic": "com.rest.a", "options": {"no": 1}}"#, 400, "Unknown publish option 'no'");
+    check("/call", &format!(r#"{{"procedure": "{}"}}"#, "x".repeat(300)), 413, "Request too long.");
+    check("/far", "{}", 400, "Request denied based on IP address.");
+    check("/tls", "{}", 400, "Malformed request to the REST bridge.");
+    check("/hook", "{}", 400, "GitHub signature missing or invalid.");
+    check("/signed", "{}", 400, "'key' field missing");
+    let get = site.ask("GET /push", "");
+    assert_eq!((get.status, get.field("allow")), (405, Some("POST,PUT,OPTIONS")));
+    let other = site.ask("POST /push", "Content-Type: text/plain\r\nContent-Length: 0\r\n");
+    assert!(other.status == 400 && other.text().contains("Non-accepted content type."));
+    let options = site.ask("OPTIONS /push", "Access-Control-Request-Headers: x-a\r\nOrigin: http://page\r\n");
+    assert_eq!((options.status, options.field("access-control-allow-headers")), (200, Some("x-a")));
 }

@@ -1,11 +1,16 @@
 //! Transports that serve HTTP: `web` and `universal`.
 
+use std::net::IpAddr;
 use std::time::Duration;
+
+use crossring_router::config::{AnonymousConfig, Secret, Source, TransportAuthentication};
 
 use super::super::cursor::Cursor;
 use super::super::node::{CONNECTIONS_DEFAULT, Endpoint, NodeConfig, TransportConfig, TransportKind};
 use super::super::routes::Routes;
-use super::super::site::{JsonConfig, ServiceConfig, SharedOptions, SiteConfig, StaticConfig};
+use super::super::site::{
+    JsonConfig, RestConfig, RestDeed, ServiceConfig, SharedOptions, SiteConfig, StaticConfig,
+};
 use super::{Names, Resolver, auth, transport};
 
 /// Seconds of `hsts_max_age` where it is not given: a year.
@@ -98,9 +103,36 @@ impl Parts<'_, '_> {
             "redirect" => ServiceConfig::Redirect(written.key("url").string()?),
             "static" => ServiceConfig::Static(files(written)?),
             "nodeinfo" => ServiceConfig::NodeInfo,
+            "publisher" => self.rest(written, RestDeed::Publish),
+            "caller" => self.rest(written, RestDeed::Call),
+            "webhook" => self.rest(written, hook(&written.key("options"))?),
             "none" => ServiceConfig::Nothing,
             _ => return None,
         })
+    }
+
+    fn rest(&mut self, written: &Cursor<'_>, deed: RestDeed) -> ServiceConfig {
+        let options = written.key("options");
+        let transport = self.part(written, TransportKind::Service);
+        let role = written.key("role").text().unwrap_or_default().into();
+        let anonymous = Some(Source::Static(AnonymousConfig { role, authid: None }));
+        self.node.transports[transport].auth =
+            Some(TransportAuthentication { anonymous, ..TransportAuthentication::default() });
+        let networks = options.key("require_ip");
+        for network in networks.items().filter(|it| it.text().is_some_and(|text| !is_network(text))) {
+            self.resolver.faults.add(network.path, "expected an IP address, or a network such as 10.0.0.0/8");
+        }
+        ServiceConfig::Rest(Box::new(RestConfig {
+            deed,
+            transport,
+            realm: written.key("realm").string().unwrap_or_default(),
+            key: options.key("key").string(),
+            secret: options.key("secret").text().map(Secret::new),
+            timestamp_delta_limit: options.key("timestamp_delta_limit").integer().unwrap_or(300),
+            require_tls: options.key("require_tls").flag(false),
+            require_ip: networks.items().filter_map(|it| it.string()).collect(),
+            post_body_limit: options.key("post_body_limit").integer().unwrap_or(0),
+        }))
     }
 
     fn websocket(&mut self, written: &Cursor<'_>) -> ServiceConfig {
@@ -142,6 +174,22 @@ fn files(written: &Cursor<'_>) -> Option<StaticConfig> {
         cache_timeout: cache.map_or(Some(CACHE_TIMEOUT_DEFAULT), serde_json::Value::as_u64),
         default_file: options.key("default_file").string(),
     })
+}
+
+fn hook(options: &Cursor<'_>) -> Option<RestDeed> {
+    let text = |key: &str, default: &str| options.key(key).text().unwrap_or(default).to_owned();
+    Some(RestDeed::Hook {
+        topic: options.key("topic").string()?,
+        success: text("success_response", "OK"),
+        failure: text("error_response", "NOT OK"),
+        github_secret: options.key("github_secret").text().map(Secret::new),
+    })
+}
+
+fn is_network(text: &str) -> bool {
+    let (address, bits) = text.split_once('/').unwrap_or((text, "0"));
+    let most = address.parse::<IpAddr>().ok().map(|address| if address.is_ipv4() { 32 } else { 128 });
+    most.zip(bits.parse::<u8>().ok()).is_some_and(|(most, bits)| bits <= most)
 }
 
 fn json(written: &Cursor<'_>) -> JsonConfig {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderValue};
 
 use super::{full, is_read, method_not_allowed, with_type};
 use crate::web::{Request, Response};
@@ -26,7 +26,7 @@ impl Json {
         let mut response =
             with_type(StatusCode::OK, "application/json; charset=utf-8", self.document.clone());
         if self.allows_cross_origin {
-            allow_cross_origin(request, &mut response);
+            allow_cross_origin(request.headers(), &mut response);
         }
         if self.discourages_caching {
             let never = HeaderValue::from_static("no-store, no-cache, must-revalidate, max-age=0");
@@ -37,8 +37,8 @@ impl Json {
 }
 
 /// Lets the page that asks read the answer, its credentials included.
-pub(crate) fn allow_cross_origin(request: &Request, response: &mut Response) {
-    let origin = request.headers().get(header::ORIGIN).filter(|origin| *origin != "null");
+pub(crate) fn allow_cross_origin(asked: &HeaderMap, response: &mut Response) {
+    let origin = asked.get(header::ORIGIN).filter(|origin| *origin != "null");
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("Origin"));
     headers.insert(
