@@ -67,8 +67,7 @@ fn samples_of_every_kind_are_valid_and_name_what_is_refused() {
             &[
                 "workers[0].transports[0].mqtt",
                 "workers[0].transports[1] (type \"mqtt\")",
-                "workers[0].transports[2] (type \"websocket.testee\")",
-                "workers[0].transports[3] (type \"stream.testee\")",
+                "workers[0].transports[3].endpoint (type \"twisted\")",
                 "workers[0].transports[4] (type \"flashpolicy\")",
             ],
         ),
