@@ -241,3 +241,6 @@ impl Outbound {
         is_taken
     }
 }
+
+#[cfg(test)]
+mod tests;
