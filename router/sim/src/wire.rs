@@ -6,8 +6,13 @@ use crossring_codec::message::encode::encode;
 use crossring_codec::serializer::SerializerId;
 
 /// The serializers that clients may have.
-pub const SERIALIZERS: [SerializerId; 3] =
-    [SerializerId::Json, SerializerId::MessagePack, SerializerId::Cbor];
+pub const SERIALIZERS: [SerializerId; 5] = [
+    SerializerId::Json,
+    SerializerId::MessagePack,
+    SerializerId::Cbor,
+    SerializerId::Ubjson,
+    SerializerId::Bjdata,
+];
 
 /// The message as its receiver decodes it.
 ///

@@ -126,6 +126,7 @@ fn invocation(
     }
     match call.parts.get(part) {
         Some(part) => size(payload, part.size),
+        None if !caller.honest => Ok(()), // it may have used the id of its own call for another
         None => Err(format!("part {part}, which was not called")),
     }
 }

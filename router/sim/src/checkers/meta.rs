@@ -67,8 +67,10 @@ fn is_still_held(model: &Model, call: &MetaCall) -> bool {
     let mut victims = live.filter(|known| known.realm == realm && known.id.get() == call.number(1));
     victims.any(|known| {
         let id = call.number(0);
-        known.subscriptions.iter().any(|held| held.id.get() == id && held.revoking)
-            || known.registrations.iter().any(|held| held.id.get() == id && held.revoking)
+        // What is held since then, another order may be about.
+        let meant = |other: u64, instance: u64| other == id && instance < call.order;
+        known.subscriptions.iter().any(|held| meant(held.id.get(), held.instance) && held.revoking)
+            || known.registrations.iter().any(|held| meant(held.id.get(), held.instance) && held.revoking)
     })
 }
 
