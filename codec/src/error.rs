@@ -186,8 +186,10 @@ pub enum Unrepresentable {
     NonTextKey,
     /// Text that starts with U+0000 (JSON: it would read as binary).
     TextLikeBinary,
-    /// An extension type of MessagePack.
+    /// An extension type of MessagePack, or an array of several dimensions of BJData.
     Extension,
+    /// A passthru key or its value, for which WAMP-FlatBuffers has no number.
+    PassthruKey,
     /// Octets that are not well formed; payloads that were decoded never are.
     Malformed(Fault),
 }
@@ -199,6 +201,7 @@ impl fmt::Display for Unrepresentable {
             Unrepresentable::NonTextKey => f.write_str("a dict key that is not text"),
             Unrepresentable::TextLikeBinary => f.write_str("text that starts with U+0000"),
             Unrepresentable::Extension => f.write_str("a MessagePack extension type"),
+            Unrepresentable::PassthruKey => f.write_str("a passthru key"),
             Unrepresentable::Malformed(fault) => write!(f, "a malformed payload ({fault})"),
         }
     }

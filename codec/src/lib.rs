@@ -6,6 +6,7 @@
 
 mod cbor;
 pub mod error;
+mod flatbuffers;
 pub mod fuzzing;
 pub mod id;
 mod json;

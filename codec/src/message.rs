@@ -248,6 +248,23 @@ impl MessageType {
     }
 }
 
+impl<'a> Message<'a> {
+    /// The payload, if messages of this type have one.
+    #[inline]
+    pub const fn payload(&self) -> Option<&Payload<'a>> {
+        match self {
+            Message::Publish { payload, .. }
+            | Message::Event { payload, .. }
+            | Message::Call { payload, .. }
+            | Message::Invocation { payload, .. }
+            | Message::Yield { payload, .. }
+            | Message::Result { payload, .. }
+            | Message::Error { payload, .. } => Some(payload),
+            _ => None,
+        }
+    }
+}
+
 impl Message<'_> {
     /// The type of this message.
     pub const fn message_type(&self) -> MessageType {

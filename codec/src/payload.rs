@@ -108,13 +108,16 @@ impl<'a> Payload<'a> {
         if arguments.is_empty() && keywords.is_empty() {
             return Payload::EMPTY;
         }
+        let serializer = serializer.of_payloads();
         let mut octets = Vec::new();
         let arguments_size = match serializer {
             SerializerId::Json => write_elements(&mut JsonWriter::new(&mut octets), arguments, keywords),
             SerializerId::MessagePack => {
                 write_elements(&mut MessagePackWriter(&mut octets), arguments, keywords)
             }
-            SerializerId::Cbor => write_elements(&mut CborWriter(&mut octets), arguments, keywords),
+            SerializerId::Cbor | SerializerId::FlatBuffers => {
+                write_elements(&mut CborWriter(&mut octets), arguments, keywords)
+            }
             SerializerId::Ubjson => write_elements(&mut Draft12Writer::new(&mut octets), arguments, keywords),
             SerializerId::Bjdata => write_elements(&mut BjdataWriter::new(&mut octets), arguments, keywords),
         };

@@ -18,11 +18,13 @@ pub enum SerializerId {
     Ubjson = 3,
     /// BJData draft 4: the little-endian successor of UBJSON, under the same names on the wire.
     Bjdata = 4,
+    /// WAMP-FlatBuffers as Autobahn has it; payloads within are CBOR.
+    FlatBuffers = 5,
 }
 
 impl SerializerId {
     /// Number of serializer ids; `self as usize` is below it, so tables can be arrays.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 
     /// Every serializer id, in discriminant order.
     pub const ALL: [SerializerId; SerializerId::COUNT] = [
@@ -31,7 +33,16 @@ impl SerializerId {
         SerializerId::Cbor,
         SerializerId::Ubjson,
         SerializerId::Bjdata,
+        SerializerId::FlatBuffers,
     ];
+
+    /// The serializer of the payloads within.
+    pub const fn of_payloads(self) -> SerializerId {
+        match self {
+            SerializerId::FlatBuffers => SerializerId::Cbor,
+            id => id,
+        }
+    }
 }
 
 /// A negotiated serializer: the encoding, and whether several messages share one WebSocket message.
@@ -56,12 +67,16 @@ impl Serializer {
     pub const BJDATA: Serializer = Serializer::plain(SerializerId::Bjdata);
     /// `wamp.2.ubjson`, RawSocket id 4: the dialect of Autobahn before 26.6.
     pub const UBJSON: Serializer = Serializer::plain(SerializerId::Ubjson);
+    /// `wamp.2.flatbuffers`, RawSocket id 5.
+    pub const FLATBUFFERS: Serializer = Serializer::plain(SerializerId::FlatBuffers);
     /// `wamp.2.json.batched`.
     pub const JSON_BATCHED: Serializer = Serializer::batched(SerializerId::Json);
     /// `wamp.2.msgpack.batched`.
     pub const MESSAGE_PACK_BATCHED: Serializer = Serializer::batched(SerializerId::MessagePack);
     /// `wamp.2.cbor.batched`.
     pub const CBOR_BATCHED: Serializer = Serializer::batched(SerializerId::Cbor);
+    /// `wamp.2.flatbuffers.batched`, framed as the others; Autobahn has none.
+    pub const FLATBUFFERS_BATCHED: Serializer = Serializer::batched(SerializerId::FlatBuffers);
     /// `wamp.2.ubjson.batched`, current dialect.
     pub const BJDATA_BATCHED: Serializer = Serializer::batched(SerializerId::Bjdata);
     /// `wamp.2.ubjson.batched`, old dialect.
@@ -78,6 +93,8 @@ impl Serializer {
         Serializer::BJDATA,
         Serializer::UBJSON_BATCHED,
         Serializer::UBJSON,
+        Serializer::FLATBUFFERS_BATCHED,
+        Serializer::FLATBUFFERS,
         Serializer::JSON_BATCHED,
         Serializer::JSON,
     ];
@@ -101,6 +118,8 @@ impl Serializer {
             (SerializerId::MessagePack, true) => "wamp.2.msgpack.batched",
             (SerializerId::Cbor, false) => "wamp.2.cbor",
             (SerializerId::Cbor, true) => "wamp.2.cbor.batched",
+            (SerializerId::FlatBuffers, false) => "wamp.2.flatbuffers",
+            (SerializerId::FlatBuffers, true) => "wamp.2.flatbuffers.batched",
             (SerializerId::Ubjson | SerializerId::Bjdata, false) => "wamp.2.ubjson",
             (SerializerId::Ubjson | SerializerId::Bjdata, true) => "wamp.2.ubjson.batched",
         }
@@ -121,6 +140,8 @@ impl Serializer {
             (SerializerId::MessagePack, true) => "msgpack.batched",
             (SerializerId::Cbor, false) => "cbor",
             (SerializerId::Cbor, true) => "cbor.batched",
+            (SerializerId::FlatBuffers, false) => "flatbuffers",
+            (SerializerId::FlatBuffers, true) => "flatbuffers.batched",
             (SerializerId::Bjdata, false) => "ubjson",
             (SerializerId::Bjdata, true) => "ubjson.batched",
             (SerializerId::Ubjson, false) => "ubjson-draft12",
@@ -140,6 +161,7 @@ impl Serializer {
             SerializerId::MessagePack => 2,
             SerializerId::Cbor => 3,
             SerializerId::Ubjson | SerializerId::Bjdata => 4,
+            SerializerId::FlatBuffers => 5,
         }
     }
 
@@ -232,7 +254,7 @@ mod tests {
         for name in ["", "wamp.2.", "wamp.2.JSON", "wamp.1.json", "json", "wamp.2.json.batched.batched"] {
             assert_eq!(SerializerSet::ALL.by_subprotocol(name), None, "{name}");
         }
-        for id in [0, 5, 15, 255] {
+        for id in [0, 6, 15, 255] {
             assert_eq!(SerializerSet::ALL.by_rawsocket_id(id), None, "{id}");
         }
     }

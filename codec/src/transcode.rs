@@ -27,6 +27,7 @@ pub fn transcode<'p>(
     payload: &'p Payload<'_>,
     serializer: SerializerId,
 ) -> Result<Payload<'p>, Unrepresentable> {
+    let serializer = serializer.of_payloads();
     if payload.serializer == serializer || payload.shape == Shape::Empty {
         return Ok(payload.borrowed());
     }
@@ -34,7 +35,9 @@ pub fn transcode<'p>(
     let arguments_size = match serializer {
         SerializerId::Json => transcode_into(payload, &mut JsonWriter::new(&mut octets)),
         SerializerId::MessagePack => transcode_into(payload, &mut MessagePackWriter(&mut octets)),
-        SerializerId::Cbor => transcode_into(payload, &mut CborWriter(&mut octets)),
+        SerializerId::Cbor | SerializerId::FlatBuffers => {
+            transcode_into(payload, &mut CborWriter(&mut octets))
+        }
         SerializerId::Ubjson => transcode_into(payload, &mut Draft12Writer::new(&mut octets)),
         SerializerId::Bjdata => transcode_into(payload, &mut BjdataWriter::new(&mut octets)),
     }?;
@@ -63,7 +66,7 @@ fn transcode_value<W: Writer>(
     match serializer {
         SerializerId::Json => Transcoder::run(JsonReader::new(octets), writer),
         SerializerId::MessagePack => Transcoder::run(MessagePackReader::new(octets), writer),
-        SerializerId::Cbor => Transcoder::run(CborReader::new(octets), writer),
+        SerializerId::Cbor | SerializerId::FlatBuffers => Transcoder::run(CborReader::new(octets), writer),
         SerializerId::Ubjson => Transcoder::run(Draft12Reader::new(octets), writer),
         SerializerId::Bjdata => Transcoder::run(BjdataReader::new(octets), writer),
     }

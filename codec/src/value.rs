@@ -70,7 +70,7 @@ impl Value {
         match serializer {
             SerializerId::Json => read_whole::<JsonReader<'_>>(octets),
             SerializerId::MessagePack => read_whole::<MessagePackReader<'_>>(octets),
-            SerializerId::Cbor => read_whole::<CborReader<'_>>(octets),
+            SerializerId::Cbor | SerializerId::FlatBuffers => read_whole::<CborReader<'_>>(octets),
             SerializerId::Ubjson => read_whole::<Draft12Reader<'_>>(octets),
             SerializerId::Bjdata => read_whole::<BjdataReader<'_>>(octets),
         }
@@ -85,7 +85,7 @@ impl Value {
         let written = match serializer {
             SerializerId::Json => write(&mut JsonWriter::new(out), self),
             SerializerId::MessagePack => write(&mut MessagePackWriter(out), self),
-            SerializerId::Cbor => write(&mut CborWriter(out), self),
+            SerializerId::Cbor | SerializerId::FlatBuffers => write(&mut CborWriter(out), self),
             SerializerId::Ubjson => write(&mut Draft12Writer::new(out), self),
             SerializerId::Bjdata => write(&mut BjdataWriter::new(out), self),
         };

@@ -105,8 +105,14 @@ impl Count {
             ("cbor", SerializerId::Cbor),
             ("ubjson", SerializerId::Ubjson),
             ("ubjson", SerializerId::Bjdata),
+            ("flatbuffers", SerializerId::FlatBuffers),
         ] {
             let Some(variants) = sample["serializers"][key].as_array() else { continue };
+            let mut expected = sample["expected_attributes"].clone();
+            if serializer == SerializerId::FlatBuffers {
+                // Autobahn leaves them out.
+                expected.as_object_mut().and_then(|attributes| attributes.remove("roles"));
+            }
             let variants = variants.iter().filter(|variant| is_dialect(variant, serializer));
             let variants: Vec<_> = variants.map(octets_of).collect();
             let encodings: Vec<_> = variants
@@ -114,10 +120,17 @@ impl Count {
                 .map(|octets| {
                     let message =
                         decode(serializer, octets).unwrap_or_else(|error| panic!("{name}: {error}"));
-                    check_attributes(name, &message, &sample["expected_attributes"]);
+                    check_attributes(name, &message, &expected);
                     encoded(serializer, &message)
                 })
                 .collect();
+            if serializer == SerializerId::FlatBuffers {
+                // Tables may lie in any order.
+                let read = |octets: &Vec<u8>| decode(serializer, octets).map(Message::into_owned);
+                assert!(encodings.iter().map(read).eq(variants.iter().map(read)), "{name}");
+                self.messages += 1;
+                continue;
+            }
             assert!(
                 encodings.iter().all(|octets| variants.contains(octets)),
                 "{name}: {key} encodes differently: {}",

@@ -6,7 +6,7 @@ pub(super) fn run() -> u8 {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let lines = [
         ("crossring", env!("CARGO_PKG_VERSION")),
-        ("Serializers", "json, msgpack, cbor, ubjson (each also batched)"),
+        ("Serializers", "json, msgpack, cbor, ubjson, flatbuffers (each also batched)"),
         ("Transports", "WebSocket, RawSocket (TCP, Unix)"),
         ("Operating system", &format!("{} {}", std::env::consts::OS, kernel.trim())),
         ("Host machine", std::env::consts::ARCH),

@@ -562,6 +562,8 @@ pub enum SerializerName {
     Ubjson,
     /// The same, but UBJSON until they tell.
     UbjsonDraft12,
+    /// WAMP-FlatBuffers.
+    FlatBuffers,
 }
 
 impl NodeConfig {

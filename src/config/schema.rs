@@ -81,10 +81,6 @@ pub(crate) const fn choice(text: &'static str) -> Choice {
     Choice { text, status: Status::Works }
 }
 
-pub(crate) const fn later_choice(text: &'static str) -> Choice {
-    Choice { text, status: Status::Later(Off::Never) }
-}
-
 /// An object with a fixed set of keys.
 pub(crate) struct Table {
     /// Where the object stands, such as `controller.options`; the heading in the reference.

@@ -337,6 +337,7 @@ fn serializers(transport: &TransportConfig) -> SerializerSet {
         SerializerName::Cbor => SerializerId::Cbor,
         SerializerName::Ubjson => SerializerId::Bjdata,
         SerializerName::UbjsonDraft12 => SerializerId::Ubjson,
+        SerializerName::FlatBuffers => SerializerId::FlatBuffers,
     });
     ids.flat_map(|id| [Serializer::plain(id), Serializer::batched(id)]).collect()
 }

@@ -508,6 +508,7 @@ fn filled<T: Default + PartialEq>(extra: T) -> Option<Box<T>> {
 }
 
 fn transparent(serializer: SerializerId, value: &Value) -> Payload<'static> {
+    let serializer = serializer.of_payloads();
     let mut octets = Vec::new();
     value.encode(serializer, &mut octets).expect("binary has a form everywhere");
     let arguments_size = octets.len() as u32;

@@ -6,6 +6,7 @@
 use super::{Message, MessageType, Revocation, Text};
 use crate::cbor::CborReader;
 use crate::error::{DecodeError, Expected, Fault};
+use crate::flatbuffers;
 use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crate::json::JsonReader;
 use crate::limits::OPTION_LIST_MAX;
@@ -35,6 +36,7 @@ pub fn decode(serializer: SerializerId, octets: &[u8]) -> Result<Message<'_>, De
         SerializerId::Cbor => Decoder::<CborReader<'_>>::decode(serializer, octets),
         SerializerId::Ubjson => Decoder::<Draft12Reader<'_>>::decode(serializer, octets),
         SerializerId::Bjdata => Decoder::<BjdataReader<'_>>::decode(serializer, octets),
+        SerializerId::FlatBuffers => flatbuffers::decode(octets),
     }
 }
 

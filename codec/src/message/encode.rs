@@ -5,6 +5,7 @@
 use super::{Message, MessageType, Revocation};
 use crate::cbor::CborWriter;
 use crate::error::EncodeError;
+use crate::flatbuffers;
 use crate::id::RequestId;
 use crate::json::JsonWriter;
 use crate::limits::MESSAGE_SIZE_MAX;
@@ -40,6 +41,7 @@ pub fn encode(serializer: SerializerId, message: &Message<'_>, out: &mut Vec<u8>
         SerializerId::Cbor => Encoder { writer: CborWriter(out), serializer }.message(message),
         SerializerId::Ubjson => Encoder { writer: Draft12Writer::new(out), serializer }.message(message),
         SerializerId::Bjdata => Encoder { writer: BjdataWriter::new(out), serializer }.message(message),
+        SerializerId::FlatBuffers => flatbuffers::encode(message, out),
     };
     let checked = match written {
         Ok(()) if out.len() - start > MESSAGE_SIZE_MAX => Err(EncodeError::TooLarge),
@@ -52,16 +54,7 @@ pub fn encode(serializer: SerializerId, message: &Message<'_>, out: &mut Vec<u8>
 }
 
 fn payload_size(message: &Message<'_>) -> usize {
-    match message {
-        Message::Publish { payload, .. }
-        | Message::Event { payload, .. }
-        | Message::Call { payload, .. }
-        | Message::Invocation { payload, .. }
-        | Message::Yield { payload, .. }
-        | Message::Result { payload, .. }
-        | Message::Error { payload, .. } => payload.octets.len(),
-        _ => 0,
-    }
+    message.payload().map_or(0, |payload| payload.octets.len())
 }
 
 struct Encoder<W> {

@@ -54,12 +54,15 @@ impl Wire {
     /// RawSocket with MessagePack: what comparisons use unless told otherwise.
     pub const DEFAULT: Wire = Wire { carrier: Carrier::RawSocket, serializer: Serializer::MESSAGE_PACK };
 
-    /// All combinations.
+    /// All combinations that this generator speaks: its messages are skimmed, which WAMP-FlatBuffers does not allow for.
     pub fn all() -> impl Iterator<Item = Wire> {
         let carriers = [Carrier::RawSocket, Carrier::WebSocket].into_iter();
         let wires =
             carriers.flat_map(|carrier| Serializer::ALL.map(|serializer| Wire { carrier, serializer }));
-        wires.filter(|wire| wire.carrier == Carrier::WebSocket || !wire.serializer.batched)
+        wires.filter(|wire| {
+            let exists = wire.carrier == Carrier::WebSocket || !wire.serializer.batched;
+            exists && wire.serializer.id != SerializerId::FlatBuffers
+        })
     }
 
     fn framing(self) -> Framing {
@@ -212,6 +215,7 @@ fn put_integer(serializer: SerializerId, value: u64, out: &mut Vec<u8>) {
         SerializerId::Cbor => ([0x18, 0x19, 0x1a, 0x1b], 24),
         SerializerId::Ubjson => return put_ubjson(value, out),
         SerializerId::Bjdata => return put_bjdata(value, out),
+        SerializerId::FlatBuffers => return,
     };
     match value {
         value if value < direct => out.push(value as u8),

@@ -79,6 +79,8 @@ pub enum Serializer {
     Cbor,
     /// BJData or UBJSON, as the router answers.
     Ubjson,
+    /// WAMP-FlatBuffers.
+    Flatbuffers,
 }
 
 impl From<Serializer> for SerializerId {
@@ -88,6 +90,7 @@ impl From<Serializer> for SerializerId {
             Serializer::Msgpack => SerializerId::MessagePack,
             Serializer::Cbor => SerializerId::Cbor,
             Serializer::Ubjson => SerializerId::Bjdata,
+            Serializer::Flatbuffers => SerializerId::FlatBuffers,
         }
     }
 }

@@ -83,6 +83,7 @@ fn serializer(name: &str) -> Option<SerializerName> {
         "msgpack" => Some(SerializerName::MsgPack),
         "cbor" => Some(SerializerName::Cbor),
         "ubjson" => Some(SerializerName::Ubjson),
+        "flatbuffers" => Some(SerializerName::FlatBuffers),
         "ubjson-draft12" => Some(SerializerName::UbjsonDraft12),
         _ => None,
     }

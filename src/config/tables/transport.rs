@@ -95,8 +95,14 @@ static WEBSOCKET: Table = Table {
     rules: &[NO_SERIALIZER, PROXIES_ON_UNIX],
 };
 
-const RAWSOCKET_SERIALIZERS: &[Choice] =
-    &[choice("json"), choice("msgpack"), choice("cbor"), choice("ubjson"), choice("ubjson-draft12")];
+const RAWSOCKET_SERIALIZERS: &[Choice] = &[
+    choice("json"),
+    choice("msgpack"),
+    choice("cbor"),
+    choice("ubjson"),
+    choice("ubjson-draft12"),
+    choice("flatbuffers"),
+];
 static RAWSOCKET_SERIALIZERS_KEY: Key =
     key("serializers", &Kind::List(&Kind::Choice(RAWSOCKET_SERIALIZERS)), "Serializers taken.")
         .default("all");

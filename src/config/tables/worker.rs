@@ -1,7 +1,7 @@
 //! `workers[]`: the worker types and what all native workers share.
 
 use super::super::schema::{
-    Choice, Key, Kind, Off, Table, Union, Variant, choice, key, later_choice, later_variant, variant,
+    Choice, Key, Kind, Off, Table, Union, Variant, choice, key, later_variant, variant,
 };
 use super::super::syntax::{ANY_NAME, BRACED_REFERENCE};
 use super::{ID_KIND, NO_PROCESS, TEXTS, container, controller, proxy, router, transport};
@@ -75,7 +75,7 @@ pub(super) static SERIALIZERS: &[Choice] = &[
     choice("cbor"),
     choice("ubjson"),
     choice("ubjson-draft12"),
-    later_choice("flatbuffers"),
+    choice("flatbuffers"),
 ];
 
 static TESTEE: Table = Table {

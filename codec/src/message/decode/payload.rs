@@ -77,7 +77,7 @@ fn with_empty_arguments<'a, R: Reader<'a>>(decoder: &Decoder<R>, start: usize, e
     let (before, arguments_size): (&[u8], u32) = match decoder.serializer {
         SerializerId::Json => (b"[],", 2),
         SerializerId::MessagePack => (&[0x90], 1),
-        SerializerId::Cbor => (&[0x80], 1),
+        SerializerId::Cbor | SerializerId::FlatBuffers => (&[0x80], 1),
         SerializerId::Ubjson | SerializerId::Bjdata => (b"[]", 2),
     };
     let octets = Cow::Owned([before, decoder.reader.span(start, end)].concat());

@@ -19,7 +19,7 @@ pub(super) struct Messages {
 pub(super) const fn trailer_bytes(serializer: SerializerId) -> usize {
     match serializer {
         SerializerId::Json => 3,
-        SerializerId::MessagePack | SerializerId::Cbor => 0,
+        SerializerId::MessagePack | SerializerId::Cbor | SerializerId::FlatBuffers => 0,
         SerializerId::Ubjson | SerializerId::Bjdata => 2,
     }
 }
@@ -155,6 +155,7 @@ impl Messages {
             SerializerId::Json | SerializerId::Ubjson | SerializerId::Bjdata => list == b'[',
             SerializerId::MessagePack => (0x90..=0x9f).contains(&list),
             SerializerId::Cbor => (0x80..=0x97).contains(&list) || list == 0x9f,
+            SerializerId::FlatBuffers => false,
         };
         if is_list { self.integer(rest) } else { None }
     }

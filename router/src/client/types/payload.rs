@@ -132,6 +132,7 @@ impl EncodedPayload {
         let mut octets = Vec::new();
         Value::Binary(self.payload.clone()).encode(serializer, &mut octets)?;
         let arguments_size = u32::try_from(octets.len()).unwrap_or(u32::MAX);
+        let serializer = serializer.of_payloads();
         Ok(Payload { serializer, shape: Shape::Transparent, octets: octets.into(), arguments_size })
     }
 }
