@@ -6,7 +6,7 @@ use crossring_codec::payload::{Payload, Shape};
 use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::is_reserved;
 use crossring_codec::value::{Dict, Value};
-use crossring_router::address::ShardId;
+use crossring_router::address::{RoleId, ShardId};
 use crossring_router::letter::{Lane, Letter, Parcel};
 
 use crate::rng::SeededRng;
@@ -90,11 +90,13 @@ pub enum Bug {
     ForgottenKeys,
     /// An encoded payload is changed on its way.
     GarbledPayload,
+    /// Shards give sessions the rights of another role.
+    WrongRole,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 38] = [
+    pub const ALL: [Bug; 39] = [
         Bug::ReorderLane,
         Bug::EarlySubscribed,
         Bug::EarlyRegistered,
@@ -133,6 +135,7 @@ impl Bug {
         Bug::MiscountedTraffic,
         Bug::ForgottenKeys,
         Bug::GarbledPayload,
+        Bug::WrongRole,
     ];
 
     /// The name on the command line.
@@ -176,6 +179,7 @@ impl Bug {
             Bug::MiscountedTraffic => "miscounted-traffic",
             Bug::ForgottenKeys => "forgotten-keys",
             Bug::GarbledPayload => "garbled-payload",
+            Bug::WrongRole => "wrong-role",
         }
     }
 
@@ -292,6 +296,7 @@ impl Saboteur {
                 Fate::Followed(letter, Letter::Abandon { call, callee, timed_out: false })
             }
             (Bug::WrongTrust, Letter::Publication(_) | Letter::Call(_)) => Fate::Sent(distrusted(letter)),
+            (Bug::WrongRole, Letter::Admit { .. }) => Fate::Sent(promoted(letter)),
             (Bug::ForgedHops, Letter::Publication(_) | Letter::Call(_)) => Fate::Sent(forged(letter)),
             (Bug::WrongCount, Letter::Result { .. }) => Fate::Sent(miscounted(letter)),
             _ => Fate::Sent(letter),
@@ -335,6 +340,14 @@ impl Saboteur {
     fn lose_some(&mut self, letter: Letter) -> Fate {
         if self.rng.chance(100) { Fate::Lost } else { Fate::Sent(letter) }
     }
+}
+
+/// Whoever is admitted gets the first role of the realm, that may do everything, but is told the right one.
+fn promoted(mut letter: Letter) -> Letter {
+    if let Letter::Admit { admission, .. } = &mut letter {
+        admission.role = RoleId(0);
+    }
+    letter
 }
 
 fn distrusted(mut letter: Letter) -> Letter {

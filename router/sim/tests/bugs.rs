@@ -213,3 +213,8 @@ fn forgotten_keys_are_found() {
 fn a_garbled_payload_is_found() {
     check(Bug::GarbledPayload, &["isolation", "serializers"]);
 }
+
+#[test]
+fn a_wrong_role_is_found() {
+    check(Bug::WrongRole, &["isolation"]);
+}
