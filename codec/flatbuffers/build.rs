@@ -7,6 +7,7 @@ use std::path::Path;
 
 const SCHEMA: &str = "wamp.fbs";
 
+#[expect(clippy::disallowed_methods, reason = "cargo tells build scripts by the environment where to write")]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={SCHEMA}");
     println!("cargo::rerun-if-changed=build.rs");
