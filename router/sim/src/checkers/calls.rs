@@ -160,8 +160,7 @@ impl Calls {
             }
             well_known::CANCELED => call.cancelled || call.callee_left || is_displaced,
             well_known::TIMEOUT => {
-                let is_forwarded = call.invoked().is_some_and(|invoked| invoked.forwarded_timeout);
-                !is_forwarded && call.due_tick().is_some_and(|due| due <= model.tick)
+                !model.is_minded_by_callee(call) && call.due_tick().is_some_and(|due| due <= model.tick)
             }
             well_known::PAYLOAD_SIZE_EXCEEDED => self.refused.contains_key(&number),
             well_known::MAX_CONCURRENCY_REACHED => {

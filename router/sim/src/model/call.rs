@@ -132,11 +132,17 @@ impl Model {
         let caller = &self.sessions[call.caller];
         let minds = caller.dealer_has(Feature::CallTimeout);
         let last_turn = self.turns.get(caller.shard.index()).copied().unwrap_or_default();
-        let is_forwarded = call.invoked().is_some_and(|invoked| invoked.forwarded_timeout);
+        let is_forwarded = self.is_minded_by_callee(call);
         let late = |due: u64| due <= last_turn;
         // Somebody who minds the time himself may have had it first.
         let was_elsewhere = call.returned || call.was_refused();
         minds && !is_forwarded && !was_elsewhere && call.due_tick().is_some_and(late)
+    }
+
+    /// Whether the callee alone minds the timeout: not that of a router, which asks for others.
+    pub fn is_minded_by_callee(&self, call: &Call) -> bool {
+        let is_forwarded = call.invoked().is_some_and(|invoked| invoked.forwarded_timeout);
+        is_forwarded && !self.is_of_router(&self.sessions[call.caller])
     }
 
     /// Whether a call may have been with a callee that did not take it, before the one that did.
