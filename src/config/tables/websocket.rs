@@ -120,7 +120,7 @@ static DEFLATE: Table = Table {
         key(
             "max_inflate_ratio",
             &Kind::Integer(1, 1_100),
-            "A message that inflates to more times its size, and to more than 64 KiB, ends the connection with code 1009.",
+            "A message that inflates to more times its size, and to more than 1 MiB, ends the connection with code 1009.",
         )
         .default("200"),
     ],

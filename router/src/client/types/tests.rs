@@ -154,7 +154,8 @@ fn an_encoded_payload_is_octets_in_the_place_of_arguments() {
 fn a_passthru_payload_holds_arguments_in_a_serialization_of_their_own() {
     let keywords = vec![named("b", true)];
     for session in SerializerId::ALL {
-        for inner in SerializerId::ALL {
+        // The older dialect of UBJSON has no name of its own there.
+        for inner in SerializerId::ALL.into_iter().filter(|inner| *inner != SerializerId::Ubjson) {
             let packed = PassthruPayload::pack("x_mine", inner, &["a".into()], &keywords).expect("listed");
             let payload = packed.to_payload(session);
             let read =

@@ -155,8 +155,9 @@ impl Run<'_> {
     }
 }
 
-/// Octets any message may inflate to, whatever the ratio: a short one is no bomb.
-const SIZE_FREE: usize = 64 << 10;
+/// Octets any message may inflate to, whatever the ratio: a short one is no bomb, and text that says the same again and again
+/// is easily a four-hundredth.
+const SIZE_FREE: usize = 1 << 20;
 
 /// Octets unmasked at once; a multiple of 4 leaves the key unrotated.
 const BLOCK: usize = 4096;
