@@ -1,6 +1,6 @@
 //! Tracking cookies: which values have been given out, and who has logged in with them.
 //!
-//! A [`CookieTable`] is an index in memory. What has to outlive the process leaves it as [`CookieChange`]s, in their order,
+//! The table of cookies is an index in memory. What has to outlive the process leaves it as [`CookieChange`]s, in their order,
 //! and comes back as [`CookieRecord`]s: files and databases are the host's. A cookie that nobody has logged in with is not
 //! worth keeping, so strangers cannot make the host write.
 
