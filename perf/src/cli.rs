@@ -54,11 +54,13 @@ pub struct Floor {
 #[derive(Debug, Args)]
 pub struct Run {
     /// Scenarios, e.g. fan-out-100-w64, mesh-8x8-w16, rpc-64, rate-500x10, idle-5000, join-16,
-    /// join-16-scram, burst-500x10-200, flood-1000x10, churn-20000; append -1024b for another payload than 128 bytes.
+    /// join-16-scram, burst-500x10-200, handshakes-500x10-16, flood-1000x10, churn-20000, static-16;
+    /// append -1024b for another payload than 128 bytes, or for the size of the file.
     #[arg(required = true)]
     pub scenarios: Vec<Scenario>,
-    /// Server: floor://, nats://, redis://, mqtt:// or rs:// (RawSocket) HOST:PORT, or unix:PATH
-    /// instead of HOST:PORT; ws://HOST:PORT/PATH for WebSocket.
+    /// Server: floor://, nats://, nats+ws://, redis://, mqtt:// or rs:// (RawSocket) HOST:PORT, or
+    /// unix:PATH instead of HOST:PORT; ws://HOST:PORT/PATH for WebSocket, ws+deflate:// compressed;
+    /// http://HOST:PORT/PATH for static files; +tls after the scheme of http, nats, rs and ws for TLS.
     #[arg(long)]
     pub target: Target,
     /// WAMP serializer: msgpack (default), cbor, ubjson or json; on WebSocket also with .batched appended.
@@ -97,7 +99,8 @@ pub struct Compare {
     #[arg(long, value_delimiter = ',')]
     pub systems: Vec<String>,
     /// Transport and serializer of the WAMP routers, separated by commas: rs (RawSocket) or ws
-    /// (WebSocket), a dot, and the serializer; e.g. rs.msgpack,ws.json,ws.cbor.batched.
+    /// (WebSocket), a dot, and the serializer; +deflate or +deflate-alone (WebSocket) and +tls may
+    /// follow; e.g. rs.msgpack,ws.json,ws.cbor.batched,ws.json+deflate,ws.json+tls.
     #[arg(long, value_delimiter = ',', default_value = "rs.msgpack")]
     pub wires: Vec<Wire>,
     /// Also crossring on two shards.
@@ -132,6 +135,9 @@ pub struct Output {
     /// Write the report as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write the report as Markdown tables.
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
     /// Write the report as one HTML page with charts.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,

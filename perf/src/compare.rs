@@ -1,6 +1,7 @@
 //! The command `compare`: starts every system found on the machine, drives all of them with the
 //! same generator, interleaved over several rounds, and reports them side by side.
 
+mod certificate;
 mod contender;
 mod launch;
 mod node_config;
@@ -13,6 +14,7 @@ use std::{
 use crate::{
     cli::Compare,
     clock::Clock,
+    driver::requests::file_name,
     fault::Fault,
     machine::Machine,
     placement::{Placement, is_priority_raised, pin, raise_descriptor_limit, usable_processors},
@@ -25,6 +27,7 @@ use crate::{
     server_process::ServerProcess,
     target::{self, REALM_DEFAULT, Settings},
 };
+use certificate::Certificate;
 use contender::{Contender, Lineup};
 use launch::Running;
 
@@ -36,6 +39,12 @@ pub struct Programs {
     pub crossbar_venv: Option<PathBuf>,
     /// This very binary, for the floor and for pinned starts.
     pub own: PathBuf,
+    /// For whoever speaks TLS.
+    certificate: Certificate,
+    /// What is served by whoever serves files.
+    files: PathBuf,
+    /// Whether anybody is asked for them.
+    needs_files: bool,
 }
 
 /// Runs the comparison in a process of its own: what that process is given, its priority above all,
@@ -64,9 +73,20 @@ fn compare_here(options: &Compare, own: PathBuf) -> Result<(), Fault> {
     let placement = Placement::split(&usable_processors()?)
         .ok_or_else(|| Fault::Setup("no processor is usable".to_owned()))?;
     let venv = options.crossbar_venv.clone().or_else(|| std::env::var_os("CROSSBAR_VENV").map(Into::into));
-    let programs = Programs { crossring: options.crossring.clone(), crossbar_venv: venv, own };
     let scratch = tempfile::tempdir().map_err(Fault::io("temporary directory"))?;
-    let lineup = Lineup::find(options, &programs, &placement);
+    let scenarios = scenarios(options);
+    let programs = Programs {
+        crossring: options.crossring.clone(),
+        crossbar_venv: venv,
+        own,
+        certificate: Certificate::make(scratch.path())?,
+        files: make_files(scratch.path(), &scenarios)?,
+        needs_files: scenarios.iter().any(is_about_files),
+    };
+    let mut lineup = Lineup::find(options, &programs, &placement);
+    let is_needed =
+        |contender: &Contender| scenarios.iter().any(|scenario| contender.can_take_part(scenario));
+    lineup.contenders.retain(is_needed);
     pin(&[placement.generator])?;
     let mut generator = Generator::new().map_err(Fault::io("build the runtime"))?;
     let mut contest = Contest {
@@ -78,7 +98,10 @@ fn compare_here(options: &Compare, own: PathBuf) -> Result<(), Fault> {
         missing: lineup.missing,
     };
     let field = contest.start_all(lineup.contenders);
-    contest.run(&mut generator, &field, &scenarios(options));
+    for (contender, _) in &field {
+        contest.results.compare_with(&contender.name, contender.peer());
+    }
+    contest.run(&mut generator, &field, &scenarios);
     let report = Report {
         machine: Machine::read(),
         generator: generator.name().to_owned(),
@@ -98,6 +121,22 @@ fn scenarios(options: &Compare) -> Vec<Scenario> {
     }
     let names = if options.quick { QUICK } else { CANONICAL };
     names.iter().map(|name| name.parse().expect("tested: canonical names parse")).collect()
+}
+
+fn is_about_files(scenario: &Scenario) -> bool {
+    matches!(scenario.shape, Shape::Static { .. })
+}
+
+/// A directory with every file that is asked for.
+fn make_files(scratch: &Path, scenarios: &[Scenario]) -> Result<PathBuf, Fault> {
+    let directory = scratch.join("files");
+    std::fs::create_dir(&directory).map_err(Fault::io("directory of files"))?;
+    for scenario in scenarios.iter().filter(|scenario| is_about_files(scenario)) {
+        let bytes = scenario.payload_bytes;
+        std::fs::write(directory.join(file_name(bytes)), vec![b'x'; bytes])
+            .map_err(Fault::io("write a file"))?;
+    }
+    Ok(directory)
 }
 
 fn caveats(options: &Compare, placement: &Placement) -> Vec<String> {

@@ -3,6 +3,8 @@
 mod broadcast;
 mod burst;
 mod flood;
+mod handshakes;
+pub mod requests;
 mod rpc;
 mod sessions;
 mod watch;
@@ -72,6 +74,10 @@ pub async fn measure<P: Protocol>(bench: &Bench<P>, scenario: &Scenario) -> Resu
         Shape::Burst { per_second, subscribers, joins } => {
             burst::measure(bench, per_second, subscribers, joins).await
         }
+        Shape::Handshakes { per_second, subscribers, clients } => {
+            handshakes::measure(bench, per_second, subscribers, clients).await
+        }
+        Shape::Static { .. } => Err(Fault::Unsupported { operation: "GET" }),
         Shape::Churn { cycles } => sessions::churn(bench, cycles).await,
     }
 }

@@ -65,6 +65,12 @@ pub trait Protocol: Clone + 'static {
     /// role needs, so that nothing published afterwards can miss this session.
     fn join(&mut self, link: &mut Link, role: Role) -> impl Future<Output = Result<(), Fault>>;
 
+    /// Begins a TLS handshake over a fresh connection and waits until the server has answered.
+    fn knock(&self, link: &mut Link) -> impl Future<Output = Result<(), Fault>> {
+        let _ = link;
+        std::future::ready(Err(Fault::Unsupported { operation: "TLS" }))
+    }
+
     /// Says goodbye as a well-behaved client does, before the connection is closed.
     fn leave(&mut self, link: &mut Link) -> impl Future<Output = Result<(), Fault>>;
 

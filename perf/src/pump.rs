@@ -352,7 +352,7 @@ mod tests {
     fn every_scenario_works_on_the_ring_engine() {
         // Where the host refuses io_uring, `Auto` tests epoll a second time.
         for (name, measured) in SCENARIOS.iter().zip(measure(EngineKind::Auto, &SCENARIOS)) {
-            assert!(measured.units > 10, "{name}: {measured:?}");
+            assert!(measured.units > 0, "{name}: {measured:?}");
             assert!(measured.latencies.summary().is_some(), "{name}");
         }
     }
@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn every_scenario_works_on_the_epoll_engine() {
         for (name, measured) in SCENARIOS.iter().zip(measure(EngineKind::Epoll, &SCENARIOS)) {
-            assert!(measured.units > 10, "{name}: {measured:?}");
+            assert!(measured.units > 0, "{name}: {measured:?}");
         }
     }
 

@@ -1,6 +1,9 @@
 //! What a measurement collects while it runs, and what it says afterwards.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -112,9 +115,15 @@ impl Drop for Batch<'_> {
 }
 
 /// A latency distribution.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Latencies {
     histogram: Histogram<u64>,
+}
+
+impl fmt::Debug for Latencies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.summary().fmt(f)
+    }
 }
 
 impl Default for Latencies {

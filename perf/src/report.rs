@@ -2,6 +2,7 @@
 
 pub mod chart;
 pub mod html;
+pub mod markdown;
 pub mod text;
 
 use serde::Serialize;
@@ -72,8 +73,8 @@ pub struct Row {
     pub curve: Vec<(f64, f64)>,
     /// Server time per unit divided by the floor's.
     pub to_floor: Option<f64>,
-    /// Server time per unit divided by that of NATS.
-    pub to_nats: Option<f64>,
+    /// Server time per unit divided by that of NATS, for files of nginx, reached in the same way.
+    pub to_peer: Option<f64>,
     /// Further results, medians.
     pub extra: Vec<Extra>,
     /// Rounds that nobody disturbed; only these count, if there are any.
@@ -93,6 +94,13 @@ pub struct Spread {
     pub min: f64,
     /// Largest value.
     pub max: f64,
+}
+
+impl Row {
+    /// What the column of [`Row::to_peer`] is called.
+    pub fn peer_title(&self) -> &'static str {
+        if self.unit == "request" { "x nginx" } else { "x nats" }
+    }
 }
 
 impl Spread {
@@ -117,9 +125,21 @@ struct Cell {
 #[derive(Debug, Default)]
 pub struct Results {
     cells: Vec<Cell>,
+    /// System, and the one that it is compared with.
+    peers: Vec<(String, String)>,
 }
 
 impl Results {
+    /// `system` is compared with `peer` instead of [`NATS`].
+    pub fn compare_with(&mut self, system: &str, peer: String) {
+        self.peers.push((system.to_owned(), peer));
+    }
+
+    fn peer_of(&self, system: &str) -> &str {
+        let known = self.peers.iter().find(|(name, _)| name == system);
+        known.map_or(NATS, |(_, peer)| peer)
+    }
+
     /// Adds one round.
     pub fn add(&mut self, scenario: Scenario, system: &str, outcome: Result<Measurement, Fault>) {
         let cell = self.cell(scenario, system);
@@ -155,10 +175,11 @@ impl Results {
         let server_ns = |rows: &[Row], name: &str| {
             rows.iter().find(|row| row.system == name).and_then(|row| row.server_ns).map(|ns| ns.median)
         };
-        let (floor, nats) = (server_ns(&rows, FLOOR), server_ns(&rows, NATS));
-        for row in &mut rows {
+        let floor = server_ns(&rows, FLOOR);
+        let peers: Vec<_> = rows.iter().map(|row| server_ns(&rows, self.peer_of(&row.system))).collect();
+        for (row, peer) in rows.iter_mut().zip(peers) {
             let ratio = |base: Option<f64>| Some(row.server_ns?.median / base.filter(|&base| base > 0.0)?);
-            (row.to_floor, row.to_nats) = (ratio(floor), ratio(nats));
+            (row.to_floor, row.to_peer) = (ratio(floor), ratio(peer));
         }
         rows
     }
@@ -180,7 +201,7 @@ impl Cell {
             latency: latencies.summary(),
             curve: latencies.curve(),
             to_floor: None,
-            to_nats: None,
+            to_peer: None,
             extra: median_extra(&counted),
             clean_rounds,
             rounds: self.rounds.len(),
@@ -248,9 +269,20 @@ mod tests {
         let rows = report().rows;
         let nats = &rows[1];
         assert_eq!(nats.server_ns, Some(Spread { median: 4000.0, min: 2000.0, max: 18_000.0 }));
-        assert_eq!((nats.to_floor, nats.to_nats), (Some(2.0), Some(1.0)));
+        assert_eq!((nats.to_floor, nats.to_peer), (Some(2.0), Some(1.0)));
         assert_eq!(nats.latency.map(|latency| latency.count), Some(300));
         assert!(rows[2].fault.is_some() && rows[2].server_ns.is_none());
+    }
+
+    #[test]
+    fn peers_are_those_reached_alike() {
+        let mut results = Results::default();
+        results.compare_with("router+tls", "nats+tls".to_owned());
+        for (system, ns) in [(NATS, 1_000_000), ("nats+tls", 4_000_000), ("router+tls", 2_000_000)] {
+            results.add("rpc-1".parse().expect("a name"), system, Ok(measurement(ns, 0.0)));
+        }
+        let ratios: Vec<_> = results.rows().iter().map(|row| row.to_peer).collect();
+        assert_eq!(ratios, [Some(1.0), Some(4.0), Some(0.5)]);
     }
 
     #[test]

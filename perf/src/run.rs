@@ -11,7 +11,7 @@ use crate::{
     machine::Machine,
     placement::{pin, raise_descriptor_limit, raise_priority},
     progress::Progress,
-    report::{Report, Results, SystemVersion, html, text},
+    report::{Report, Results, SystemVersion, html, markdown, text},
     runtime::Generator,
     scenario::Scenario,
     server_process::ServerProcess,
@@ -70,6 +70,9 @@ pub fn publish(report: &Report, output: &Output) -> Result<(), Fault> {
     if let Some(path) = &output.json {
         let json = serde_json::to_string_pretty(report).map_err(|error| Fault::Setup(error.to_string()))?;
         write(path, json)?;
+    }
+    if let Some(path) = &output.markdown {
+        write(path, markdown::render(report))?;
     }
     if let Some(path) = &output.html {
         write(path, html::render(report))?;

@@ -1,6 +1,6 @@
 //! What is measured, and how a user names it: `fan-out-100-w64`, `mesh-8x8-w64`, `rpc-64`,
-//! `rate-500x10`, `idle-5000`, `join-16`, `join-16-scram`, `burst-500x10-200`, `flood-1000x10`, `churn-20000`; `-1024b` appended sets
-//! the payload.
+//! `rate-500x10`, `idle-5000`, `join-16`, `join-16-scram`, `burst-500x10-200`, `handshakes-500x10-16`, `flood-1000x10`,
+//! `churn-20000`, `static-16`; `-1024b` appended sets the payload, or the size of the file.
 
 use std::{fmt, str::FromStr};
 
@@ -10,6 +10,8 @@ use crate::{clock::STAMP_BYTES, identity::Method};
 pub const PAYLOAD_BYTES_DEFAULT: usize = 128;
 /// Largest payload: 64 KiB, so that any frame fits twice into the smallest read buffer.
 pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+/// Largest file of a static server.
+pub const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most publishes or calls in flight.
 pub const WINDOW_MAX: u64 = 65_536;
 /// Most connections of one scenario; both ends of each need a file descriptor on this machine.
@@ -22,7 +24,7 @@ const _: () = assert!(PAYLOAD_BYTES_DEFAULT >= STAMP_BYTES);
 pub struct Scenario {
     /// Who talks to whom.
     pub shape: Shape,
-    /// Size of every payload, stamp included.
+    /// Size of every payload, stamp included; of the file in [`Shape::Static`].
     pub payload_bytes: usize,
 }
 
@@ -75,6 +77,21 @@ pub enum Shape {
         /// Sessions that join.
         joins: usize,
     },
+    /// `clients` that begin TLS handshakes, again and again, and leave as soon as the server has done its part; beside
+    /// `per_second` publishes to `subscribers`: the latency of those, beside the same load without.
+    Handshakes {
+        /// Publishes a second.
+        per_second: u64,
+        /// Receivers of every publish.
+        subscribers: usize,
+        /// Handshakes at the same time.
+        clients: usize,
+    },
+    /// So many connections that ask for one file, again and again, one request at a time each.
+    Static {
+        /// Connections.
+        connections: usize,
+    },
     /// A subscriber that never reads, beside `subscribers` that do, under `per_second` publishes:
     /// the others' latency and the server's memory, beside the same load without it.
     Flood {
@@ -94,9 +111,12 @@ impl Scenario {
     /// What the rate column counts.
     pub fn unit(&self) -> &'static str {
         match self.shape {
-            Shape::Broadcast { .. } | Shape::Rate { .. } | Shape::Flood { .. } | Shape::Burst { .. } => {
-                "event"
-            }
+            Shape::Broadcast { .. }
+            | Shape::Rate { .. }
+            | Shape::Flood { .. }
+            | Shape::Burst { .. }
+            | Shape::Handshakes { .. } => "event",
+            Shape::Static { .. } => "request",
             Shape::Rpc { .. } => "call",
             Shape::Idle { .. } => "session",
             Shape::Join { .. } | Shape::Churn { .. } => "cycle",
@@ -170,6 +190,10 @@ impl fmt::Display for Shape {
             Shape::Burst { per_second, subscribers, joins } => {
                 write!(f, "burst-{per_second}x{subscribers}-{joins}")
             }
+            Shape::Handshakes { per_second, subscribers, clients } => {
+                write!(f, "handshakes-{per_second}x{subscribers}-{clients}")
+            }
+            Shape::Static { connections } => write!(f, "static-{connections}"),
             Shape::Flood { per_second, subscribers } => write!(f, "flood-{per_second}x{subscribers}"),
             Shape::Churn { cycles } => write!(f, "churn-{cycles}"),
         }
@@ -196,7 +220,8 @@ impl fmt::Display for ScenarioError {
             ScenarioError::Unknown(name) => write!(
                 f,
                 "no such scenario: {name:?} (fan-out-N-wW, mesh-NxM-wW, rpc-K, rate-RxN, idle-N, \
-                 idle-N-subscribed, join-C, join-C-METHOD, burst-RxN-J, flood-RxN, churn-K, each with -BYTESb appended if wanted)"
+                 idle-N-subscribed, join-C, join-C-METHOD, burst-RxN-J, handshakes-RxN-C, \
+                 flood-RxN, churn-K, static-C, each with -BYTESb appended if wanted)"
             ),
             ScenarioError::OutOfRange { what, max } => write!(f, "{what} must be 1 to {max}"),
         }
@@ -256,9 +281,27 @@ fn parse_shape(name: &str) -> Option<Shape> {
             let joins = count(joins)?;
             pair(load).map(|(per_second, subscribers)| Shape::Burst { per_second, subscribers, joins })?
         }
+        "handshakes" => {
+            let (load, clients) = rest.split_once('-')?;
+            let clients = count(clients)?;
+            let (per_second, subscribers) = pair(load)?;
+            Shape::Handshakes { per_second, subscribers, clients }
+        }
+        "static" => Shape::Static { connections: count(rest)? },
         "churn" => Shape::Churn { cycles: count(rest)? },
         _ => return None,
     })
+}
+
+fn check_payload(scenario: &Scenario) -> Result<(), ScenarioError> {
+    let (what, least, most) = match scenario.shape {
+        Shape::Static { .. } => ("bytes of the file", 1, FILE_BYTES_MAX),
+        _ => ("payload bytes (16 is the least)", STAMP_BYTES, PAYLOAD_BYTES_MAX),
+    };
+    match (least..=most).contains(&scenario.payload_bytes) {
+        true => Ok(()),
+        false => Err(ScenarioError::OutOfRange { what, max: most as u64 }),
+    }
 }
 
 fn check_limits(scenario: &Scenario) -> Result<(), ScenarioError> {
@@ -266,14 +309,7 @@ fn check_limits(scenario: &Scenario) -> Result<(), ScenarioError> {
         true => Ok(()),
         false => Err(ScenarioError::OutOfRange { what, max }),
     };
-    let payload_bytes = scenario.payload_bytes as u64;
-    if payload_bytes < STAMP_BYTES as u64 {
-        return Err(ScenarioError::OutOfRange {
-            what: "payload bytes (16 is the least)",
-            max: PAYLOAD_BYTES_MAX as u64,
-        });
-    }
-    within("payload bytes", payload_bytes, PAYLOAD_BYTES_MAX as u64)?;
+    check_payload(scenario)?;
     match scenario.shape {
         Shape::Broadcast { publishers, subscribers, window } => {
             within("publishers", publishers as u64, SESSIONS_MAX as u64)?;
@@ -291,6 +327,12 @@ fn check_limits(scenario: &Scenario) -> Result<(), ScenarioError> {
             within("subscribers", subscribers as u64, SESSIONS_MAX as u64)?;
             within("joins", joins as u64, 10_000)
         }
+        Shape::Handshakes { per_second, subscribers, clients } => {
+            within("publishes a second", per_second, 10_000_000)?;
+            within("subscribers", subscribers as u64, SESSIONS_MAX as u64)?;
+            within("clients", clients as u64, 1024)
+        }
+        Shape::Static { connections } => within("connections", connections as u64, 10_000),
         Shape::Join { concurrency, .. } => within("concurrent clients", concurrency as u64, 1024),
         Shape::Churn { cycles } => within("cycles", cycles as u64, 10_000_000),
     }
@@ -305,6 +347,8 @@ mod tests {
         let more = [
             "join-16-wampcra",
             "burst-500x10-200",
+            "handshakes-500x10-16",
+            "static-16-102400b",
             "idle-10-subscribed",
             "flood-1000x10-4096b",
             "churn-20000",
@@ -316,9 +360,17 @@ mod tests {
 
     #[test]
     fn other_names_are_refused() {
-        for name in
-            ["", "fan-out", "fan-out-0-w1", "fan-out-1-w0", "rpc-x", "rpc-1-8b", "rpc-1-65537b", "ring-3"]
-        {
+        for name in [
+            "",
+            "fan-out",
+            "fan-out-0-w1",
+            "fan-out-1-w0",
+            "rpc-x",
+            "rpc-1-8b",
+            "rpc-1-65537b",
+            "static-1-0b",
+            "ring-3",
+        ] {
             assert!(name.parse::<Scenario>().is_err(), "{name}");
         }
     }

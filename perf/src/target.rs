@@ -7,7 +7,10 @@ use crossring_codec::serializer::Serializer;
 
 use crate::{
     clock::Clock,
-    driver::{self, Bench},
+    driver::{
+        self, Bench,
+        requests::{self, Http},
+    },
     fault::Fault,
     identity::Method,
     link::Address,
@@ -16,13 +19,13 @@ use crate::{
         Protocol,
         floor::Floor,
         mqtt::Mqtt,
-        nats::Nats,
+        nats::{Nats, Wrapping},
         redis::Redis,
-        wamp::{Carrier, Wamp, Wire},
+        wamp::{Carrier, Compression, Wamp, Wire},
     },
     recorder::Measurement,
-    runtime::{Generator, Spin},
-    scenario::Scenario,
+    runtime::{Generator, Laps, Spin},
+    scenario::{Scenario, Shape},
     server_process::ServerProcess,
 };
 
@@ -32,13 +35,18 @@ pub enum Dialect {
     /// The floor pump's frames.
     Floor,
     /// NATS core.
-    Nats,
+    Nats(Wrapping),
     /// Redis publish/subscribe.
     Redis,
     /// MQTT 3.1.1.
     Mqtt,
     /// WAMP.
     Wamp(Wire),
+    /// Files over HTTP.
+    Http {
+        /// Whether connections are encrypted.
+        is_secured: bool,
+    },
 }
 
 /// A server to be measured.
@@ -48,7 +56,7 @@ pub struct Target {
     pub dialect: Dialect,
     /// Where it listens.
     pub address: Address,
-    /// Request target of the WebSocket handshake, empty for everything else.
+    /// Request target of the WebSocket handshake, or the path that files are below; empty for everything else.
     pub resource: String,
 }
 
@@ -60,8 +68,8 @@ impl Target {
     pub fn with_serializer(self, serializer: Serializer) -> Option<Target> {
         match self.dialect {
             Dialect::Wamp(Wire { carrier: Carrier::RawSocket, .. }) if serializer.batched => None,
-            Dialect::Wamp(Wire { carrier, .. }) => {
-                Some(Target { dialect: Dialect::Wamp(Wire { carrier, serializer }), ..self })
+            Dialect::Wamp(wire) => {
+                Some(Target { dialect: Dialect::Wamp(Wire { serializer, ..wire }), ..self })
             }
             _ => None,
         }
@@ -69,9 +77,68 @@ impl Target {
 }
 
 impl Dialect {
+    /// What a scheme says behind its name.
+    fn wrapping(self) -> String {
+        match self {
+            Dialect::Nats(wrapping) => wrapping.to_string(),
+            Dialect::Wamp(Wire { compression, is_secured, .. }) => {
+                format!("{}{}", compression.suffix(), if is_secured { "+tls" } else { "" })
+            }
+            Dialect::Http { is_secured: true } => "+tls".to_owned(),
+            Dialect::Floor | Dialect::Redis | Dialect::Mqtt | Dialect::Http { .. } => String::new(),
+        }
+    }
+
+    /// Whether connections are encrypted.
+    pub fn is_secured(self) -> bool {
+        match self {
+            Dialect::Nats(wrapping) => wrapping.is_secured,
+            Dialect::Wamp(wire) => wire.is_secured,
+            Dialect::Http { is_secured } => is_secured,
+            Dialect::Floor | Dialect::Redis | Dialect::Mqtt => false,
+        }
+    }
+
+    /// What the scheme of a URL stands for: a name, and what is appended to it.
+    fn from_scheme(scheme: &str) -> Result<Dialect, String> {
+        let (plain, is_secured) = scheme.strip_suffix("+tls").map_or((scheme, false), |plain| (plain, true));
+        let wamp = |carrier| Wire { is_secured, ..Wire::plain(carrier, Serializer::MESSAGE_PACK) };
+        let compressed = |compression| Wire { compression, ..wamp(Carrier::WebSocket) };
+        Ok(match plain {
+            "floor" if !is_secured => Dialect::Floor,
+            "redis" if !is_secured => Dialect::Redis,
+            "mqtt" if !is_secured => Dialect::Mqtt,
+            "http" => Dialect::Http { is_secured },
+            "nats" => Dialect::Nats(Wrapping { is_websocket: false, is_secured }),
+            "nats+ws" => Dialect::Nats(Wrapping { is_websocket: true, is_secured }),
+            "rs" => Dialect::Wamp(wamp(Carrier::RawSocket)),
+            "ws" => Dialect::Wamp(wamp(Carrier::WebSocket)),
+            "ws+deflate" => Dialect::Wamp(compressed(Compression::Deflate)),
+            "ws+deflate-alone" => Dialect::Wamp(compressed(Compression::DeflateAlone)),
+            _ => {
+                return Err(format!(
+                    "no such scheme: {scheme:?} (floor, redis, mqtt; http, nats, nats+ws, rs, ws, ws+deflate, \
+                     ws+deflate-alone, each with +tls appended if wanted)"
+                ));
+            }
+        })
+    }
+
     /// Whether the protocol has calls.
     pub fn has_calls(self) -> bool {
-        !matches!(self, Dialect::Redis | Dialect::Mqtt)
+        !matches!(self, Dialect::Redis | Dialect::Mqtt | Dialect::Http { .. })
+    }
+
+    /// Whether `scenario` can be played to its end.
+    pub fn can_play(self, scenario: &Scenario) -> bool {
+        match scenario.shape {
+            Shape::Static { .. } => matches!(self, Dialect::Http { .. }),
+            _ if matches!(self, Dialect::Http { .. }) => false,
+            Shape::Rpc { .. } => self.has_calls(),
+            Shape::Handshakes { .. } => self.is_secured(),
+            _ if scenario.method() != Method::Anonymous => matches!(self, Dialect::Wamp(_)),
+            _ => true,
+        }
     }
 }
 
@@ -79,13 +146,15 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.dialect {
             Dialect::Floor => "floor",
-            Dialect::Nats => "nats",
+            Dialect::Nats(_) => "nats",
             Dialect::Redis => "redis",
             Dialect::Mqtt => "mqtt",
+            Dialect::Http { .. } => "http",
             Dialect::Wamp(Wire { carrier: Carrier::RawSocket, .. }) => "rs",
             Dialect::Wamp(Wire { carrier: Carrier::WebSocket, .. }) => "ws",
         };
-        write!(f, "{scheme}://{}{}", self.address, self.resource)
+        let wrapping = self.dialect.wrapping();
+        write!(f, "{scheme}{wrapping}://{}{}", self.address, self.resource)
     }
 }
 
@@ -94,16 +163,10 @@ impl FromStr for Target {
 
     fn from_str(url: &str) -> Result<Target, String> {
         let (scheme, rest) = url.split_once("://").ok_or("a target is SCHEME://ADDRESS")?;
-        let dialect = match scheme {
-            "floor" => Dialect::Floor,
-            "nats" => Dialect::Nats,
-            "redis" => Dialect::Redis,
-            "mqtt" => Dialect::Mqtt,
-            "rs" => Dialect::Wamp(Wire::DEFAULT),
-            "ws" => Dialect::Wamp(Wire { carrier: Carrier::WebSocket, serializer: Serializer::MESSAGE_PACK }),
-            _ => return Err(format!("no such scheme: {scheme:?} (floor, nats, redis, mqtt, rs, ws)")),
-        };
-        let is_path_separate = scheme == "ws" && !rest.starts_with("unix:");
+        let dialect = Dialect::from_scheme(scheme)?;
+        let is_websocket = matches!(dialect, Dialect::Wamp(Wire { carrier: Carrier::WebSocket, .. }));
+        let has_path = is_websocket || matches!(dialect, Dialect::Http { .. });
+        let is_path_separate = has_path && !rest.starts_with("unix:");
         let path_at = if is_path_separate { rest.find('/').unwrap_or(rest.len()) } else { rest.len() };
         let (address, resource) = rest.split_at(path_at);
         Ok(Target { dialect, address: parse_address(address)?, resource: resource.to_owned() })
@@ -144,20 +207,50 @@ pub fn measure(
     settings: Settings,
 ) -> Result<Measurement, Fault> {
     let bytes = scenario.payload_bytes;
-    let method = scenario.method();
-    if method != Method::Anonymous && !matches!(target.dialect, Dialect::Wamp(_)) {
-        return Err(Fault::Unsupported { operation: "authenticate" });
+    if !target.dialect.can_play(scenario) {
+        return Err(Fault::Setup(format!("{target} has not what {scenario} needs")));
     }
     match target.dialect {
+        Dialect::Http { is_secured } => {
+            let base = target.resource.trim_end_matches('/').to_owned();
+            measure_http(
+                Http { base, file_bytes: bytes, is_secured },
+                generator,
+                clock,
+                target,
+                scenario,
+                settings,
+            )
+        }
         Dialect::Floor => measure_as(Floor::new(bytes), generator, clock, target, scenario, settings),
-        Dialect::Nats => measure_as(Nats::new(bytes), generator, clock, target, scenario, settings),
+        Dialect::Nats(wrapping) => {
+            measure_as(Nats::new(wrapping, bytes), generator, clock, target, scenario, settings)
+        }
         Dialect::Redis => measure_as(Redis::new(bytes), generator, clock, target, scenario, settings),
         Dialect::Mqtt => measure_as(Mqtt::new(bytes), generator, clock, target, scenario, settings),
         Dialect::Wamp(wire) => {
-            let wamp = Wamp::new(wire, &settings.realm, &target.resource, bytes)?.proving(method);
+            let wamp = Wamp::new(wire, &settings.realm, &target.resource, bytes)?.proving(scenario.method());
             measure_as(wamp, generator, clock, target, scenario, settings)
         }
     }
+}
+
+fn measure_http(
+    http: Http,
+    generator: &mut Generator,
+    clock: Clock,
+    target: &Target,
+    scenario: &Scenario,
+    settings: Settings,
+) -> Result<Measurement, Fault> {
+    let Shape::Static { connections } = scenario.shape else {
+        return Err(Fault::Unsupported { operation: "anything but GET" });
+    };
+    let laps = generator.laps();
+    generator.block_on(async move {
+        let bench = bench(http, laps, clock, target, settings)?;
+        requests::measure(&bench, connections).await
+    })
 }
 
 fn measure_as<P: Protocol>(
@@ -169,14 +262,24 @@ fn measure_as<P: Protocol>(
     settings: Settings,
 ) -> Result<Measurement, Fault> {
     let laps = generator.laps();
-    let address = target.address.clone();
-    let Settings { warm_up, window, server, server_processors, progress, .. } = settings;
     generator.block_on(async move {
-        let spin = Spin::new(laps).map_err(Fault::io("open /dev/null"))?;
-        let bench =
-            Bench { protocol, address, clock, spin, warm_up, window, server, server_processors, progress };
+        let bench = bench(protocol, laps, clock, target, settings)?;
         driver::measure(&bench, scenario).await
     })
+}
+
+/// Must be called on the runtime.
+fn bench<P>(
+    protocol: P,
+    laps: Laps,
+    clock: Clock,
+    target: &Target,
+    settings: Settings,
+) -> Result<Bench<P>, Fault> {
+    let address = target.address.clone();
+    let Settings { warm_up, window, server, server_processors, progress, .. } = settings;
+    let spin = Spin::new(laps).map_err(Fault::io("open /dev/null"))?;
+    Ok(Bench { protocol, address, clock, spin, warm_up, window, server, server_processors, progress })
 }
 
 #[cfg(test)]
@@ -190,6 +293,10 @@ mod tests {
             "nats://127.0.0.1:4222",
             "mqtt://unix:/run/broker.sock",
             "ws://127.0.0.1:8080/ws",
+            "ws+deflate-alone+tls://127.0.0.1:8080/ws",
+            "nats+ws+tls://127.0.0.1:4222",
+            "rs+tls://127.0.0.1:8081",
+            "http+tls://127.0.0.1:8443/files",
             "rs://unix:/run/r.sock",
         ] {
             assert_eq!(url.parse::<Target>().map(|target| target.to_string()), Ok(url.to_owned()));
@@ -198,7 +305,14 @@ mod tests {
 
     #[test]
     fn other_urls_are_refused() {
-        for url in ["127.0.0.1:4000", "http://127.0.0.1:80", "nats://nowhere", "rs://127.0.0.1:80/ws"] {
+        for url in [
+            "127.0.0.1:4000",
+            "redis+tls://127.0.0.1:1",
+            "rs+deflate://127.0.0.1:1",
+            "gopher://127.0.0.1:80",
+            "nats://nowhere",
+            "rs://127.0.0.1:80/ws",
+        ] {
             assert!(url.parse::<Target>().is_err(), "{url}");
         }
     }

@@ -11,18 +11,21 @@ use crossring_io::EngineKind;
 
 use super::{
     Programs,
+    certificate::Certificate,
     launch::{Launch, free_address},
     node_config::{self, CrossringOptions},
 };
 use crate::{
     cli::Compare,
     fault::Fault,
-    identity::Method,
     link::Address,
     placement::Placement,
-    protocol::wamp::{Carrier, Wire},
+    protocol::{
+        nats::Wrapping,
+        wamp::{Carrier, Wire},
+    },
     report::{FLOOR, Missing, NATS},
-    scenario::{Scenario, Shape},
+    scenario::Scenario,
     target::{Dialect, Target},
 };
 
@@ -32,6 +35,8 @@ const CROSSRING: &str = "crossring";
 const CROSSBAR: &str = "crossbar";
 /// Where programs are looked for when they are not in `PATH`.
 const SBIN: &str = "/usr/sbin";
+const NATS_SERVER: &str = "nats-server";
+const NGINX: &str = "nginx";
 
 /// One system in the comparison.
 pub(super) struct Contender {
@@ -46,12 +51,39 @@ pub(super) struct Contender {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Floor { engine: EngineKind },
-    Nats { program: PathBuf },
-    Redis { program: PathBuf },
-    Mosquitto { program: PathBuf },
-    Crossring { program: PathBuf, wire: Wire, shards: usize, engine: EngineKind },
-    Crossbar { program: PathBuf, wire: Wire },
+    Floor {
+        engine: EngineKind,
+    },
+    Nats {
+        program: PathBuf,
+        wrapping: Wrapping,
+    },
+    Redis {
+        program: PathBuf,
+    },
+    Mosquitto {
+        program: PathBuf,
+    },
+    Crossring {
+        program: PathBuf,
+        wire: Wire,
+        shards: usize,
+        engine: EngineKind,
+    },
+    Crossbar {
+        program: PathBuf,
+        wire: Wire,
+    },
+    /// The static files of either router.
+    Web {
+        program: PathBuf,
+        is_ours: bool,
+        is_secured: bool,
+    },
+    Nginx {
+        program: PathBuf,
+        is_secured: bool,
+    },
 }
 
 /// Everybody who can take part, and who cannot.
@@ -69,10 +101,11 @@ impl Lineup {
         let one = &placement.server;
         lineup.add_floors(options, one);
         lineup.look_for_crossring(options, programs, placement);
-        lineup.look_for(NATS, "nats-server", "-v", one, |program| Kind::Nats { program });
+        lineup.look_for_nats(options, one);
         lineup.look_for("redis", "redis-server", "--version", one, |program| Kind::Redis { program });
         lineup.look_for("mosquitto", "mosquitto", "-h", one, |program| Kind::Mosquitto { program });
         lineup.look_for_crossbar(options, programs, one);
+        lineup.look_for_web(options, programs, one);
         lineup.keep_only(&options.systems);
         lineup
     }
@@ -123,6 +156,53 @@ impl Lineup {
         }
     }
 
+    /// Plain, and by whatever way the routers are measured.
+    fn look_for_nats(&mut self, options: &Compare, processors: &[usize]) {
+        let Some(program) = find_program(NATS_SERVER) else {
+            return self.miss(NATS, format!("{NATS_SERVER} is neither in PATH nor in {SBIN}"));
+        };
+        let version = version_of(&program, "-v");
+        let mut wrappings = vec![Wrapping::default()];
+        wrappings.extend(options.wires.iter().map(|&wire| wrapping_like(wire)));
+        let mut seen = Vec::new();
+        for wrapping in wrappings {
+            let name = nats_named(wrapping);
+            if !seen.contains(&name) {
+                let kind = Kind::Nats { program: program.clone(), wrapping };
+                self.add(&name, version.clone(), processors, kind);
+                seen.push(name);
+            }
+        }
+    }
+
+    /// Whoever serves files.
+    fn look_for_web(&mut self, options: &Compare, programs: &Programs, processors: &[usize]) {
+        let mut securities = vec![false];
+        securities.extend(options.wires.iter().any(|wire| wire.is_secured).then_some(true));
+        let crossbar = programs.crossbar_venv.as_ref().map(|venv| venv.join("bin/crossbar"));
+        let nginx = find_program(NGINX);
+        if nginx.is_none() && programs.needs_files {
+            self.miss(NGINX, format!("{NGINX} is neither in PATH nor in {SBIN}"));
+        }
+        for is_secured in securities {
+            let tls = if is_secured { "+tls" } else { "" };
+            if let Ok(program) = programs.crossring.canonicalize() {
+                let version = version_of(&program, "version");
+                let kind = Kind::Web { program, is_ours: true, is_secured };
+                self.add(&format!("{CROSSRING} web{tls}"), version, processors, kind);
+            }
+            if let Some(program) = crossbar.clone().filter(|program| program.is_file()) {
+                let version = crossbar_version(&program);
+                let kind = Kind::Web { program, is_ours: false, is_secured };
+                self.add(&format!("{CROSSBAR} web{tls}"), version, processors, kind);
+            }
+            if let Some(program) = nginx.clone() {
+                let version = version_of(&program, "-v");
+                self.add(&format!("{NGINX}{tls}"), version, processors, Kind::Nginx { program, is_secured });
+            }
+        }
+    }
+
     fn miss(&mut self, name: &str, reason: String) {
         self.missing.push(Missing { name: name.to_owned(), reason });
     }
@@ -159,11 +239,16 @@ impl Lineup {
 impl Contender {
     /// Whether the protocol has what the scenario needs.
     pub(super) fn can_take_part(&self, scenario: &Scenario) -> bool {
-        let dialect = self.kind.dialect();
-        match scenario.shape {
-            Shape::Rpc { .. } => dialect.has_calls(),
-            _ if scenario.method() != Method::Anonymous => matches!(dialect, Dialect::Wamp(_)),
-            _ => true,
+        self.kind.dialect().can_play(scenario)
+    }
+
+    /// The row that this one is to be compared with: NATS, for files nginx, reached in the same way.
+    pub(super) fn peer(&self) -> String {
+        match self.kind.dialect() {
+            Dialect::Wamp(wire) => nats_named(wrapping_like(wire)),
+            Dialect::Nats(wrapping) => nats_named(wrapping),
+            Dialect::Floor | Dialect::Redis | Dialect::Mqtt => NATS.to_owned(),
+            Dialect::Http { is_secured } => format!("{NGINX}{}", if is_secured { "+tls" } else { "" }),
         }
     }
 
@@ -182,10 +267,13 @@ impl Kind {
     fn dialect(&self) -> Dialect {
         match self {
             Kind::Floor { .. } => Dialect::Floor,
-            Kind::Nats { .. } => Dialect::Nats,
+            Kind::Nats { wrapping, .. } => Dialect::Nats(*wrapping),
             Kind::Redis { .. } => Dialect::Redis,
             Kind::Mosquitto { .. } => Dialect::Mqtt,
             Kind::Crossring { wire, .. } | Kind::Crossbar { wire, .. } => Dialect::Wamp(*wire),
+            Kind::Web { is_secured, .. } | Kind::Nginx { is_secured, .. } => {
+                Dialect::Http { is_secured: *is_secured }
+            }
         }
     }
 
@@ -211,7 +299,11 @@ impl Kind {
                 &programs.own,
                 &["floor", "--listen", &address.to_string(), "--engine", &engine.to_string()],
             ),
-            Kind::Nats { program } => words(program, &["-a", &host, "-p", &port]),
+            Kind::Nats { program, wrapping } => {
+                let config = directory.join("nats.conf");
+                write(&config, &nats_config(address, *wrapping, &programs.certificate))?;
+                words(program, &["-c", &config.to_string_lossy()])
+            }
             Kind::Redis { program } => words(
                 program,
                 &[
@@ -234,12 +326,26 @@ impl Kind {
             }
             Kind::Crossring { program, wire, shards, engine } => {
                 let options = CrossringOptions { shards: *shards, engine: engine.to_string() };
-                let directory = node_directory(directory, &node_config::node(address, *wire, Some(options)))?;
+                let transport = node_config::transport(address, *wire, &programs.certificate);
+                let directory = node_directory(directory, transport, Some(options))?;
                 words(program, &["start", "--cbdir", &directory, "--loglevel", "warn"])
             }
             Kind::Crossbar { program, wire } => {
-                let directory = node_directory(directory, &node_config::node(address, *wire, None))?;
+                let transport = node_config::transport(address, *wire, &programs.certificate);
+                let directory = node_directory(directory, transport, None)?;
                 words(program, &["start", "--cbdir", &directory, "--loglevel", "warn"])
+            }
+            Kind::Web { program, is_ours, is_secured } => {
+                let certificate = is_secured.then_some(&programs.certificate);
+                let transport = node_config::web_transport(address, &programs.files, certificate);
+                let options = CrossringOptions { shards: 1, engine: EngineKind::Auto.to_string() };
+                let directory = node_directory(directory, transport, is_ours.then_some(options))?;
+                words(program, &["start", "--cbdir", &directory, "--loglevel", "warn"])
+            }
+            Kind::Nginx { program, is_secured } => {
+                let config = directory.join("nginx.conf");
+                write(&config, &nginx_config(directory, address, *is_secured, programs))?;
+                words(program, &["-c", &config.to_string_lossy(), "-e", "stderr"])
             }
         })
     }
@@ -251,11 +357,67 @@ const MOSQUITTO_OPTIONS: &str =
     "user root\nallow_anonymous true\nmax_queued_messages 0\nmax_connections -1\nset_tcp_nodelay true\n";
 
 /// Writes `.crossbar/config.json` and returns its directory.
-fn node_directory(directory: &Path, config: &serde_json::Value) -> Result<String, Fault> {
+fn node_directory(
+    directory: &Path,
+    transport: serde_json::Value,
+    crossring: Option<CrossringOptions>,
+) -> Result<String, Fault> {
+    let config = node_config::node(transport, crossring);
     let node = directory.join(".crossbar");
     fs::create_dir(&node).map_err(Fault::io("node directory"))?;
     write(&node.join("config.json"), &config.to_string())?;
     Ok(node.to_string_lossy().into_owned())
+}
+
+/// The way to NATS that is like this way to a router.
+fn wrapping_like(wire: Wire) -> Wrapping {
+    Wrapping { is_websocket: wire.carrier == Carrier::WebSocket, is_secured: wire.is_secured }
+}
+
+fn nats_named(wrapping: Wrapping) -> String {
+    format!("{NATS}{wrapping}")
+}
+
+/// Where it speaks WebSocket, its own protocol is on a port that nobody uses.
+fn nats_config(address: std::net::SocketAddr, wrapping: Wrapping, files: &Certificate) -> String {
+    let tls = format!("tls {{ cert_file: {:?}, key_file: {:?} }}", files.certificate, files.key);
+    match wrapping {
+        Wrapping { is_websocket: false, is_secured: false } => format!("listen: \"{address}\"\n"),
+        Wrapping { is_websocket: false, is_secured: true } => format!("listen: \"{address}\"\n{tls}\n"),
+        Wrapping { is_websocket: true, is_secured } => {
+            let security = if is_secured { tls } else { "no_tls: true".to_owned() };
+            let ip = address.ip();
+            format!("listen: \"{ip}:-1\"\nwebsocket {{\n listen: \"{address}\"\n {security}\n}}\n")
+        }
+    }
+}
+
+/// One worker, as the routers have one processor; what is not said is as the program has it. It may not change its user:
+/// that would make the kernel forget to end it when we end.
+fn nginx_config(
+    directory: &Path,
+    address: std::net::SocketAddr,
+    is_secured: bool,
+    programs: &Programs,
+) -> String {
+    let Certificate { certificate, key } = &programs.certificate;
+    let tls = format!(
+        "ssl_protocols TLSv1.3; ssl_certificate {}; ssl_certificate_key {};",
+        certificate.display(),
+        key.display()
+    );
+    let (ssl, tls) = if is_secured { (" ssl", tls.as_str()) } else { ("", "") };
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|what| format!("{what}_temp_path {}/{what};", directory.display()))
+        .join(" ");
+    format!(
+        "daemon off; worker_processes 1; user root; pid {}/nginx.pid; error_log stderr warn;\n\
+         events {{ worker_connections 16384; }}\n\
+         http {{ access_log off; sendfile on; keepalive_requests 1000000000; {temporary}\n\
+         server {{ listen {address}{ssl}; {tls} root {}; }} }}\n",
+        directory.display(),
+        programs.files.display()
+    )
 }
 
 /// The plain name for the usual wire, and the wire behind it for any other.

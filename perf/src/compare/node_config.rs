@@ -1,12 +1,13 @@
 //! Node configurations for crossring and Crossbar.io: one realm, one transport, clients anonymous or with one identity.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use serde_json::{Value, json};
 
+use super::certificate::Certificate;
 use crate::{
     identity,
-    protocol::wamp::{Carrier, Wire},
+    protocol::wamp::{Carrier, Compression, Wire},
     target::REALM_DEFAULT,
 };
 
@@ -20,7 +21,7 @@ pub(super) struct CrossringOptions {
 
 /// The version 2 node configuration. Both routers read the same one, except for the options that
 /// only crossring knows.
-pub(super) fn node(address: SocketAddr, wire: Wire, crossring: Option<CrossringOptions>) -> Value {
+pub(super) fn node(transport: Value, crossring: Option<CrossringOptions>) -> Value {
     let options = crossring.map(|options| json!({"shards": options.shards, "engine": options.engine}));
     json!({
         "version": 2,
@@ -28,7 +29,7 @@ pub(super) fn node(address: SocketAddr, wire: Wire, crossring: Option<CrossringO
         "workers": [{
             "type": "router",
             "realms": [{"name": REALM_DEFAULT, "roles": [everything_for_anonymous()]}],
-            "transports": [transport(address, wire)],
+            "transports": [transport],
         }],
     })
 }
@@ -39,16 +40,41 @@ fn everything_for_anonymous() -> Value {
 }
 
 /// Every serializer is on by default; batched ones cannot even be named in Crossbar.io's list.
-fn transport(address: SocketAddr, wire: Wire) -> Value {
+pub(super) fn transport(address: SocketAddr, wire: Wire, certificate: &Certificate) -> Value {
     let kind = match wire.carrier {
         Carrier::RawSocket => "rawsocket",
         Carrier::WebSocket => "websocket",
     };
-    json!({
+    let mut transport = json!({
         "type": kind,
-        "endpoint": {"type": "tcp", "interface": address.ip().to_string(), "port": address.port()},
+        "endpoint": endpoint(address, wire.is_secured.then_some(certificate)),
         "auth": identity::auth(),
+    });
+    if wire.compression != Compression::None {
+        transport["options"] = json!({"compression": {"deflate": {}}});
+    }
+    transport
+}
+
+/// Nothing but the files of `directory`.
+pub(super) fn web_transport(
+    address: SocketAddr,
+    directory: &Path,
+    certificate: Option<&Certificate>,
+) -> Value {
+    json!({
+        "type": "web",
+        "endpoint": endpoint(address, certificate),
+        "paths": {"/": {"type": "static", "directory": directory}},
     })
+}
+
+fn endpoint(address: SocketAddr, certificate: Option<&Certificate>) -> Value {
+    let mut endpoint = json!({"type": "tcp", "interface": address.ip().to_string(), "port": address.port()});
+    if let Some(Certificate { certificate, key }) = certificate {
+        endpoint["tls"] = json!({"certificate": certificate, "key": key});
+    }
+    endpoint
 }
 
 #[cfg(test)]
@@ -57,15 +83,23 @@ mod tests {
 
     #[test]
     fn the_configuration_names_what_is_measured() {
+        let certificate = Certificate { certificate: "/c.pem".into(), key: "/k.pem".into() };
         let address = "127.0.0.1:4000".parse().expect("an address");
         let options = CrossringOptions { shards: 2, engine: "epoll".to_owned() };
-        let crossring = node(address, Wire::DEFAULT, Some(options));
+        let crossring = node(transport(address, Wire::DEFAULT, &certificate), Some(options));
         assert_eq!(crossring["controller"]["options"], json!({"shards": 2, "engine": "epoll"}));
-        let transport = &crossring["workers"][0]["transports"][0];
-        assert_eq!(transport["type"], "rawsocket");
-        assert_eq!(transport["endpoint"]["port"], 4000);
-        let crossbar = node(address, "ws.cbor.batched".parse().expect("a wire"), None);
+        let made = &crossring["workers"][0]["transports"][0];
+        assert_eq!(made["type"], "rawsocket");
+        assert_eq!(made["endpoint"]["port"], 4000);
+        let wire = "ws.cbor.batched+deflate+tls".parse().expect("a wire");
+        let crossbar = node(transport(address, wire, &certificate), None);
         assert_eq!(crossbar["controller"]["options"], json!({}));
-        assert_eq!(crossbar["workers"][0]["transports"][0]["type"], "websocket");
+        let made = &crossbar["workers"][0]["transports"][0];
+        assert_eq!(made["type"], "websocket");
+        assert_eq!(made["endpoint"]["tls"], json!({"certificate": "/c.pem", "key": "/k.pem"}));
+        assert_eq!(made["options"], json!({"compression": {"deflate": {}}}));
+        let web = web_transport(address, Path::new("/files"), None);
+        assert_eq!(web["paths"]["/"]["directory"], "/files");
+        assert!(web["endpoint"].get("tls").is_none());
     }
 }

@@ -90,7 +90,7 @@ pub(super) async fn join_rate<P: Protocol>(
     Ok(Measurement { latencies, ..last.since(&first) })
 }
 
-async fn wait_until<P>(bench: &Bench<P>, counter: &Counter, until: Instant) {
+pub(super) async fn wait_until<P>(bench: &Bench<P>, counter: &Counter, until: Instant) {
     while Instant::now() < until {
         bench.progress.tick(Instant::now(), counter.cycles.get());
         bench.spin.lap().await;
@@ -99,9 +99,9 @@ async fn wait_until<P>(bench: &Bench<P>, counter: &Counter, until: Instant) {
 
 /// Shared by concurrent clients.
 #[derive(Default)]
-struct Counter {
-    cycles: Cell<u64>,
-    latencies: std::cell::RefCell<Latencies>,
+pub(super) struct Counter {
+    pub(super) cycles: Cell<u64>,
+    pub(super) latencies: std::cell::RefCell<Latencies>,
 }
 
 fn spawn_cycles<P: Protocol>(

@@ -3,7 +3,7 @@
 //! A server `PING` is skipped, not answered: NATS closes after two unanswered pings two minutes
 //! apart, longer than any measurement here lasts.
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 use super::{FRAME_BYTES_MAX, HeaderCache, Incoming, Protocol, ReplyTo, Role, Template, decimal, first_line};
 use crate::{fault::Fault, link::Link};
@@ -13,9 +13,26 @@ const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"
 const PROCEDURE: &str = "perf.echo";
 const INBOX: &str = "_INBOX.perf";
 
+/// What lies between TCP and the protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wrapping {
+    /// WebSocket, the protocol cut into binary frames anyhow.
+    pub is_websocket: bool,
+    /// TLS; without WebSocket it begins after the server's INFO.
+    pub is_secured: bool,
+}
+
+impl fmt::Display for Wrapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_websocket { "+ws" } else { "" })?;
+        f.write_str(if self.is_secured { "+tls" } else { "" })
+    }
+}
+
 /// Client side of NATS.
 #[derive(Clone, Debug)]
 pub struct Nats {
+    wrapping: Wrapping,
     publish: Template,
     call: Template,
     header: HeaderCache,
@@ -25,10 +42,11 @@ pub struct Nats {
 
 impl Nats {
     /// Sessions whose payloads have `payload_bytes`.
-    pub fn new(payload_bytes: usize) -> Nats {
+    pub fn new(wrapping: Wrapping, payload_bytes: usize) -> Nats {
         let publish = format!("PUB {} {payload_bytes}\r\n", subject(0));
         let call = format!("PUB {PROCEDURE} {INBOX} {payload_bytes}\r\n");
         Nats {
+            wrapping,
             publish: Template::new(publish.as_bytes(), payload_bytes, b"\r\n"),
             call: Template::new(call.as_bytes(), payload_bytes, b"\r\n"),
             header: HeaderCache::default(),
@@ -43,6 +61,7 @@ fn subject(topic: u32) -> String {
 
 impl Protocol for Nats {
     async fn join(&mut self, link: &mut Link, role: Role) -> Result<(), Fault> {
+        self.wrap(link).await?;
         let mut hello = CONNECT.to_owned();
         match role {
             Role::Subscriber(topic) => hello += &format!("SUB {} 1\r\n", subject(topic)),
@@ -52,6 +71,11 @@ impl Protocol for Nats {
         }
         hello += "PING\r\n";
         link.ask("NATS CONNECT", hello.into_bytes(), await_pong).await
+    }
+
+    async fn knock(&self, link: &mut Link) -> Result<(), Fault> {
+        self.await_turn(link).await?;
+        link.knock().await
     }
 
     async fn leave(&mut self, _link: &mut Link) -> Result<(), Fault> {
@@ -99,6 +123,26 @@ impl Protocol for Nats {
 }
 
 impl Nats {
+    async fn wrap(&self, link: &mut Link) -> Result<(), Fault> {
+        if self.wrapping.is_secured {
+            self.await_turn(link).await?;
+            link.start_tls().await?;
+        }
+        if self.wrapping.is_websocket {
+            link.start_websocket("/").await?;
+        }
+        Ok(())
+    }
+
+    /// Without WebSocket the server speaks first, also where TLS is wanted.
+    async fn await_turn(&self, link: &mut Link) -> Result<(), Fault> {
+        if self.wrapping.is_websocket {
+            return Ok(());
+        }
+        let info = |bytes: &[u8]| Ok(first_line(bytes).map(|line| (line.len() + 2, ())));
+        link.reader.expect("NATS INFO", info).await
+    }
+
     /// Lengths of the line at the start (with its CR LF) and of the payload behind it.
     fn header_of(&mut self, bytes: &[u8]) -> Result<Option<(usize, usize)>, Fault> {
         if let Some(known) = self.header.get(bytes) {
@@ -164,7 +208,7 @@ mod tests {
     fn messages_among_control_lines_survive_every_cut() {
         let stream = b"INFO {}\r\nMSG perf.topic.0 1 5\r\nhello\r\nPING\r\nMSG perf.topic.0 1 5\r\nworld\r\n\
                        MSG perf.echo 1 _INBOX.perf 2\r\nhi\r\nMSG perf.topic.0 1 4\r\n\r\n\r\n\r\n";
-        let found = skim_every_cut(&Nats::new(16), stream);
+        let found = skim_every_cut(&Nats::new(Wrapping::default(), 16), stream);
         assert_eq!(found[0], b"hello");
         assert_eq!(found[1], b"world");
         assert!(found[2].ends_with(b" hi") && found[2].starts_with(b"Subject("));
@@ -173,7 +217,7 @@ mod tests {
 
     #[test]
     fn errors_and_noise_are_faults() {
-        let mut nats = Nats::new(16);
+        let mut nats = Nats::new(Wrapping::default(), 16);
         assert!(nats.skim(b"-ERR 'Authorization Violation'\r\n", &mut |_| ()).is_err());
         assert!(nats.skim(b"HTTP/1.1 200 OK\r\n", &mut |_| ()).is_err());
         assert!(nats.skim(b"MSG a 1 99999999999\r\n", &mut |_| ()).is_err());
@@ -182,7 +226,7 @@ mod tests {
     #[test]
     fn an_answer_is_a_publish_to_the_inbox() {
         let mut out = Vec::new();
-        Nats::new(16).answer(ReplyTo::Subject(b"_INBOX.perf"), b"hello", &mut out);
+        Nats::new(Wrapping::default(), 16).answer(ReplyTo::Subject(b"_INBOX.perf"), b"hello", &mut out);
         assert_eq!(out, b"PUB _INBOX.perf 5\r\nhello\r\n");
     }
 }

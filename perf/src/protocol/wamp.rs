@@ -4,6 +4,7 @@
 //! copies frames that the codec encoded once, puts in the next request id, and skims what comes
 //! back by length and message type.
 
+mod compressed;
 mod dialogue;
 mod skim;
 
@@ -14,10 +15,11 @@ use crossring_codec::{
     message::{CallOptions, Message, PublishOptions, YieldOptions, encode::encode},
     payload::Payload,
     serializer::{Serializer, SerializerId},
-    transport::Framing,
+    transport::{DeflateOptions, Framing},
     value::{Dict, Value},
 };
 
+use self::compressed::Compressed;
 use super::{Incoming, Protocol, ReplyTo, Role};
 use crate::{clock::write_stamp, fault::Fault, identity::Method, link::Link};
 
@@ -32,13 +34,47 @@ fn topic_uri(topic: u32) -> String {
     format!("perf.topic.{topic}")
 }
 
-/// Carrier and serializer of a WAMP connection: `rs.msgpack`, `ws.json`, `ws.cbor.batched`.
+/// How a WAMP connection is spoken: `rs.msgpack`, `ws.cbor.batched`, `ws.json+deflate`, `rs.msgpack+tls`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wire {
     /// RawSocket or WebSocket.
     pub carrier: Carrier,
     /// Never batched on RawSocket.
     pub serializer: Serializer,
+    /// Never on RawSocket.
+    pub compression: Compression,
+    /// Whether it is encrypted.
+    pub is_secured: bool,
+}
+
+/// permessage-deflate, as the client asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not asked for.
+    None,
+    /// As browsers do: each direction refers to earlier messages.
+    Deflate,
+    /// The server compresses every message by itself, so that many receivers can get the same octets.
+    DeflateAlone,
+}
+
+impl Compression {
+    const ALL: [Compression; 3] = [Compression::None, Compression::Deflate, Compression::DeflateAlone];
+
+    fn options(self) -> Option<DeflateOptions> {
+        let peer_no_context_takeover = self == Compression::DeflateAlone;
+        (self != Compression::None)
+            .then(|| DeflateOptions { peer_no_context_takeover, ..DeflateOptions::default() })
+    }
+
+    /// What names of wires and schemes say behind the serializer.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Compression::None => "",
+            Compression::Deflate => "+deflate",
+            Compression::DeflateAlone => "+deflate-alone",
+        }
+    }
 }
 
 /// What carries WAMP messages.
@@ -52,13 +88,27 @@ pub enum Carrier {
 
 impl Wire {
     /// RawSocket with MessagePack: what comparisons use unless told otherwise.
-    pub const DEFAULT: Wire = Wire { carrier: Carrier::RawSocket, serializer: Serializer::MESSAGE_PACK };
+    pub const DEFAULT: Wire = Wire::plain(Carrier::RawSocket, Serializer::MESSAGE_PACK);
 
-    /// All combinations that this generator speaks: its messages are skimmed, which WAMP-FlatBuffers does not allow for.
+    /// Neither compressed nor encrypted.
+    pub const fn plain(carrier: Carrier, serializer: Serializer) -> Wire {
+        Wire { carrier, serializer, compression: Compression::None, is_secured: false }
+    }
+
+    /// All combinations that this generator speaks, but for encryption: its messages are skimmed, which WAMP-FlatBuffers
+    /// does not allow for.
     pub fn all() -> impl Iterator<Item = Wire> {
+        Wire::all_plain().flat_map(|wire| {
+            let compressions =
+                if wire.carrier == Carrier::WebSocket { &Compression::ALL[..] } else { &[Compression::None] };
+            compressions.iter().map(move |&compression| Wire { compression, ..wire })
+        })
+    }
+
+    fn all_plain() -> impl Iterator<Item = Wire> {
         let carriers = [Carrier::RawSocket, Carrier::WebSocket].into_iter();
         let wires =
-            carriers.flat_map(|carrier| Serializer::ALL.map(|serializer| Wire { carrier, serializer }));
+            carriers.flat_map(|carrier| Serializer::ALL.map(|serializer| Wire::plain(carrier, serializer)));
         wires.filter(|wire| {
             let exists = wire.carrier == Carrier::WebSocket || !wire.serializer.batched;
             exists && wire.serializer.id != SerializerId::FlatBuffers
@@ -79,7 +129,8 @@ impl fmt::Display for Wire {
             Carrier::RawSocket => "rs",
             Carrier::WebSocket => "ws",
         };
-        write!(f, "{carrier}.{}", self.serializer)
+        let tls = if self.is_secured { "+tls" } else { "" };
+        write!(f, "{carrier}.{}{}{tls}", self.serializer, self.compression.suffix())
     }
 }
 
@@ -87,8 +138,16 @@ impl FromStr for Wire {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Wire, String> {
-        let known = || Wire::all().map(|wire| wire.to_string()).collect::<Vec<_>>().join(", ");
-        Wire::all().find(|wire| wire.to_string() == name).ok_or_else(|| format!("one of {}", known()))
+        let (plain, is_secured) = name.strip_suffix("+tls").map_or((name, false), |plain| (plain, true));
+        let wire = Wire::all().find(|wire| wire.to_string() == plain);
+        let known = || Wire::all_plain().map(|wire| wire.to_string()).collect::<Vec<_>>().join(", ");
+        let wire = wire.ok_or_else(|| {
+            format!(
+                "one of {}, with +deflate or +deflate-alone (ws only) and +tls appended if wanted",
+                known()
+            )
+        });
+        wire.map(|wire| Wire { is_secured, ..wire })
     }
 }
 
@@ -99,6 +158,8 @@ pub struct Wamp {
     next_request: u64,
     /// How idle sessions join; all others are anonymous.
     method: Method,
+    /// Of a joined session whose wire is compressed.
+    compressed: Option<Rc<Compressed>>,
 }
 
 /// What all sessions of a measurement have in common.
@@ -147,7 +208,7 @@ impl Wamp {
             call: template(&call)?,
             answer: template(&answer)?,
         };
-        Ok(Wamp { shared: Rc::new(shared), next_request: 1, method: Method::Anonymous })
+        Ok(Wamp { shared: Rc::new(shared), next_request: 1, method: Method::Anonymous, compressed: None })
     }
 
     /// Idle sessions join by this method.
@@ -161,14 +222,28 @@ impl Wamp {
         self.next_request += 1;
         self.next_request - 1
     }
+
+    fn put(&self, request: &Request, id: u64, out: &mut Vec<u8>, fill: impl FnOnce(&mut [u8])) {
+        match &self.compressed {
+            None => self.shared.put_frame(request, id, MASK_KEY, out, fill),
+            Some(compressed) => compressed.put(out, |out| self.shared.put_frame(request, id, 0, out, fill)),
+        }
+    }
 }
 
 impl Shared {
-    fn put_frame(&self, request: &Request, id: u64, out: &mut Vec<u8>, fill: impl FnOnce(&mut [u8])) {
+    fn put_frame(
+        &self,
+        request: &Request,
+        id: u64,
+        mask_key: u32,
+        out: &mut Vec<u8>,
+        fill: impl FnOnce(&mut [u8]),
+    ) {
         let mark = self.framing.begin(out);
         let payload_at = request.put(self.wire.serializer.id, id, out);
         fill(&mut out[payload_at..payload_at + self.payload_bytes]);
-        let framed = self.framing.finish(out, mark, MASK_KEY);
+        let framed = self.framing.finish(out, mark, mask_key);
         assert!(framed.is_ok(), "payloads are at most 64 KiB, far below every framing's limit");
     }
 }
@@ -273,7 +348,15 @@ fn put_decimal(mut value: u64, out: &mut Vec<u8>) {
 impl Protocol for Wamp {
     async fn join(&mut self, link: &mut Link, role: Role) -> Result<(), Fault> {
         let method = if role == Role::Idle { self.method } else { Method::Anonymous };
-        dialogue::join(&self.shared, link, role, method).await
+        if self.shared.wire.is_secured {
+            link.start_tls().await?;
+        }
+        self.compressed = dialogue::join(&self.shared, link, role, method).await?.map(Rc::new);
+        Ok(())
+    }
+
+    async fn knock(&self, link: &mut Link) -> Result<(), Fault> {
+        link.knock().await
     }
 
     async fn leave(&mut self, link: &mut Link) -> Result<(), Fault> {
@@ -282,17 +365,17 @@ impl Protocol for Wamp {
 
     fn publish(&mut self, stamp_ns: u64, out: &mut Vec<u8>) {
         let id = self.take_request();
-        self.shared.put_frame(&self.shared.publish, id, out, |payload| write_stamp(payload, stamp_ns));
+        self.put(&self.shared.publish, id, out, |payload| write_stamp(payload, stamp_ns));
     }
 
     fn call(&mut self, stamp_ns: u64, out: &mut Vec<u8>) {
         let id = self.take_request();
-        self.shared.put_frame(&self.shared.call, id, out, |payload| write_stamp(payload, stamp_ns));
+        self.put(&self.shared.call, id, out, |payload| write_stamp(payload, stamp_ns));
     }
 
     fn answer(&mut self, reply_to: ReplyTo<'_>, payload: &[u8], out: &mut Vec<u8>) {
         let ReplyTo::Request(id) = reply_to else { return };
-        self.shared.put_frame(&self.shared.answer, id, out, |echo| echo.copy_from_slice(payload));
+        self.put(&self.shared.answer, id, out, |echo| echo.copy_from_slice(payload));
     }
 
     fn skim(&mut self, bytes: &[u8], on: &mut impl FnMut(Incoming<'_>)) -> Result<usize, Fault> {
@@ -300,6 +383,9 @@ impl Protocol for Wamp {
             serializer: self.shared.wire.serializer,
             payload_bytes: self.shared.payload_bytes,
         };
+        if let Some(compressed) = &self.compressed {
+            return compressed.skim(bytes, messages, on);
+        }
         match self.shared.wire.carrier {
             Carrier::RawSocket => skim::rawsocket(bytes, messages, on),
             Carrier::WebSocket => skim::websocket(bytes, messages, on),
@@ -393,6 +479,49 @@ mod tests {
         }
     }
 
+    #[test]
+    fn compressed_sessions_write_and_read() {
+        let options =
+            WebSocketServerOptions { deflate: Some(DeflateOptions::default()), ..Default::default() };
+        for name in ["ws.json+deflate", "ws.cbor.batched+deflate-alone"] {
+            let mut wamp = wamp(name.parse().expect("a wire"));
+            let mut server = Transport::accept_websocket(&Arc::new(options.clone()));
+            let (mut to_server, mut to_client, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+            let mut client = dialogue::dial(&wamp.shared, &mut to_server).expect("a client");
+            let mut consumed = 0;
+            while let Some(found) = server.next(&to_server, &mut consumed, &mut scratch).expect("a request") {
+                if let Transported::Reply(octets) = found {
+                    to_client.extend_from_slice(octets);
+                }
+            }
+            let opened = client.next(&to_client, &mut 0, &mut scratch).expect("a response");
+            assert!(matches!(opened, Some(Transported::Opened { .. })));
+            let mut compressed = Compressed::default();
+            compressed.set_writer(client.take_writer().expect("compression"));
+            wamp.compressed = Some(Rc::new(compressed.reading_with(client)));
+
+            let mut frames = Vec::new();
+            wamp.publish(3, &mut frames);
+            let found = server.next(&frames, &mut 0, &mut scratch).expect("a frame");
+            assert!(matches!(found, Some(Transported::Message(_))), "{found:?}");
+
+            let serializer = wamp.shared.wire.serializer;
+            let (mut plain, mut frame) = (Vec::new(), Vec::new());
+            let framing = Framing::websocket_server(serializer);
+            let mark = framing.begin(&mut plain);
+            encode(serializer.id, &sent_by_a_router(serializer.id)[0], &mut plain).expect("encodable");
+            framing.finish(&mut plain, mark, 0).expect("short");
+            let mut writer = server.take_writer().expect("compression");
+            writer.write(&plain, &mut Default::default(), &mut frame);
+            for part in frame.chunks(3) {
+                let mut payloads = 0;
+                let consumed = wamp.skim(part, &mut |_| payloads += 1).expect("a piece of a frame");
+                assert_eq!(consumed, part.len());
+                assert_eq!(payloads, usize::from(part.as_ptr_range().end == frame.as_ptr_range().end));
+            }
+        }
+    }
+
     fn sent_by_a_router(serializer: SerializerId) -> Vec<Message<'static>> {
         let text = |letter: &str| {
             let text = Value::String(letter.repeat(PAYLOAD_BYTES));
@@ -437,10 +566,14 @@ mod tests {
 
     #[test]
     fn wires_round_trip_by_name() {
-        assert_eq!(Wire::all().count(), 15);
+        assert_eq!(Wire::all().count(), 35);
         for wire in Wire::all() {
-            assert_eq!(wire.to_string().parse(), Ok(wire));
+            for wire in [wire, Wire { is_secured: true, ..wire }] {
+                assert_eq!(wire.to_string().parse(), Ok(wire));
+            }
         }
-        assert!("rs.json.batched".parse::<Wire>().is_err());
+        for name in ["rs.json.batched", "rs.json+deflate", "ws.json+tls+deflate"] {
+            assert!(name.parse::<Wire>().is_err(), "{name}");
+        }
     }
 }

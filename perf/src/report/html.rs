@@ -36,13 +36,13 @@ fn pair(name: &str, text: &str) -> String {
 }
 
 fn render_scenario(rows: &[Row]) -> String {
-    let unit = rows[0].unit;
+    let (unit, peer) = (rows[0].unit, rows[0].peer_title());
     let table: String = rows.iter().map(render_row).collect();
     let faults: String = rows.iter().filter_map(render_fault).collect();
     let extra: String = rows.iter().flat_map(render_extra).collect();
     let charts = [chart::costs(rows), chart::latencies(rows)].into_iter().flatten().collect::<String>();
     format!(
-        "<h2>{}</h2><table><tr><th>system<th>CPU-ns/{unit}<th>x floor<th>x nats<th>{unit}s/s<th>p50 us<th>p99 us\
+        "<h2>{}</h2><table><tr><th>system<th>CPU-ns/{unit}<th>x floor<th>{peer}<th>{unit}s/s<th>p50 us<th>p99 us\
          <th>p99.9 us<th>max us<th>clean{table}</table>{extra}{faults}{charts}",
         escape(&rows[0].scenario),
     )
@@ -58,7 +58,7 @@ fn render_row(row: &Row) -> String {
         escape(&row.system),
         spread(row.server_ns, |spread| spread.min, number),
         ratio(row.to_floor),
-        ratio(row.to_nats),
+        ratio(row.to_peer),
         spread(row.per_second, |spread| spread.max, short),
     ];
     let quantiles = (0..4).map(|index| latency.map(|l| format!("{:.1}", l[index])).unwrap_or_default());

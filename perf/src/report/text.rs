@@ -15,31 +15,44 @@ pub fn render(report: &Report) -> String {
 fn write_report(report: &Report, out: &mut String) -> fmt::Result {
     writeln!(out, "{}", report.machine.describe())?;
     writeln!(out, "generator: {}", report.generator)?;
+    let width = name_width(report);
     for system in &report.systems {
-        writeln!(out, "  {:<18} {}", system.name, system.version)?;
+        writeln!(out, "  {:<width$} {}", system.name, system.version)?;
     }
     for missing in &report.missing {
-        writeln!(out, "  {:<18} MISSING: {}", missing.name, missing.reason)?;
+        writeln!(out, "  {:<width$} MISSING: {}", missing.name, missing.reason)?;
     }
     for caveat in &report.caveats {
         writeln!(out, "note: {caveat}")?;
     }
     for rows in report.rows.chunk_by(|a, b| a.scenario == b.scenario) {
-        write_scenario(rows, out)?;
+        write_scenario(rows, width, out)?;
     }
     Ok(())
 }
 
-fn write_scenario(rows: &[Row], out: &mut String) -> fmt::Result {
+/// Of the column of names.
+fn name_width(report: &Report) -> usize {
+    let names = report.systems.iter().map(|system| system.name.len());
+    names
+        .chain(report.missing.iter().map(|missing| missing.name.len()))
+        .max()
+        .unwrap_or(0)
+        .max(NAME_WIDTH_MIN)
+}
+
+const NAME_WIDTH_MIN: usize = 18;
+
+fn write_scenario(rows: &[Row], width: usize, out: &mut String) -> fmt::Result {
     let unit = rows[0].unit;
     writeln!(out, "\n{}", rows[0].scenario)?;
     writeln!(
         out,
-        "  {:<18} {:>20} {:>8} {:>8} {:>20} {:>9} {:>9} {:>9} {:>9} {:>6}",
+        "  {:<width$} {:>20} {:>8} {:>8} {:>20} {:>9} {:>9} {:>9} {:>9} {:>6}",
         "system",
         format!("CPU-ns/{unit} (min)"),
         "x floor",
-        "x nats",
+        rows[0].peer_title(),
         format!("{unit}s/s (max)"),
         "p50 us",
         "p99 us",
@@ -47,10 +60,10 @@ fn write_scenario(rows: &[Row], out: &mut String) -> fmt::Result {
         "max us",
         "clean"
     )?;
-    rows.iter().try_for_each(|row| write_row(row, out))
+    rows.iter().try_for_each(|row| write_row(row, width, out))
 }
 
-fn write_row(row: &Row, out: &mut String) -> fmt::Result {
+fn write_row(row: &Row, width: usize, out: &mut String) -> fmt::Result {
     let cost = row.server_ns.map(|ns| format!("{} ({})", number(ns.median), number(ns.min)));
     let rate = row.per_second.map(|rate| format!("{} ({})", short(rate.median), short(rate.max)));
     let ratio = |ratio: Option<f64>| ratio.map(|ratio| format!("{ratio:.2}"));
@@ -58,11 +71,11 @@ fn write_row(row: &Row, out: &mut String) -> fmt::Result {
         |pick: fn(&super::LatencySummary) -> f64| row.latency.as_ref().map(|l| format!("{:.1}", pick(l)));
     writeln!(
         out,
-        "  {:<18} {:>20} {:>8} {:>8} {:>20} {:>9} {:>9} {:>9} {:>9} {:>6}",
+        "  {:<width$} {:>20} {:>8} {:>8} {:>20} {:>9} {:>9} {:>9} {:>9} {:>6}",
         row.system,
         or_dash(cost),
         or_dash(ratio(row.to_floor)),
-        or_dash(ratio(row.to_nats)),
+        or_dash(ratio(row.to_peer)),
         or_dash(rate),
         or_dash(latency(|l| l.p50_us)),
         or_dash(latency(|l| l.p99_us)),
@@ -71,10 +84,10 @@ fn write_row(row: &Row, out: &mut String) -> fmt::Result {
         format!("{}/{}", row.clean_rounds, row.rounds)
     )?;
     for extra in &row.extra {
-        writeln!(out, "  {:<18}   {}: {}", "", extra.name, number(extra.value))?;
+        writeln!(out, "  {:<width$}   {}: {}", "", extra.name, number(extra.value))?;
     }
     match &row.fault {
-        Some(fault) => writeln!(out, "  {:<18}   FAILED: {fault}", ""),
+        Some(fault) => writeln!(out, "  {:<width$}   FAILED: {fault}", ""),
         None => Ok(()),
     }
 }

@@ -13,18 +13,25 @@ use crossring_codec::{
 };
 use crossring_router::client::{ClientEvent, ClientSession, Proof};
 
-use super::{Carrier, MASK_KEY, PROCEDURE, Role, Shared, topic_uri};
+use super::{Carrier, Compression, MASK_KEY, PROCEDURE, Role, Shared, compressed::Compressed, topic_uri};
 use crate::{fault::Fault, identity::Method, link::Link, protocol::FRAME_BYTES_MAX};
 
 /// Joins and does what the role needs. Returns as soon as the last answer has come; whatever
-/// follows it stays in the link, to be skimmed.
-pub(super) async fn join(shared: &Shared, link: &mut Link, role: Role, method: Method) -> Result<(), Fault> {
+/// follows it stays in the link, to be skimmed. Returns what skims a compressed connection.
+pub(super) async fn join(
+    shared: &Shared,
+    link: &mut Link,
+    role: Role,
+    method: Method,
+) -> Result<Option<Compressed>, Fault> {
     let mut request = Vec::new();
     let transport = dial(shared, &mut request)?;
-    let mut dialogue =
-        Dialogue { shared, link, transport, session: ClientSession::new(), scratch: Vec::new() };
+    let compressed = (shared.wire.compression != Compression::None).then(Compressed::default);
+    let session = ClientSession::new();
+    let mut dialogue = Dialogue { shared, link, transport, session, scratch: Vec::new(), compressed };
     dialogue.link.writer.send(request).await.map_err(Fault::io("handshake"))?;
     dialogue.wait_until_open().await?;
+    dialogue.take_writer()?;
     let mut details =
         HelloDetails { roles: ClientRoles::all(Features::default()), ..HelloDetails::default() };
     let proof = method.identity().map(|(authid, credentials)| Proof::new(authid, credentials, nonce()));
@@ -35,26 +42,15 @@ pub(super) async fn join(shared: &Shared, link: &mut Link, role: Role, method: M
         dialogue.prove(&mut proof).await?;
     }
     dialogue.wait_for("HELLO", |event| matches!(event, ClientEvent::Welcome { .. })).await?;
-    match role {
-        Role::Subscriber(topic) => {
-            let request = dialogue.session.subscribe(topic_uri(topic), SubscribeOptions::default());
-            dialogue.send(request.map_err(refused)?.message).await?;
-            dialogue.wait_for("SUBSCRIBE", |event| matches!(event, ClientEvent::Subscribed { .. })).await
-        }
-        Role::Callee => {
-            let request = dialogue.session.register(PROCEDURE, RegisterOptions::default());
-            dialogue.send(request.map_err(refused)?.message).await?;
-            dialogue.wait_for("REGISTER", |event| matches!(event, ClientEvent::Registered { .. })).await
-        }
-        Role::Publisher | Role::Caller | Role::Idle => Ok(()),
-    }
+    dialogue.play(role).await?;
+    Ok(dialogue.end())
 }
 
 /// Says GOODBYE and waits for the router's.
 pub(super) async fn leave(shared: &Shared, link: &mut Link) -> Result<(), Fault> {
     let goodbye =
         Message::Goodbye { details: CloseDetails::default(), reason: "wamp.close.close_realm".into() };
-    let frame = framed(shared, &goodbye)?;
+    let frame = framed(shared, &goodbye, MASK_KEY)?;
     // Whatever frame it is that comes, it is the answer: an idle session gets nothing else.
     link.ask("GOODBYE", frame, |bytes| Ok((!bytes.is_empty()).then_some((bytes.len(), ())))).await
 }
@@ -70,18 +66,19 @@ pub(super) fn dial(shared: &Shared, out: &mut Vec<u8>) -> Result<Transport, Faul
         Carrier::WebSocket => {
             let url = format!("ws://localhost{}", shared.resource);
             let url = WebSocketUrl::parse(&url).map_err(|_| Fault::Setup(format!("not a URL: {url}")))?;
-            let options = WebSocketClientOptions::default();
+            let deflate = shared.wire.compression.options();
+            let options = WebSocketClientOptions { deflate, ..WebSocketClientOptions::default() };
             Ok(Transport::dial_websocket(&url, &[serializer], &options, u64::from(MASK_KEY), out))
         }
     }
 }
 
-fn framed(shared: &Shared, message: &Message<'_>) -> Result<Vec<u8>, Fault> {
+fn framed(shared: &Shared, message: &Message<'_>, mask_key: u32) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::new();
     let mark = shared.framing.begin(&mut out);
     let encoded = encode(shared.wire.serializer.id, message, &mut out);
     encoded.map_err(|error| Fault::Setup(format!("encode {:?}: {error}", message.message_type())))?;
-    shared.framing.finish(&mut out, mark, MASK_KEY).map_err(|error| Fault::Setup(error.to_string()))?;
+    shared.framing.finish(&mut out, mark, mask_key).map_err(|error| Fault::Setup(error.to_string()))?;
     Ok(out)
 }
 
@@ -104,11 +101,45 @@ struct Dialogue<'a> {
     transport: Transport,
     session: ClientSession,
     scratch: Vec<u8>,
+    compressed: Option<Compressed>,
 }
 
 impl Dialogue<'_> {
+    /// Does what a role needs beside joining.
+    async fn play(&mut self, role: Role) -> Result<(), Fault> {
+        match role {
+            Role::Subscriber(topic) => {
+                let request = self.session.subscribe(topic_uri(topic), SubscribeOptions::default());
+                self.send(request.map_err(refused)?.message).await?;
+                self.wait_for("SUBSCRIBE", |event| matches!(event, ClientEvent::Subscribed { .. })).await
+            }
+            Role::Callee => {
+                let request = self.session.register(PROCEDURE, RegisterOptions::default());
+                self.send(request.map_err(refused)?.message).await?;
+                self.wait_for("REGISTER", |event| matches!(event, ClientEvent::Registered { .. })).await
+            }
+            Role::Publisher | Role::Caller | Role::Idle => Ok(()),
+        }
+    }
+
+    /// What writes compressed frames has been settled with the handshake.
+    fn take_writer(&mut self) -> Result<(), Fault> {
+        let Some(compressed) = &mut self.compressed else { return Ok(()) };
+        let writer = self.transport.take_writer();
+        let refused = || Fault::Setup("the server does not compress".to_owned());
+        writer.map(|writer| compressed.set_writer(writer)).ok_or_else(refused)
+    }
+
+    fn end(self) -> Option<Compressed> {
+        let Dialogue { compressed, transport, .. } = self;
+        compressed.map(|compressed| compressed.reading_with(transport))
+    }
+
     async fn send(&mut self, message: Message<'_>) -> Result<(), Fault> {
-        let frame = framed(self.shared, &message)?;
+        let frame = match &self.compressed {
+            None => framed(self.shared, &message, MASK_KEY)?,
+            Some(compressed) => compressed.written(&framed(self.shared, &message, 0)?),
+        };
         self.link.writer.send(frame).await.map(drop).map_err(Fault::io("send"))
     }
 
@@ -169,6 +200,6 @@ impl Dialogue<'_> {
     }
 }
 
-fn broken(error: TransportError) -> Fault {
+pub(super) fn broken(error: TransportError) -> Fault {
     Fault::Setup(format!("transport: {error}"))
 }

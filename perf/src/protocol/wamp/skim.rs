@@ -118,7 +118,7 @@ impl Messages {
     }
 
     #[inline]
-    fn find(self, message: &[u8], on: &mut impl FnMut(Incoming<'_>)) -> Result<(), Fault> {
+    pub(super) fn find(self, message: &[u8], on: &mut impl FnMut(Incoming<'_>)) -> Result<(), Fault> {
         const EVENT: u64 = MessageType::Event.code() as u64;
         const RESULT: u64 = MessageType::Result.code() as u64;
         const INVOCATION: u64 = MessageType::Invocation.code() as u64;
