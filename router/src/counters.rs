@@ -17,6 +17,12 @@ pub struct Counters {
     pub events_lost: u64,
     /// ABORTs sent.
     pub aborts: u64,
+    /// SUBSCRIBEs beyond what the session may hold, or may have under way.
+    pub subscriptions_refused: u64,
+    /// REGISTERs beyond what the session may hold, or may have under way.
+    pub registrations_refused: u64,
+    /// CALLs beyond what the session may have pending.
+    pub calls_refused: u64,
     /// PUBLISH accepted.
     pub publications: u64,
     /// PUBLISH without acknowledgement that was not allowed, and so dropped.

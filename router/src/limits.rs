@@ -91,19 +91,44 @@ pub struct FailureLimits {
     pub exempt: Vec<(IpAddr, u8)>,
 }
 
+impl Limits {
+    /// As they are for the router's own sessions, which serve all others: what one session may hold is not for them.
+    pub(crate) fn for_the_router(self) -> Self {
+        let own = Self::default();
+        Self {
+            subscriptions_per_session_max: own.subscriptions_per_session_max,
+            registrations_per_session_max: own.registrations_per_session_max,
+            calls_per_session_max: own.calls_per_session_max,
+            invocations_per_session_max: own.invocations_per_session_max,
+            requests_per_session_max: own.requests_per_session_max,
+            ..self
+        }
+    }
+}
+
 impl FailureLimits {
     /// Whether an address is in one of the exempt networks.
     pub(crate) fn is_exempt(&self, address: IpAddr) -> bool {
-        self.exempt.iter().any(|(network, bits)| match (network, address) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                (network.to_bits() ^ address.to_bits()).leading_zeros() >= u32::from(*bits)
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                (network.to_bits() ^ address.to_bits()).leading_zeros() >= u32::from(*bits)
-            }
-            _ => false,
-        })
+        is_within(&self.exempt, address)
     }
+}
+
+/// Whether an address is in one of the networks, each an address and the number of its leading bits that count.
+pub fn is_within(networks: &[(IpAddr, u8)], address: IpAddr) -> bool {
+    networks.iter().any(|(network, bits)| match (network, address) {
+        (IpAddr::V4(network), IpAddr::V4(address)) => {
+            (network.to_bits() ^ address.to_bits()).leading_zeros() >= u32::from(*bits)
+        }
+        (IpAddr::V6(network), IpAddr::V6(address)) => {
+            (network.to_bits() ^ address.to_bits()).leading_zeros() >= u32::from(*bits)
+        }
+        _ => false,
+    })
+}
+
+/// This host.
+pub fn loopback() -> Vec<(IpAddr, u8)> {
+    vec![(Ipv4Addr::new(127, 0, 0, 0).into(), 8), (Ipv6Addr::LOCALHOST.into(), 128)]
 }
 
 impl Default for FailureLimits {
@@ -116,7 +141,7 @@ impl Default for FailureLimits {
             delay_ms: 1_000,
             delay_ms_max: 300_000,
             authid_delay_ms_max: 10_000,
-            exempt: vec![(Ipv4Addr::new(127, 0, 0, 0).into(), 8), (Ipv6Addr::LOCALHOST.into(), 128)],
+            exempt: loopback(),
         }
     }
 }

@@ -126,6 +126,7 @@ impl Shard {
         if session.subscriptions_held() >= self.limits.subscriptions_per_session_max as usize
             || session.requests_pending >= self.limits.requests_per_session_max
         {
+            self.counters.subscriptions_refused += 1;
             refuse(&mut self.counters, key, MessageType::Subscribe, request, LIMIT_EXCEEDED, out);
             return;
         }

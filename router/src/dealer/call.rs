@@ -252,6 +252,7 @@ impl Shard {
         let integers = self.integers;
         let state = session.caller.get_or_insert_with(|| Box::new(Caller::new(integers)));
         if state.calls.len() >= self.limits.calls_per_session_max as usize {
+            self.counters.calls_refused += 1;
             return Err(LIMIT_EXCEEDED);
         }
         let call = Call {

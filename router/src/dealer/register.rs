@@ -41,6 +41,7 @@ impl Shard {
                 return Ok(());
             }
             Err(Detour::Error(error)) => {
+                self.counters.registrations_refused += u64::from(error == LIMIT_EXCEEDED);
                 self.refuse_about(key, MessageType::Register, request, error, procedure, out);
                 return Ok(());
             }
