@@ -26,7 +26,7 @@ use crate::cookies::{CookieKeeper, OpenError};
 use crate::tls::TlsError;
 use crate::web::{self, NodeFacts, Web};
 use crate::worker::mail::{PostOffice, post_offices};
-use crate::worker::{Listener, Worker};
+use crate::worker::{Listener, Worker, WorkerLimits};
 
 mod convert;
 mod endpoints;
@@ -150,9 +150,8 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
                 limits.clone(),
                 seed.wrapping_add(1 + index as u64),
             ),
-            outbound: convert::outbound_limits(config),
+            limits: convert::worker_limits(config, shards),
             connections_max: convert::connections_max(config, shards),
-            unauthenticated_max: convert::unauthenticated_share(config, shards),
         };
         let exit = exit_sender.clone();
         thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
@@ -212,9 +211,8 @@ struct ShardPlan {
     report: ProbeReport,
     listeners: Vec<Listener>,
     shard: Shard,
-    outbound: crate::worker::outbound::OutboundLimits,
+    limits: WorkerLimits,
     connections_max: u32,
-    unauthenticated_max: u32,
 }
 
 impl ShardPlan {
@@ -232,9 +230,7 @@ impl ShardPlan {
         let engine = self.open_engine().inspect_err(|text| drop(bell.send(Err(text.clone()))))?;
         let _ = bell.send(Ok(engine.doorbell()));
         let Ok(office) = office.recv() else { return Ok(()) };
-        let unauthenticated_max = self.unauthenticated_max;
-        let mut worker =
-            Worker::new(engine, self.shard, self.listeners, office, self.outbound, unauthenticated_max);
+        let mut worker = Worker::new(engine, self.shard, self.listeners, office, self.limits);
         worker.run().map_err(|fault| format!("shard {}: {fault}", self.id.0))
     }
 
@@ -277,7 +273,7 @@ fn listen(
             continue;
         }
         let kind = convert::listener_kind(config, transport);
-        let share = convert::connections_share(transport, shards);
+        let limits = convert::listener_limits(transport, shards);
         let id = TransportId(index as u16);
         let tls = tls_settings(id, transport, certificates)?;
         let bound = endpoints::bind(transport, shards, &inherited);
@@ -288,8 +284,8 @@ fn listen(
         })?;
         places.push(bound.place);
         for (listeners, socket) in all.iter_mut().zip(bound.sockets) {
-            let (kind, tls) = (kind.clone(), tls.clone());
-            listeners.push(Listener { socket, transport: id, kind, connections_max: share, tls });
+            let (kind, tls, limits) = (kind.clone(), tls.clone(), limits.clone());
+            listeners.push(Listener { socket, transport: id, kind, limits, tls });
         }
     }
     Ok((all, places))

@@ -11,6 +11,7 @@ mod door;
 mod echo;
 pub mod mail;
 pub mod outbound;
+mod refusals;
 mod relay;
 mod secured;
 mod timers;
@@ -22,7 +23,8 @@ use crossring_codec::transport::{
     RawSocketServerOptions, Transport, TransportErrorKind, WebSocketServerOptions,
 };
 use crossring_io::{
-    BufferLease, Close, CloseReason, ConnectionId, Engine, EngineFault, Event, ListenerId, Monotonic, Wait,
+    BufferLease, Close, CloseReason, ConnectionId, Engine, EngineFault, Event, ListenerId, Monotonic,
+    PeerAddress, Wait,
 };
 use crossring_router::address::{SessionKey, ShardId, TransportId};
 use crossring_router::cookies::CookieGenerator;
@@ -33,9 +35,11 @@ use crossring_router::shard::Shard;
 use crate::clock::Clock;
 use connection::{Connection, Pumped, Routing};
 use details::Own;
-use door::Door;
+use door::{Arrival, Door};
+pub use door::{BURST_S, ListenerLimits};
 use mail::{Mail, Order, PostOffice};
 use outbound::{Ending, Outbound, OutboundCounters, OutboundLimits};
+pub use refusals::{Refusal, RefusalCounts};
 pub use relay::SharedListener;
 use rustls::ServerConfig;
 use secured::Received;
@@ -95,10 +99,22 @@ pub struct Listener {
     pub transport: TransportId,
     /// How its connections speak.
     pub kind: ListenerKind,
-    /// Most connections at once through this socket.
-    pub connections_max: u32,
+    /// How many connections it takes through this socket.
+    pub limits: ListenerLimits,
     /// Settings of TLS; absent: octets go as they are.
     pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// Bounds of a worker.
+#[derive(Copy, Clone, Debug)]
+pub struct WorkerLimits {
+    /// Its outgoing queues.
+    pub outbound: OutboundLimits,
+    /// Connections without a session at once; further ones are not let in.
+    pub unjoined_max: u32,
+    /// Octets that a peer without a session may send, handshake, HELLO and AUTHENTICATE in all. Protects the router's memory:
+    /// messages are kept until they are whole.
+    pub unjoined_octets_max: u32,
 }
 
 /// Milliseconds a connection that is being closed may take to take its last octets.
@@ -107,12 +123,6 @@ const DRAIN_TIMEOUT_MS: u32 = 5_000;
 /// Batches of mail taken in one turn, so that a busy neighbour does not starve this shard's own clients.
 const BATCHES_PER_TURN_MAX: usize = 64;
 
-/// Milliseconds for the RawSocket handshake.
-const RAWSOCKET_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
-
-/// Milliseconds until a connection has said what it speaks, and has shaken hands.
-const SHARED_HANDSHAKE_TIMEOUT_MS: u32 = 5_000;
-
 /// What a worker has done, for the log and for metrics.
 #[derive(Clone, Debug, Default)]
 pub struct WorkerCounters {
@@ -120,12 +130,10 @@ pub struct WorkerCounters {
     pub turns: u64,
     /// Connections accepted.
     pub opened: u64,
-    /// Connections closed at accept because too many others had not joined yet; they are not among those accepted.
-    pub refused: u64,
     /// Connections gone.
     pub closed: u64,
-    /// Connections that broke the transport's rules.
-    pub transport_errors: u64,
+    /// What peers were refused for. Who is turned away at the door is not among those accepted.
+    pub refusals: RefusalCounts,
     /// The sending half.
     pub outbound: OutboundCounters,
 }
@@ -141,6 +149,7 @@ pub struct Worker<E> {
     /// Connections that speak HTTP.
     relayed_count: u32,
     door: Door,
+    unjoined_octets_max: u32,
     outbound: Outbound,
     listeners: Vec<(ListenerId, Listen)>,
     timers: Timers,
@@ -159,20 +168,18 @@ struct Listen {
     transport: TransportId,
     kind: ListenerKind,
     tls: Option<Arc<ServerConfig>>,
-    connections_max: u32,
+    limits: Arc<ListenerLimits>,
     connection_count: u32,
 }
 
 impl<E: Engine> Worker<E> {
-    /// A worker over an opened engine, to be run on this thread. Beside `unauthenticated_max` connections without a session no
-    /// further ones are let in. Connections are accepted from the first [`Worker::turn`] on.
+    /// A worker over an opened engine, to be run on this thread. Connections are accepted from the first [`Worker::turn`] on.
     pub fn new(
         engine: E,
         shard: Shard,
         listeners: Vec<Listener>,
         mail: PostOffice,
-        limits: OutboundLimits,
-        unauthenticated_max: u32,
+        limits: WorkerLimits,
     ) -> Self {
         let mut worker = Self {
             id: shard.id(),
@@ -183,8 +190,9 @@ impl<E: Engine> Worker<E> {
             connections: Vec::new(),
             connection_count: 0,
             relayed_count: 0,
-            door: Door::new(unauthenticated_max),
-            outbound: Outbound::new(limits, mail),
+            door: Door::new(limits.unjoined_max),
+            unjoined_octets_max: limits.unjoined_octets_max,
+            outbound: Outbound::new(limits.outbound, mail),
             listeners: Vec::new(),
             timers: Timers::default(),
             clock: Clock::new(),
@@ -194,9 +202,9 @@ impl<E: Engine> Worker<E> {
             stopping: None,
             counters: WorkerCounters::default(),
         };
-        for Listener { socket, transport, kind, connections_max, tls } in listeners {
+        for Listener { socket, transport, kind, limits, tls } in listeners {
             let id = worker.engine.listen(socket);
-            let listen = Listen { transport, kind, tls, connections_max, connection_count: 0 };
+            let listen = Listen { transport, kind, tls, limits: Arc::new(limits), connection_count: 0 };
             worker.listeners.push((id, listen));
         }
         worker
@@ -207,6 +215,9 @@ impl<E: Engine> Worker<E> {
         while !self.is_finished() {
             let wait = self.wait();
             self.turn(wait)?;
+        }
+        if let Some(summary) = self.door.refusals.summary() {
+            tracing::info!(shard = self.id.0, "refused since the start: {summary}");
         }
         Ok(())
     }
@@ -219,7 +230,7 @@ impl<E: Engine> Worker<E> {
     /// What the worker has done so far.
     pub fn counters(&self) -> WorkerCounters {
         let outbound = self.outbound.counters.clone();
-        WorkerCounters { refused: self.door.refused, outbound, ..self.counters.clone() }
+        WorkerCounters { refusals: self.door.refusals.counts(), outbound, ..self.counters.clone() }
     }
 
     /// How long the next turn may sleep.
@@ -233,7 +244,12 @@ impl<E: Engine> Worker<E> {
         if !self.outbound.mail.prepare_sleep() {
             return Wait::NOW;
         }
-        let deadlines = [self.shard.deadline(), self.timers.deadline(), self.stopping.map(|at| at.0)];
+        let deadlines = [
+            self.shard.deadline(),
+            self.timers.deadline(),
+            self.stopping.map(|at| at.0),
+            self.door.refusals.deadline().map(|at| at.0),
+        ];
         match deadlines.into_iter().flatten().min() {
             Some(deadline) => Wait::until(Monotonic(deadline)),
             None => Wait::FOREVER,
@@ -255,6 +271,7 @@ impl<E: Engine> Worker<E> {
         self.resume();
         self.tell_counts();
         self.end_sessions();
+        self.tell_refusals();
         self.outbound.flush(&mut self.engine);
         self.outbound.mail.deliver(|doorbell| self.engine.ring(doorbell));
         Ok(())
@@ -281,21 +298,19 @@ impl<E: Engine> Worker<E> {
         let Some(index) = self.listeners.iter().position(|(id, _)| *id == listener) else {
             return self.engine.close(connection, Close::Now);
         };
-        let known = self.shard.joined() as u32 + self.relayed_count;
-        let unauthenticated = self.connection_count.saturating_sub(known);
-        if !self.door.admits(self.engine.now(), self.id.0, unauthenticated) {
+        let key = key_of(connection);
+        let limits = self.listeners[index].1.limits.clone();
+        if !self.is_let_in(key, index as u16, &limits) {
             return self.engine.close(connection, Close::Now);
         }
         let listen = &mut self.listeners[index].1;
-        let key = key_of(connection);
+        let shared_ms = limits.handshake_timeout_ms;
         let (mut transport, timeout_ms) = match &listen.kind {
-            ListenerKind::RawSocket(options) => {
-                (Some(Transport::accept_rawsocket(options)), RAWSOCKET_HANDSHAKE_TIMEOUT_MS)
-            }
+            ListenerKind::RawSocket(options) => (Some(Transport::accept_rawsocket(options)), shared_ms),
             ListenerKind::WebSocket(websocket) => {
                 (Some(Transport::accept_websocket(&websocket.options)), websocket.open_handshake_timeout_ms)
             }
-            ListenerKind::Shared(_) | ListenerKind::StreamEcho => (None, SHARED_HANDSHAKE_TIMEOUT_MS),
+            ListenerKind::Shared(_) | ListenerKind::StreamEcho => (None, shared_ms),
         };
         let echoes = match &listen.kind {
             ListenerKind::WebSocket(websocket) => websocket.echoes,
@@ -311,8 +326,9 @@ impl<E: Engine> Worker<E> {
         self.connection_count += 1;
         self.counters.opened += 1;
         listen.connection_count += 1;
-        let is_full = listen.connection_count > listen.connections_max;
+        let is_full = listen.connection_count > limits.connections_max;
         if is_full {
+            self.door.refusals.add(Refusal::ListenerFull);
             self.scratch.clear();
             if let Some(transport) = &mut transport {
                 transport.fail(TransportErrorKind::TooManyConnections, &mut self.scratch);
@@ -328,6 +344,18 @@ impl<E: Engine> Worker<E> {
             return self.finish(key);
         }
         self.timers.add(self.engine.now(), timeout_ms, Timer { key, kind: TimerKind::Handshake });
+    }
+
+    /// Whether a new connection may stay.
+    fn is_let_in(&mut self, key: SessionKey, listener: u16, limits: &ListenerLimits) -> bool {
+        let known = self.shard.joined() as u32 + self.relayed_count;
+        let unjoined = self.connection_count.saturating_sub(known);
+        let arrival = Arrival { slot: key.slot, listener, unjoined };
+        let engine = &self.engine;
+        self.door.admits(engine.now(), &arrival, limits, || match engine.peer(connection_of(key)) {
+            PeerAddress::Internet(address) => Some(address.ip()),
+            _ => None,
+        })
     }
 
     fn received(&mut self, connection: ConnectionId, buffer: BufferLease) {
@@ -351,6 +379,8 @@ impl<E: Engine> Worker<E> {
                 let mut routing = Routing {
                     shard: &mut self.shard,
                     outbound: &mut self.outbound,
+                    refusals: &mut self.door.refusals,
+                    unjoined_octets_max: self.unjoined_octets_max,
                     scratch: &mut self.scratch,
                     now,
                     socket: &|| self.own.socket(&self.engine, key),
@@ -384,7 +414,7 @@ impl<E: Engine> Worker<E> {
             Received::Nothing | Received::Pending => {}
             Received::PeerClosed => self.finish(key),
             Received::Failed => {
-                self.counters.transport_errors += 1;
+                self.door.refusals.add(Refusal::Tls);
                 self.finish(key);
             }
         }
@@ -410,6 +440,8 @@ impl<E: Engine> Worker<E> {
         let mut routing = Routing {
             shard: &mut self.shard,
             outbound: &mut self.outbound,
+            refusals: &mut self.door.refusals,
+            unjoined_octets_max: self.unjoined_octets_max,
             scratch: &mut self.scratch,
             now,
             socket: &|| self.own.socket(&self.engine, key),
@@ -427,15 +459,12 @@ impl<E: Engine> Worker<E> {
                 self.engine.pause_receive(connection_of(key));
                 self.paused.push(key);
             }
-            Pumped::Failed => {
-                self.counters.transport_errors += 1;
-                match self.kind_of(key) {
-                    Some(ListenerKind::WebSocket(it)) if it.fails_by_drop && !self.is_handshaking(key) => {
-                        self.engine.close(connection_of(key), Close::Now);
-                    }
-                    _ => self.finish(key),
+            Pumped::Failed => match self.kind_of(key) {
+                Some(ListenerKind::WebSocket(it)) if it.fails_by_drop && !self.is_handshaking(key) => {
+                    self.engine.close(connection_of(key), Close::Now);
                 }
-            }
+                _ => self.finish(key),
+            },
             Pumped::Ended => self.finish(key),
         }
     }
@@ -491,6 +520,7 @@ impl<E: Engine> Worker<E> {
         }
         self.connection_count -= 1;
         self.counters.closed += 1;
+        self.door.left(self.engine.now(), key.slot);
         self.outbound.close(key);
         if was_relayed {
             self.end_relay(key);
@@ -590,6 +620,17 @@ impl<E: Engine> Worker<E> {
         }
     }
 
+    /// Writes what was refused to the log, if that is due.
+    fn tell_refusals(&mut self) {
+        let (refusals, core) = (&mut self.door.refusals, self.shard.counters());
+        refusals.set(Refusal::Subscriptions, core.subscriptions_refused);
+        refusals.set(Refusal::Registrations, core.registrations_refused);
+        refusals.set(Refusal::Calls, core.calls_refused);
+        if let Some(line) = refusals.line(self.engine.now()) {
+            tracing::warn!(shard = self.id.0, "refused: {line}");
+        }
+    }
+
     fn read_on(&mut self, key: SessionKey) {
         let Some(connection) = find(&mut self.connections, key) else { return };
         let held = connection.take_held();
@@ -608,6 +649,7 @@ impl<E: Engine> Worker<E> {
         let Some(connection) = find(&mut self.connections, key) else { return };
         match timer.kind {
             TimerKind::Handshake if connection.is_handshaking() => {
+                self.door.refusals.add(Refusal::HandshakeTimeout);
                 self.engine.close(connection_of(key), Close::Now);
             }
             TimerKind::Handshake => {}
@@ -645,6 +687,9 @@ impl<E: Engine> Worker<E> {
 
     fn end(&mut self, key: SessionKey, cause: EndCause) {
         tracing::debug!(shard = self.id.0, slot = key.slot, ?cause, "session ends");
+        if cause == EndCause::JoinTimeout {
+            self.door.refusals.add(Refusal::JoinTimeout);
+        }
         if let Some(connection) = find(&mut self.connections, key) {
             connection.close(cause, &mut self.outbound, &mut self.scratch);
             self.finish(key);

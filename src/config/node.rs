@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::site::{ServiceConfig, SharedOptions};
 use crossring_codec::transport::DeflateOptions;
 use crossring_router::config::{PrivateKey, TransportAuthentication};
-use crossring_router::limits::FailureLimits;
+use crossring_router::limits::{FailureLimits, Limits, loopback};
 
 pub use self::cookie::{CookieConfig, CookieStoreConfig};
 use super::TlsEndpoint;
@@ -56,6 +56,10 @@ pub struct NodeLimits {
     pub auth_timeout: Option<Duration>,
     /// Connections without a session at once.
     pub unauthenticated_max: u32,
+    /// Bytes that each of them may send before it joins.
+    pub unauthenticated_bytes_max: u32,
+    /// What one session may hold.
+    pub session: SessionLimits,
     /// How many attempts to join may fail.
     pub failures: FailureLimits,
     /// Time until an authorizer that has not answered has failed, in milliseconds.
@@ -73,10 +77,40 @@ impl Default for NodeLimits {
             outbound_bytes_max: 16 << 20,
             auth_timeout: Some(Duration::from_secs(10)),
             unauthenticated_max: 10_000,
+            unauthenticated_bytes_max: 64 * 1024,
+            session: SessionLimits::default(),
             failures: FailureLimits::default(),
             authorizer_timeout_ms: 10_000,
             shutdown_timeout: Duration::from_secs(5),
             strict_request_ids: false,
+        }
+    }
+}
+
+/// What one session may hold at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Subscriptions.
+    pub subscriptions_max: u32,
+    /// Registrations.
+    pub registrations_max: u32,
+    /// Calls that it has made and that are not answered yet.
+    pub calls_max: u32,
+    /// Invocations that it has not answered yet.
+    pub invocations_max: u32,
+    /// SUBSCRIBE and REGISTER requests that are not answered yet.
+    pub requests_max: u32,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        let core = Limits::default();
+        SessionLimits {
+            subscriptions_max: core.subscriptions_per_session_max,
+            registrations_max: core.registrations_per_session_max,
+            calls_max: core.calls_per_session_max,
+            invocations_max: core.invocations_per_session_max,
+            requests_max: core.requests_per_session_max,
         }
     }
 }
@@ -319,6 +353,35 @@ pub struct TransportConfig {
     pub auth: Option<TransportAuthentication>,
     /// Connections held at once over all shards; more are aborted at accept.
     pub max_connections: u64,
+    /// What it takes of one address, and how fast.
+    pub limits: ConnectionLimits,
+}
+
+/// How many connections a transport takes from one address, and how fast new ones may come. 0 is no limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// Connections of one address at once, over all shards.
+    pub per_address_max: u32,
+    /// New connections in a second.
+    pub rate_max: u32,
+    /// New connections of one address in a second.
+    pub rate_per_address_max: u32,
+    /// Networks whose addresses have no limits of their own.
+    pub exempt: Vec<(IpAddr, u8)>,
+    /// Time for the opening handshake where the protocol has no setting of its own; `None` = no limit.
+    pub handshake_timeout: Option<Duration>,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        ConnectionLimits {
+            per_address_max: 10_000,
+            rate_max: 10_000,
+            rate_per_address_max: 1_000,
+            exempt: loopback(),
+            handshake_timeout: Some(Duration::from_secs(5)),
+        }
+    }
 }
 
 /// Framing of a transport.
@@ -658,6 +721,7 @@ impl TransportConfig {
             serializers: None,
             auth: None,
             max_connections: CONNECTIONS_DEFAULT,
+            limits: ConnectionLimits::default(),
         }
     }
 }

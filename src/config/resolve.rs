@@ -9,6 +9,7 @@ mod transport;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use crossring_router::config::MANAGEMENT;
 use crossring_router::limits::FailureLimits;
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use super::cursor::Cursor;
 use super::fault::Faults;
-use super::node::{EngineChoice, NodeConfig, NodeLimits, SlowConsumer};
+use super::node::{EngineChoice, NodeConfig, NodeLimits, SessionLimits, SlowConsumer};
 use super::syntax;
 
 /// Reads a variable of the environment.
@@ -126,6 +127,11 @@ fn limits(options: &Cursor<'_>) -> NodeLimits {
             .key("max_unauthenticated")
             .integer()
             .unwrap_or(default.unauthenticated_max),
+        unauthenticated_bytes_max: options
+            .key("max_unauthenticated_bytes")
+            .integer()
+            .unwrap_or(default.unauthenticated_bytes_max),
+        session: session_limits(&options.key("session_limits")),
         failures: failures(&options.key("auth_failures")),
         authorizer_timeout_ms: options
             .key("authorizer_timeout")
@@ -135,6 +141,18 @@ fn limits(options: &Cursor<'_>) -> NodeLimits {
             true => options.key("shutdown_timeout").milliseconds().unwrap_or_default(),
             false => default.shutdown_timeout,
         },
+    }
+}
+
+fn session_limits(written: &Cursor<'_>) -> SessionLimits {
+    let default = SessionLimits::default();
+    let number = |name: &str, default: u32| written.key(name).integer().unwrap_or(default);
+    SessionLimits {
+        subscriptions_max: number("max_subscriptions", default.subscriptions_max),
+        registrations_max: number("max_registrations", default.registrations_max),
+        calls_max: number("max_calls", default.calls_max),
+        invocations_max: number("max_invocations", default.invocations_max),
+        requests_max: number("max_requests", default.requests_max),
     }
 }
 
@@ -150,10 +168,14 @@ fn failures(written: &Cursor<'_>) -> FailureLimits {
         delay_ms: number("delay", default.delay_ms),
         delay_ms_max: number("max_delay", default.delay_ms_max),
         authid_delay_ms_max: number("max_authid_delay", default.authid_delay_ms_max),
-        exempt: match exempt.is_present() {
-            true => exempt.items().filter_map(|item| syntax::network(item.text()?)).collect(),
-            false => default.exempt,
-        },
+        exempt: networks(&exempt, default.exempt),
+    }
+}
+
+fn networks(written: &Cursor<'_>, default: Vec<(IpAddr, u8)>) -> Vec<(IpAddr, u8)> {
+    match written.is_present() {
+        true => written.items().filter_map(|item| syntax::network(item.text()?)).collect(),
+        false => default,
     }
 }
 

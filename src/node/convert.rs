@@ -18,7 +18,9 @@ use crate::config::{
     TransportKind, UriCheck, WebSocketOptions,
 };
 use crate::worker::outbound::{self, OutboundLimits, QUEUE_SIZE_MAX};
-use crate::worker::{AutoPing, ListenerKind, SharedListener, WebSocketListener};
+use crate::worker::{
+    AutoPing, ListenerKind, ListenerLimits, SharedListener, WebSocketListener, WorkerLimits,
+};
 
 /// What the router core is told.
 ///
@@ -195,12 +197,45 @@ pub(super) fn limits(config: &NodeConfig) -> Limits {
     let join_timeout_ms = config.limits.auth_timeout.map_or(u32::MAX, milliseconds);
     let strict_request_ids = config.limits.strict_request_ids;
     let failures = config.limits.failures.clone();
-    let authorizer_timeout_ms = config.limits.authorizer_timeout_ms;
-    Limits { join_timeout_ms, strict_request_ids, failures, authorizer_timeout_ms, ..Limits::default() }
+    let session = &config.limits.session;
+    Limits {
+        subscriptions_per_session_max: session.subscriptions_max,
+        registrations_per_session_max: session.registrations_max,
+        calls_per_session_max: session.calls_max,
+        invocations_per_session_max: session.invocations_max,
+        requests_per_session_max: session.requests_max,
+        join_timeout_ms,
+        strict_request_ids,
+        failures,
+        authorizer_timeout_ms: config.limits.authorizer_timeout_ms,
+        ..Limits::default()
+    }
+}
+
+/// Bounds of a worker.
+pub(super) fn worker_limits(config: &NodeConfig, shards: usize) -> WorkerLimits {
+    WorkerLimits {
+        outbound: outbound_limits(config),
+        unjoined_max: share(config.limits.unauthenticated_max.into(), shards),
+        unjoined_octets_max: config.limits.unauthenticated_bytes_max,
+    }
+}
+
+/// What a shard lets in of a transport's connections.
+pub(super) fn listener_limits(transport: &TransportConfig, shards: usize) -> ListenerLimits {
+    let limits = &transport.limits;
+    ListenerLimits {
+        connections_max: connections_share(transport, shards),
+        connections_per_address_max: share(limits.per_address_max.into(), shards),
+        rate_max: share(limits.rate_max.into(), shards),
+        rate_per_address_max: share(limits.rate_per_address_max.into(), shards),
+        exempt: limits.exempt.clone(),
+        handshake_timeout_ms: milliseconds(limits.handshake_timeout.unwrap_or_default()),
+    }
 }
 
 /// Bounds of the outgoing queues.
-pub(super) fn outbound_limits(config: &NodeConfig) -> OutboundLimits {
+fn outbound_limits(config: &NodeConfig) -> OutboundLimits {
     OutboundLimits {
         queue_size_max: config.limits.outbound_bytes_max.min(QUEUE_SIZE_MAX as usize) as u32,
         slow_consumer: match config.limits.slow_consumer {
@@ -221,20 +256,16 @@ pub(super) fn connections_max(config: &NodeConfig, shards: usize) -> u32 {
     total.saturating_add(1024).min(1 << 24) as u32
 }
 
-/// A shard's share of the connections of a transport. The kernel spreads them about evenly; twice the even share leaves
-/// room for chance without letting one transport take the whole process.
-pub(super) fn connections_share(transport: &TransportConfig, shards: usize) -> u32 {
+fn connections_share(transport: &TransportConfig, shards: usize) -> u32 {
     share(transport.max_connections, shards)
 }
 
-/// A shard's share of the connections without a session.
-pub(super) fn unauthenticated_share(config: &NodeConfig, shards: usize) -> u32 {
-    share(config.limits.unauthenticated_max.into(), shards)
-}
-
+/// A shard's share of something that the kernel spreads about evenly over the shards. Twice the even share, and somewhat more of
+/// few, leaves room for chance without letting one transport or peer take the whole process.
 fn share(all: u64, shards: usize) -> u32 {
     let even = all.div_ceil(shards as u64);
-    let share = if shards == 1 { even } else { even.saturating_mul(2).min(all) };
+    let share = even.saturating_mul(2).max(even.saturating_add(4 * even.isqrt() + 4));
+    let share = if shards == 1 { even } else { share.min(all) };
     share.min(1 << 24) as u32
 }
 
@@ -397,4 +428,16 @@ fn loopback(address: std::net::IpAddr) -> std::net::IpAddr {
 
 fn milliseconds(duration: Duration) -> u32 {
     duration.as_millis().min(u128::from(u32::MAX)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_leave_room_for_chance_and_are_never_more_than_all() {
+        assert_eq!([0, 1, 8, 1_000].map(|all| share(all, 1)), [0, 1, 8, 1_000]);
+        assert_eq!([0, 1, 8, 9, 1_000].map(|all| share(all, 8)), [0, 1, 8, 9, 250]);
+        assert_eq!(share(u64::MAX, 8), 1 << 24);
+    }
 }

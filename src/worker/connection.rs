@@ -17,12 +17,16 @@ use crossring_router::shard::Shard;
 use super::AutoPing;
 use super::details::settled;
 use super::outbound::{MayRead, Outbound};
+use super::refusals::{Refusal, Refusals};
 use super::relay::Flow;
 
 /// What a connection's input is routed through.
 pub(super) struct Routing<'a> {
     pub(super) shard: &'a mut Shard,
     pub(super) outbound: &'a mut Outbound,
+    pub(super) refusals: &'a mut Refusals,
+    /// Octets that a peer without a session may send.
+    pub(super) unjoined_octets_max: u32,
     pub(super) scratch: &'a mut Vec<u8>,
     pub(super) now: Now,
     /// Asks what the connection's socket knows.
@@ -99,10 +103,6 @@ struct Rare {
     /// Of a relayed connection.
     flow: Flow,
 }
-
-/// Octets that a peer without a session may send, handshake, HELLO and AUTHENTICATE in all. Protects the router's memory:
-/// messages are kept until they are whole.
-const UNJOINED_OCTETS_MAX: u32 = 64 * 1024;
 
 const _: () = assert!(size_of::<Connection>() <= 96, "one per connection");
 
@@ -258,9 +258,9 @@ impl Connection {
         }
         let mut consumed = 0;
         let mut pumped = Pumped::Done;
-        if !self.is_within_budget(octets.len(), routing.shard) {
+        if !self.is_within_budget(octets.len(), routing) {
             let kind = TransportErrorKind::MessageTooLong;
-            return self.fail(TransportError { kind, offset: 0 }, routing);
+            return self.fail_for(Refusal::UnjoinedOctets, TransportError { kind, offset: 0 }, routing);
         }
         while self.phase != Phase::Ending {
             let Some(transport) = &mut self.transport else { break };
@@ -288,6 +288,7 @@ impl Connection {
                     routing.outbound.received(key, message.len());
                     let decoded = decode(framing.serializer().id, message);
                     if !route(key, decoded, routing.shard, routing.outbound, routing.now) {
+                        routing.refusals.add(Refusal::Message);
                         self.phase = Phase::Ending;
                     }
                 }
@@ -324,13 +325,13 @@ impl Connection {
     }
 
     /// Takes note of octets about to be taken; `false`: who has no session has sent too many.
-    fn is_within_budget(&mut self, received: usize, shard: &Shard) -> bool {
-        if !shard.is_unjoined(self.key) {
+    fn is_within_budget(&mut self, received: usize, routing: &Routing<'_>) -> bool {
+        if !routing.shard.is_unjoined(self.key) {
             self.unjoined_octets = 0;
             return true;
         }
         self.unjoined_octets = self.unjoined_octets.saturating_add(received as u32);
-        self.unjoined_octets <= UNJOINED_OCTETS_MAX
+        self.unjoined_octets <= routing.unjoined_octets_max
     }
 
     /// The tracking cookie of a request that waits.
@@ -360,7 +361,12 @@ impl Connection {
     }
 
     pub(super) fn fail(&mut self, error: TransportError, routing: &mut Routing<'_>) -> Pumped {
+        self.fail_for(refusal_of(error.kind), error, routing)
+    }
+
+    fn fail_for(&mut self, why: Refusal, error: TransportError, routing: &mut Routing<'_>) -> Pumped {
         tracing::debug!(slot = self.key.slot, "transport: {error}");
+        routing.refusals.add(why);
         if self.phase == Phase::Open {
             let text = error.to_string();
             let input = Input::Violation { key: self.key, text: &text };
@@ -449,6 +455,17 @@ fn route(
             shard.handle(now, Input::Violation { key, text: &text }, outbound);
             false
         }
+    }
+}
+
+/// As what a fault of the transport is counted.
+pub(super) fn refusal_of(kind: TransportErrorKind) -> Refusal {
+    match kind {
+        TransportErrorKind::MessageTooLong
+        | TransportErrorKind::FrameTooLong
+        | TransportErrorKind::HttpHeadTooLong => Refusal::Size,
+        TransportErrorKind::InflateRatio => Refusal::Inflation,
+        _ => Refusal::Transport,
     }
 }
 

@@ -8,7 +8,7 @@ use crossring_router::address::{SessionKey, ShardId, TransportId};
 use crossring_router::details::ChannelType;
 
 use super::mail::{Relay, RelayPart, WINDOW_SIZE};
-use super::{ListenerKind, WebSocketListener, Worker, connection_of, find};
+use super::{ListenerKind, Refusal, WebSocketListener, Worker, connection_of, find};
 use crate::config::Routes;
 use crate::web::HEAD_SIZE_MAX;
 
@@ -86,11 +86,12 @@ impl<E: Engine> Worker<E> {
                     slot = key.slot,
                     "a client speaks MQTT: not supported, connection closed"
                 );
+                self.door.refusals.add(Refusal::Transport);
                 self.engine.close(connection_of(key), Close::Now);
             }
             Decision::Undecidable(error) => {
                 tracing::debug!(shard = self.id.0, slot = key.slot, "neither RawSocket nor HTTP: {error}");
-                self.counters.transport_errors += 1;
+                self.door.refusals.add(super::connection::refusal_of(error));
                 self.engine.close(connection_of(key), Close::Now);
             }
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crossring::config::{
-    Allow, CookieStoreConfig, Endpoint, EngineChoice, Match, Resumption, SerializerName, SlowConsumer, Stats,
-    Store, StoreRule, TransportKind, UriCheck, WebSocketOptions,
+    Allow, ConnectionLimits, CookieStoreConfig, Endpoint, EngineChoice, Match, Resumption, SerializerName,
+    SessionLimits, SlowConsumer, Stats, Store, StoreRule, TransportKind, UriCheck, WebSocketOptions,
 };
 use crossring_codec::transport::DeflateOptions;
 use crossring_router::config::{Authenticator, Source};
@@ -30,6 +30,9 @@ fn the_controller_sets_engine_shards_and_limits() {
         ..FailureLimits::default()
     };
     assert_eq!(node.limits.failures, failures);
+    assert_eq!(node.limits.unauthenticated_bytes_max, 4_096);
+    let session = SessionLimits { subscriptions_max: 10, calls_max: 20, ..SessionLimits::default() };
+    assert_eq!(node.limits.session, session);
 }
 
 #[test]
@@ -105,6 +108,10 @@ fn transports_get_their_settings() {
     assert_eq!(options.open_handshake_timeout, Some(Duration::from_millis(2500)));
     assert_eq!((options.auto_ping_size, options.fail_by_drop), (16, true));
     assert_eq!(websocket.max_connections, 10);
+    let exempt = vec![("10.0.0.0".parse().expect("an address"), 8)];
+    let limits = ConnectionLimits { per_address_max: 5, rate_max: 0, exempt, ..ConnectionLimits::default() };
+    assert_eq!(websocket.limits, limits);
+    assert_eq!(unix.limits, ConnectionLimits::default());
     let expected = [SerializerName::Cbor, SerializerName::MsgPack, SerializerName::Json];
     assert_eq!(websocket.serializers.as_deref(), Some(&expected[..]));
     let Endpoint::Tcp(endpoint) = &websocket.endpoint else { panic!("TCP") };

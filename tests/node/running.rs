@@ -8,6 +8,7 @@ mod support;
 mod authentication;
 mod commands;
 mod endpoints;
+mod limits;
 mod security;
 mod web;
 

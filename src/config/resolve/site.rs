@@ -47,6 +47,7 @@ pub(super) fn shared(
         serializers: None,
         auth: None,
         max_connections: written.key("max_connections").integer().unwrap_or(CONNECTIONS_DEFAULT),
+        limits: transport::connection_limits(&written.key("limits")),
     });
     let mut parts = Parts { node, parent, worker, names, resolver };
     let options = match written.key("type").text() {
@@ -153,6 +154,7 @@ impl Parts<'_, '_> {
             serializers: transport::serializers(&written.key("serializers")),
             auth,
             max_connections: self.node.transports[self.parent].max_connections,
+            limits: self.node.transports[self.parent].limits.clone(),
         });
         self.node.transports.len() - 1
     }

@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::super::cursor::Cursor;
 use super::super::node::{
-    BACKLOG_DEFAULT, CONNECTIONS_DEFAULT, Endpoint, InheritedEndpoint, MESSAGE_BYTES_DEFAULT,
-    MESSAGE_BYTES_MAX, RawSocketOptions, SerializerName, SocketOwner, TcpEndpoint, TransportConfig,
-    TransportKind, UnixEndpoint, WebSocketOptions,
+    BACKLOG_DEFAULT, CONNECTIONS_DEFAULT, ConnectionLimits, Endpoint, InheritedEndpoint,
+    MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX, RawSocketOptions, SerializerName, SocketOwner, TcpEndpoint,
+    TransportConfig, TransportKind, UnixEndpoint, WebSocketOptions,
 };
 use super::super::tls::{CertificateFiles, ClientCertificates, TlsEndpoint, TlsVersion};
 use super::super::{schema, syntax};
-use super::{Names, Resolver, auth, cookie};
+use super::{Names, Resolver, auth, cookie, networks};
 
 /// `None` for transports this version does not build; the survey names them.
 pub(super) fn transport(
@@ -44,7 +44,24 @@ pub(super) fn transport(
         serializers: serializers(&written.key("serializers")),
         auth,
         max_connections: written.key("max_connections").integer().unwrap_or(CONNECTIONS_DEFAULT),
+        limits: connection_limits(&written.key("limits")),
     })
+}
+
+pub(super) fn connection_limits(written: &Cursor<'_>) -> ConnectionLimits {
+    let default = ConnectionLimits::default();
+    let number = |name: &str, default: u32| written.key(name).integer().unwrap_or(default);
+    let handshake_timeout = written.key("handshake_timeout");
+    ConnectionLimits {
+        per_address_max: number("max_per_address", default.per_address_max),
+        rate_max: number("max_rate", default.rate_max),
+        rate_per_address_max: number("max_rate_per_address", default.rate_per_address_max),
+        exempt: networks(&written.key("exempt"), default.exempt),
+        handshake_timeout: match handshake_timeout.is_present() {
+            true => handshake_timeout.milliseconds(),
+            false => default.handshake_timeout,
+        },
+    }
 }
 
 /// Methods by which nobody can log in.

@@ -71,6 +71,10 @@ static OPTIONS: Table = Table {
             .default("10000"),
         key("max_unauthenticated", &Kind::Integer(1, 16_777_216), "Connections without a session at once; more are closed at accept. Extension of crossring.")
             .default("10000"),
+        key("max_unauthenticated_bytes", &Kind::Integer(1_024, 16_777_216), "Bytes that a connection may send before it has a session, handshake included; one that sends more is closed. Extension of crossring.")
+            .default("65536"),
+        key("session_limits", &Kind::Object(&SESSION_LIMITS), "What one session may hold. Extension of crossring.")
+            .default("{}"),
         key("auth_failures", &Kind::Object(&AUTH_FAILURES), "How many logins may fail. Extension of crossring.")
             .default("{}"),
         key("authorizer_timeout", &Kind::Integer(1, u32::MAX as i64), "Time until an authorizer that has not answered has failed, in milliseconds. Extension of crossring.")
@@ -88,6 +92,22 @@ static OPTIONS: Table = Table {
     ],
     rules: &[],
 };
+
+static SESSION_LIMITS: Table = Table {
+    name: "controller.options.session_limits",
+    keys: &[
+        key("max_subscriptions", &HOLDING, "Subscriptions; one more is answered with ERROR `crossring.error.limit_exceeded`, as with all of these.")
+            .default("65536"),
+        key("max_registrations", &HOLDING, "Registrations.").default("65536"),
+        key("max_calls", &HOLDING, "Calls it has made that are not answered yet.").default("65536"),
+        key("max_invocations", &HOLDING, "Invocations it has not answered yet; calls beyond go to other callees, or wait where there is a queue.")
+            .default("65536"),
+        key("max_requests", &HOLDING, "SUBSCRIBE and REGISTER requests that are not answered yet.").default("4096"),
+    ],
+    rules: &[],
+};
+
+static HOLDING: Kind = Kind::Integer(1, 16_777_216);
 
 static AUTH_FAILURES: Table = Table {
     name: "controller.options.auth_failures",

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::schema::{Choice, Key, Kind, Rule, Table, Union, choice, key, later_variant, variant};
-use super::super::syntax::{ANY_NAME, RAWSOCKET_URL, REALM, WEBSOCKET_URL};
+use super::super::syntax::{ANY_NAME, NETWORK, RAWSOCKET_URL, REALM, WEBSOCKET_URL};
 use super::{DEBUG_KEY, ID_KEY, auth, endpoint, web, websocket, worker};
 
 pub(super) static LISTENING_ENDPOINT: Kind = Kind::Tagged(&endpoint::LISTENING);
@@ -39,6 +39,59 @@ static MAX_CONNECTIONS: Key = key(
     "Connections held at once; more are aborted at accept.",
 )
 .default("50000");
+static LIMITS: Key = key(
+    "limits",
+    &Kind::Object(&CONNECTION_LIMITS),
+    "How many connections one address may have, and how fast new ones may come. Extension of crossring.",
+)
+.default("{}");
+static WEBSOCKET_LIMITS: Key = key(
+    "limits",
+    &Kind::Object(&WEBSOCKET_CONNECTION_LIMITS),
+    "How many connections one address may have, and how fast new ones may come. Extension of crossring.",
+)
+.default("{}");
+const MAX_PER_ADDRESS: Key = key(
+    "max_per_address",
+    &COUNT_OR_NONE,
+    "Connections of one address at once; more are closed at accept. 0 = no limit. IPv6 addresses count by their first 64 bits.",
+)
+.default("10000");
+const MAX_RATE: Key = key(
+    "max_rate",
+    &COUNT_OR_NONE,
+    "New connections in a second, and after a pause five times as many at once; more are closed at accept. 0 = no limit.",
+)
+.default("10000");
+const MAX_RATE_PER_ADDRESS: Key =
+    key("max_rate_per_address", &COUNT_OR_NONE, "The same for one address.").default("1000");
+const EXEMPT: Key = key(
+    "exempt",
+    &NETWORKS,
+    "Addresses without limits of their own, such as those of proxies. Connections over Unix sockets have none either.",
+)
+.default("[\"127.0.0.0/8\", \"::1\"]");
+const HANDSHAKE_TIMEOUT: Key = key(
+    "handshake_timeout",
+    &Kind::Milliseconds,
+    "Time for the opening handshakes of TLS and RawSocket, or until the first line of HTTP, in milliseconds; 0 = off.",
+)
+.default("5000");
+static NETWORKS: Kind = Kind::List(&Kind::Word(&NETWORK));
+static COUNT_OR_NONE: Kind = Kind::Integer(0, 16_777_216);
+
+static CONNECTION_LIMITS: Table = Table {
+    name: "limits of a listening transport",
+    keys: &[MAX_PER_ADDRESS, MAX_RATE, MAX_RATE_PER_ADDRESS, EXEMPT, HANDSHAKE_TIMEOUT],
+    rules: &[],
+};
+
+/// `open_handshake_timeout` is among its options.
+static WEBSOCKET_CONNECTION_LIMITS: Table = Table {
+    name: "limits of a listening websocket transport",
+    keys: &[MAX_PER_ADDRESS, MAX_RATE, MAX_RATE_PER_ADDRESS, EXEMPT],
+    rules: &[],
+};
 pub(super) static URL: Key =
     key("url", &Kind::Word(&WEBSOCKET_URL), "URL clients use; for messages, any request path is accepted.");
 pub(super) static SERIALIZERS: Key = key(
@@ -91,7 +144,18 @@ fn proxy_method(value: &Value) -> Option<&'static str> {
 
 static WEBSOCKET: Table = Table {
     name: "transports[], type websocket",
-    keys: &[ID_KEY, ENDPOINT, URL, SERIALIZERS, WEBSOCKET_OPTIONS, AUTH, COOKIE, DEBUG_KEY, MAX_CONNECTIONS],
+    keys: &[
+        ID_KEY,
+        ENDPOINT,
+        URL,
+        SERIALIZERS,
+        WEBSOCKET_OPTIONS,
+        AUTH,
+        COOKIE,
+        DEBUG_KEY,
+        MAX_CONNECTIONS,
+        WEBSOCKET_LIMITS,
+    ],
     rules: &[NO_SERIALIZER, PROXIES_ON_UNIX],
 };
 
@@ -119,6 +183,7 @@ static RAWSOCKET: Table = Table {
         AUTH,
         DEBUG_KEY,
         MAX_CONNECTIONS,
+        LIMITS,
     ],
     rules: &[NO_SERIALIZER, PROXIES_ON_UNIX],
 };
@@ -136,7 +201,7 @@ static RAWSOCKET_OPTIONS: Table = Table {
 
 static WEB: Table = Table {
     name: "transports[], type web",
-    keys: &[ID_KEY, ENDPOINT, WEB_PATHS, WEB_OPTIONS_KEY, MAX_CONNECTIONS],
+    keys: &[ID_KEY, ENDPOINT, WEB_PATHS, WEB_OPTIONS_KEY, MAX_CONNECTIONS, LIMITS],
     rules: &[SERVICES_OF_PROXIES_ON_UNIX],
 };
 
@@ -173,6 +238,7 @@ static UNIVERSAL: Table = Table {
         key("mqtt", &Kind::Tagged(&UNIVERSAL_MQTT), "Clients that begin with an MQTT CONNECT.").later(),
         key("web", &Kind::Tagged(&UNIVERSAL_WEB), "All other HTTP requests."),
         MAX_CONNECTIONS,
+        LIMITS,
     ],
     rules: &[SERVICES_OF_PROXIES_ON_UNIX],
 };
