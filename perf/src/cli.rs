@@ -63,7 +63,7 @@ pub struct Run {
     /// http://HOST:PORT/PATH for static files; +tls after the scheme of http, nats, rs and ws for TLS.
     #[arg(long)]
     pub target: Target,
-    /// WAMP serializer: msgpack (default), cbor, ubjson or json; on WebSocket also with .batched appended.
+    /// WAMP serializer: msgpack (default), cbor, ubjson, flatbuffers or json; on WebSocket also with .batched appended.
     #[arg(long, value_parser = parse_serializer)]
     pub serializer: Option<Serializer>,
     /// WAMP realm to join.
@@ -156,7 +156,7 @@ pub struct Exec {
 
 fn parse_serializer(name: &str) -> Result<Serializer, String> {
     Serializer::from_name(name)
-        .ok_or_else(|| "json, msgpack, cbor or ubjson, or one of them .batched".to_owned())
+        .ok_or_else(|| "json, msgpack, cbor, ubjson or flatbuffers, or one of them .batched".to_owned())
 }
 
 fn parse_engine(name: &str) -> Result<EngineKind, String> {

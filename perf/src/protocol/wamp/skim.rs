@@ -1,7 +1,8 @@
 //! Finds messages in received bytes and payloads in messages, without decoding either.
 
 use crossring_codec::{
-    message::MessageType,
+    message::{Message, MessageType, decode::decode},
+    payload::Payload,
     serializer::{Serializer, SerializerId},
 };
 
@@ -16,7 +17,7 @@ pub(super) struct Messages {
 }
 
 /// What follows the payload text at the end of a message: JSON closes a string and two lists, UBJSON two lists.
-pub(super) const fn trailer_bytes(serializer: SerializerId) -> usize {
+const fn trailer_bytes(serializer: SerializerId) -> usize {
     match serializer {
         SerializerId::Json => 3,
         SerializerId::MessagePack | SerializerId::Cbor | SerializerId::FlatBuffers => 0,
@@ -125,6 +126,9 @@ impl Messages {
         const ERROR: u64 = MessageType::Error.code() as u64;
         const ABORT: u64 = MessageType::Abort.code() as u64;
         const GOODBYE: u64 = MessageType::Goodbye.code() as u64;
+        if self.serializer.id == SerializerId::FlatBuffers {
+            return self.find_in_table(message, on);
+        }
         let Some((code, rest)) = self.open(message) else {
             return Err(Fault::malformed("a WAMP message", message));
         };
@@ -138,6 +142,32 @@ impl Messages {
             _ => (),
         }
         Ok(())
+    }
+
+    /// Tables are not skimmed: where anything is depends on what wrote them.
+    fn find_in_table(self, octets: &[u8], on: &mut impl FnMut(Incoming<'_>)) -> Result<(), Fault> {
+        let malformed = || Fault::malformed("a WAMP message", octets);
+        match decode(self.serializer.id, octets).map_err(|_| malformed())? {
+            Message::Event { payload, .. } | Message::Result { payload, .. } => {
+                on(Incoming::Payload(self.text(&payload)?));
+            }
+            Message::Invocation { request, payload, .. } => {
+                let reply_to = ReplyTo::Request(request.get());
+                on(Incoming::Request { reply_to, payload: self.text(&payload)? });
+            }
+            Message::Error { .. } | Message::Abort { .. } | Message::Goodbye { .. } => {
+                return Err(Fault::refused("WAMP", octets));
+            }
+            _ => (),
+        }
+        Ok(())
+    }
+
+    /// The one argument, without its head.
+    fn text<'a>(self, payload: &'a Payload<'_>) -> Result<&'a [u8], Fault> {
+        let arguments = payload.arguments_octets();
+        let start = arguments.len().checked_sub(self.payload_bytes);
+        start.map(|start| &arguments[start..]).ok_or_else(|| Fault::malformed("a full payload", arguments))
     }
 
     /// The payload is the last thing in the message.
