@@ -257,7 +257,10 @@ impl Control {
     fn demanded(&mut self, demand: Demand) {
         let now = self.clock.now(Monotonic::read());
         match demand {
-            Demand::Relay(shard, relay) => self.mail.relay(shard, relay),
+            Demand::Relay(shard, relay) => {
+                self.web.sends(shard, &relay);
+                self.mail.relay(shard, relay);
+            }
             Demand::Guest(Wish::Open { transport, outputs, opened }) => {
                 let key = self.core.guest_open(now, transport, guest_details(), &mut self.mail);
                 key.into_iter().for_each(|key| self.guests.opened(key, outputs.clone()));

@@ -143,6 +143,14 @@ impl Web {
         }
     }
 
+    /// A piece leaves for a data shard. A connection that is handed over is not ours any more; of every other the shard
+    /// tells the end.
+    pub(crate) fn sends(&mut self, shard: ShardId, relay: &Relay) {
+        if matches!(relay.part, RelayPart::HandedOver(_)) {
+            self.pipes.remove(&(shard, relay.key));
+        }
+    }
+
     fn with_pipe(&self, at: (ShardId, SessionKey), act: impl FnOnce(&mut Pipe)) {
         if let Some(pipe) = self.pipes.get(&at) {
             act(&mut pipe.borrow_mut());
@@ -278,4 +286,25 @@ fn head_of(request: &Request) -> Vec<u8> {
     }
     head.extend_from_slice(b"\r\n");
     head
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_is_handed_over_is_forgotten() {
+        let (demands, wanted) = tokio::sync::mpsc::unbounded_channel();
+        let mut web = Web::new(HashMap::new(), demands, wanted);
+        let key = SessionKey { slot: 7, generation: 1 };
+        let other = SessionKey { slot: 8, generation: 1 };
+        for key in [key, other] {
+            web.pipes.insert((ShardId(0), key), Pipe::shared());
+        }
+        web.sends(ShardId(0), &Relay { key, part: RelayPart::HandedOver(Vec::new()) });
+        web.sends(ShardId(0), &Relay { key: other, part: RelayPart::Ended });
+        assert_eq!(web.pipes.len(), 1, "of the other the shard tells the end");
+        web.take(ShardId(0), Relay { key: other, part: RelayPart::Ended });
+        assert!(web.pipes.is_empty());
+    }
 }

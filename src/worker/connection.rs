@@ -166,9 +166,10 @@ impl Connection {
         self.phase = Phase::Relayed;
     }
 
-    /// It is given back by HTTP.
+    /// It is given back by HTTP. What HTTP still had to send may be on its way out.
     pub(super) fn undecide(&mut self) {
         self.phase = Phase::Undecided;
+        self.rare.get_or_insert_default().flow = Flow::default();
     }
 
     pub(super) fn is_relayed(&self) -> bool {
@@ -236,6 +237,11 @@ impl Connection {
     /// Keeps input for later.
     pub(super) fn hold(&mut self, octets: &[u8]) {
         self.rare.get_or_insert_default().held.extend_from_slice(octets);
+    }
+
+    /// As `hold`, for what was held before.
+    pub(super) fn keep(&mut self, octets: Vec<u8>) {
+        self.rare.get_or_insert_default().held = octets;
     }
 
     /// Takes no further input for now; what is left is taken, and counted, later.

@@ -72,7 +72,11 @@ impl<E: Engine> Worker<E> {
             return;
         };
         match decide(&listener, &octets) {
-            Decision::Open => self.hold(key, &octets),
+            Decision::Open => {
+                if let Some(connection) = find(&mut self.connections, key) {
+                    connection.keep(octets);
+                }
+            }
             Decision::Http => self.open_relay(key, octets),
             Decision::Speaks(transport_id, transport) => {
                 let Some(connection) = find(&mut self.connections, key) else { return };
@@ -94,12 +98,6 @@ impl<E: Engine> Worker<E> {
                 self.door.refusals.add(super::connection::refusal_of(error));
                 self.engine.close(connection_of(key), Close::Now);
             }
-        }
-    }
-
-    fn hold(&mut self, key: SessionKey, octets: &[u8]) {
-        if let Some(connection) = find(&mut self.connections, key) {
-            connection.hold(octets);
         }
     }
 
