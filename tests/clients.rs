@@ -20,7 +20,7 @@ use support::{Address, Program, Router, free_port};
 use tempfile::TempDir;
 
 /// How long one suite may take on a busy machine.
-const SUITE_LIMIT: Duration = Duration::from_secs(180);
+const SUITE_LIMIT: Duration = Duration::from_secs(400);
 
 #[test]
 fn python_checks_on_one_shard() {
@@ -185,7 +185,7 @@ fn python_checks(kind: Kind) {
     if let Some(tools) = Tools::find() {
         let node = Node::start(kind);
         let suite = tools.python("suite.py", &["--part", "each"], &node.routes(), &node);
-        node.judge(Program::start(suite), 450);
+        node.judge(Program::start(suite), 900);
     }
 }
 
@@ -193,7 +193,7 @@ fn python_across_serializers(kind: Kind) {
     if let Some(tools) = Tools::find() {
         let node = Node::start(kind);
         let suite = tools.python("suite.py", &["--part", "across"], &node.routes(), &node);
-        node.judge(Program::start(suite), 289);
+        node.judge(Program::start(suite), 723);
     }
 }
 
@@ -201,7 +201,7 @@ fn python_advanced(kind: Kind) {
     if let Some(tools) = Tools::find() {
         let node = Node::start(kind);
         let suite = tools.python("suite.py", &["--part", "mixed"], &node.routes(), &node);
-        node.judge(Program::start(suite), 300);
+        node.judge(Program::start(suite), 400);
     }
 }
 

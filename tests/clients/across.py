@@ -2,6 +2,7 @@
 
 import math
 import uuid
+from decimal import Decimal
 
 from peer import Inbox
 
@@ -20,6 +21,9 @@ VALUES = {
 
 def same(a, b):
     """Equality that tells 1 from 1.0 and from True, and 0.0 from -0.0."""
+    if isinstance(b, Decimal):
+        # The UBJSON package writes the smallest floats as decimals, and reads them as such.
+        b = float(b)
     if type(a) is not type(b):
         return False
     if isinstance(a, list):

@@ -20,7 +20,13 @@ from autobahn.asyncio.rawsocket import WampRawSocketClientFactory  # noqa: E402
 from autobahn.asyncio.wamp import ApplicationSession  # noqa: E402
 from autobahn.asyncio.websocket import WampWebSocketClientFactory  # noqa: E402
 from autobahn.wamp import message  # noqa: E402
-from autobahn.wamp.serializer import CBORSerializer, JsonSerializer, MsgPackSerializer  # noqa: E402
+from autobahn.wamp.serializer import (  # noqa: E402
+    CBORSerializer,
+    FlatBuffersSerializer,
+    JsonSerializer,
+    MsgPackSerializer,
+    UBJSONSerializer,
+)
 from autobahn.wamp.types import ComponentConfig  # noqa: E402
 from autobahn.websocket.compress import (  # noqa: E402
     PerMessageDeflateOffer,
@@ -39,6 +45,8 @@ SERIALIZERS = {
     "json": JsonSerializer,
     "msgpack": MsgPackSerializer,
     "cbor": CBORSerializer,
+    "ubjson": UBJSONSerializer,
+    "flatbuffers": FlatBuffersSerializer,
 }
 
 
@@ -283,6 +291,9 @@ class Report:
         except Exception as error:
             self.note(line, name, error)
         print(json.dumps(line), flush=True)
+
+    def skip(self, name, reason, **labels):
+        print(json.dumps({"check": name, **labels, "ok": True, "skipped": reason}), flush=True)
 
     def note(self, line, name, error):
         where = traceback.extract_tb(error.__traceback__)

@@ -17,8 +17,9 @@ import pubsub
 import sessions
 from peer import MixedStage, Report, Stage, join
 
-WEBSOCKET_SERIALIZERS = ["json", "json.batched", "msgpack", "msgpack.batched", "cbor", "cbor.batched"]
-RAWSOCKET_SERIALIZERS = ["json", "msgpack", "cbor"]
+RAWSOCKET_SERIALIZERS = ["json", "msgpack", "cbor", "ubjson", "flatbuffers"]
+# Autobahn does not batch FlatBuffers.
+WEBSOCKET_SERIALIZERS = RAWSOCKET_SERIALIZERS + ["json.batched", "msgpack.batched", "cbor.batched", "ubjson.batched"]
 
 # Checks that another router is known to fail, each with the reason. Crossbar.io: 26.10.1.
 DEVIATIONS = {
@@ -28,6 +29,22 @@ DEVIATIONS = {
         "an_empty_eligible_list_excludes_everybody": "takes an empty list for an absent one",
         "each_failure_has_its_reason": "tells who exists, and has other words for the rest",
     },
+}
+
+# What Autobahn|Python 26.10 itself cannot do in FlatBuffers.
+NO_HELLO_DETAILS = "Autobahn writes no authmethods, authextra and roles into HELLO"
+NO_WELCOME_DETAILS = "Autobahn reads no roles and authmethod of WELCOME"
+FLATBUFFERS_GAPS = {
+    "welcome_says_who_we_are": NO_WELCOME_DETAILS,
+    "welcome_announces_the_features": NO_WELCOME_DETAILS,
+    "ticket_is_accepted": NO_HELLO_DETAILS,
+    "wrong_ticket_is_refused": NO_HELLO_DETAILS,
+    "unknown_principal_is_refused": NO_HELLO_DETAILS,
+    "goodbye_is_answered": "Autobahn does not read the reason of GOODBYE",
+    "eligible_and_exclude_lists_choose_receivers": "Autobahn writes these lists into the wrong fields",
+    "an_empty_eligible_list_excludes_everybody": "Autobahn leaves empty lists out",
+    "errors_carry_uri_and_payload": "Autobahn reads the keywords of ERROR where its arguments are",
+    **{check.__name__: NO_HELLO_DETAILS for check in auth.CHECKS},
 }
 
 
@@ -56,7 +73,9 @@ async def on_stage(check, route, serializer):
 
 async def check_mixed(report, routes):
     """The sessions of one check differ in route and serializer; each kind comes first once."""
-    kinds = [(route, serializer) for route in routes for serializer in serializers(route)]
+    kinds = [
+        (route, serializer) for route in routes for serializer in serializers(route) if serializer != "flatbuffers"
+    ]
     for first in range(len(kinds)):
         # Neighbours in the list have much in common: step over some.
         order = [kinds[(first + 5 * step) % len(kinds)] for step in range(len(kinds))]
@@ -83,7 +102,10 @@ async def check_one(report, route, serializer):
     for check in sessions.CHECKS + auth.CHECKS + pubsub.CHECKS + calls.CHECKS + secured:
         if not (route.startswith("unix:") and needs_ticket(check)):
             labels = {"on": kind(route, serializer)}
-            await report.run(check.__name__, on_stage(check, route, serializer), **labels)
+            if serializer == "flatbuffers" and check.__name__ in FLATBUFFERS_GAPS:
+                report.skip(check.__name__, FLATBUFFERS_GAPS[check.__name__], **labels)
+            else:
+                await report.run(check.__name__, on_stage(check, route, serializer), **labels)
 
 
 async def check_some(report, routes):
