@@ -17,7 +17,9 @@ use serde_json::Value;
 
 use super::cursor::Cursor;
 use super::fault::Faults;
-use super::node::{EngineChoice, NodeConfig, NodeLimits, SessionLimits, SlowConsumer};
+use super::node::{
+    EngineChoice, NodeConfig, NodeLimits, SessionLimits, SlowConsumer, TransportConfig, TransportKind,
+};
 use super::syntax;
 
 /// Reads a variable of the environment.
@@ -49,8 +51,13 @@ pub(super) fn node(document: &Value, resolver: &mut Resolver<'_>) -> NodeConfig 
     for worker in root.key("workers").items() {
         names.claim("worker id", worker.key("id").text(), worker.key("id").path, resolver.faults);
         let id = names.id("worker", worker.key("id").text());
-        if worker.key("type").text() == Some("router") && !is_disabled(&worker, resolver.environment) {
-            router(&worker, &id, &mut node, &mut names, resolver);
+        if is_disabled(&worker, resolver.environment) {
+            continue;
+        }
+        match worker.key("type").text() {
+            Some("router") => router(&worker, &id, &mut node, &mut names, resolver),
+            Some("websocket-testee") => testee(&worker, &id, &mut node, &mut names, resolver),
+            _ => {}
         }
     }
     let has_management = node.realms.iter().any(|realm| realm.name == MANAGEMENT);
@@ -81,13 +88,40 @@ fn router(
             site::shared(&written, worker_id, node, names, resolver);
             continue;
         }
-        let transport = transport::transport(&written, worker_id, names, resolver);
-        if let Some(transport) = transport {
-            let place = transport.endpoint.place();
-            names.claim("endpoint", Some(&place), written.key("endpoint").path, resolver.faults);
-            node.transports.push(transport);
+        if let Some(transport) = transport::transport(&written, worker_id, names, resolver) {
+            listen(transport, &written, node, names, resolver);
         }
     }
+}
+
+/// A worker with nothing but an echo server for WebSocket messages.
+fn testee(
+    worker: &Cursor<'_>,
+    worker_id: &str,
+    node: &mut NodeConfig,
+    names: &mut Names,
+    resolver: &mut Resolver<'_>,
+) {
+    let written = worker.key("transport");
+    names.claim("transport id", written.key("id").text(), written.key("id").path, resolver.faults);
+    if let Some(mut transport) = transport::transport(&written, worker_id, names, resolver) {
+        if let TransportKind::WebSocket(options) = transport.kind {
+            transport.kind = TransportKind::WebSocketTestee(options);
+        }
+        listen(transport, &written, node, names, resolver);
+    }
+}
+
+fn listen(
+    transport: TransportConfig,
+    written: &Cursor<'_>,
+    node: &mut NodeConfig,
+    names: &mut Names,
+    resolver: &mut Resolver<'_>,
+) {
+    let place = transport.endpoint.place();
+    names.claim("endpoint", Some(&place), written.key("endpoint").path, resolver.faults);
+    node.transports.push(transport);
 }
 
 /// Whether `options.disabled` takes a worker out.

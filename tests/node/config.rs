@@ -79,7 +79,6 @@ fn samples_of_every_kind_are_valid_and_name_what_is_refused() {
                 "workers[0].components",
                 "workers[1] (type \"container\")",
                 "workers[2] (type \"guest\")",
-                "workers[3] (type \"websocket-testee\")",
                 "workers[4] (type \"proxy\")",
             ],
         ),

@@ -121,6 +121,22 @@ fn transports_get_their_settings() {
     assert!(tcp.serializers.is_none() && tcp.auth.is_none());
 }
 
+#[test]
+fn a_testee_worker_is_an_echo_server() {
+    let checked = load_json(&serde_json::json!({
+        "version": 2,
+        "workers": [{"type": "websocket-testee", "transport": {
+            "type": "websocket",
+            "endpoint": {"type": "tcp", "port": 9003},
+            "options": {"max_frame_size": 1000}
+        }}]
+    }))
+    .expect("valid");
+    let [transport] = &checked.node.transports[..] else { panic!("one transport") };
+    let TransportKind::WebSocketTestee(options) = &transport.kind else { panic!("a testee") };
+    assert_eq!(options.max_frame_size, Some(1000));
+}
+
 /// The options of a WebSocket transport, resolved.
 fn websocket_options(options: serde_json::Value) -> WebSocketOptions {
     let document = serde_json::json!({"version": 2, "workers": [{"type": "router", "transports": [{

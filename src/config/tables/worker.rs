@@ -14,7 +14,7 @@ const WORKERS: &[Variant] = &[
     later_variant("container", &container::CONTAINER),
     later_variant("proxy", &proxy::PROXY),
     later_variant("guest", &container::GUEST),
-    later_variant("websocket-testee", &TESTEE),
+    variant("websocket-testee", &TESTEE),
 ];
 
 pub(super) static WORKER_ID_KEY: Key =
