@@ -130,7 +130,6 @@ impl Shard {
             Some(Earlier::Over) => return Ok(()),
             None => self.check_call(key, request, options, payload)?,
         }
-        let options = &*self.continued(key, options);
         let Ok(route) = self.call_route(key, procedure) else {
             let (options, procedure) = (options.clone(), procedure.into());
             let message = Message::Call { request, options, procedure, payload: payload.borrowed() };
@@ -140,6 +139,7 @@ impl Shard {
         let (target, trustlevel) = (route.target, route.trustlevel);
         let disclose = route.disclose || options.disclose_me;
         let is_refused = options.disclose_me && route.refuse_disclose_me;
+        let options = &*self.continued(key, options);
         let outcome = match target {
             Target::Refused(error) => Err(error),
             _ if is_refused => Err(well_known::DISCLOSE_ME_DISALLOWED),
