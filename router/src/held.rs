@@ -192,6 +192,7 @@ impl Shard {
         });
         while let Some(message) = messages.pop_front() {
             self.authorization.take_in_hand(in_hand.take());
+            out.takes_up(key, &message);
             self.take_again(now, key, message, out);
             self.authorization.take_in_hand(None);
             if let Some(held) = self.sessions.held_mut(key) {

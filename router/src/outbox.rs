@@ -69,6 +69,10 @@ pub trait Outbox: Post {
     /// Ends what `pause_input` began, of whatever the transport carries by now.
     fn resume_input(&mut self, _session: SessionKey) {}
 
+    /// Tells that a message of `session` that has waited for an authorizer is acted upon now, or asked about in its turn. For
+    /// hosts that watch; nothing follows from it.
+    fn takes_up(&mut self, _session: SessionKey, _message: &Message<'_>) {}
+
     /// Counts the messages of `session`, both ways, from now on and tells of them as [`crate::input::Input::Counted`], at most
     /// once a turn. A host without this counts nothing.
     fn count(&mut self, _session: SessionKey, _rated_size: u32) {}
