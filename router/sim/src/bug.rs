@@ -7,7 +7,8 @@ use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::is_reserved;
 use crossring_codec::value::{Dict, Value};
 use crossring_router::address::{RoleId, ShardId};
-use crossring_router::letter::{Lane, Letter, Parcel};
+use crossring_router::config::Allow;
+use crossring_router::letter::{Lane, Letter, Parcel, Ruling};
 
 use crate::rng::SeededRng;
 
@@ -92,11 +93,19 @@ pub enum Bug {
     GarbledPayload,
     /// Shards give sessions the rights of another role.
     WrongRole,
+    /// Shards are told that an authorizer allows what it denies.
+    IgnoredDenial,
+    /// Shards are not told that what an authorizer has said is void.
+    StaleDecision,
+    /// A message that waits for an authorizer is lost.
+    LoseHeld,
+    /// The host reads on where it should not.
+    IgnoredPause,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 39] = [
+    pub const ALL: [Bug; 43] = [
         Bug::ReorderLane,
         Bug::EarlySubscribed,
         Bug::EarlyRegistered,
@@ -136,6 +145,10 @@ impl Bug {
         Bug::ForgottenKeys,
         Bug::GarbledPayload,
         Bug::WrongRole,
+        Bug::IgnoredDenial,
+        Bug::StaleDecision,
+        Bug::LoseHeld,
+        Bug::IgnoredPause,
     ];
 
     /// The name on the command line.
@@ -180,6 +193,10 @@ impl Bug {
             Bug::ForgottenKeys => "forgotten-keys",
             Bug::GarbledPayload => "garbled-payload",
             Bug::WrongRole => "wrong-role",
+            Bug::IgnoredDenial => "ignored-denial",
+            Bug::StaleDecision => "stale-decision",
+            Bug::LoseHeld => "lose-held",
+            Bug::IgnoredPause => "ignored-pause",
         }
     }
 
@@ -243,13 +260,22 @@ impl Saboteur {
             (Bug::ReorderLane, Letter::Publication(_) | Letter::Call(_)) if self.rng.chance(300) => {
                 Fate::Swapped(letter)
             }
+            (Bug::IgnoredDenial, Letter::Authorized { .. }) => Fate::Sent(allowed(letter)),
+            (Bug::StaleDecision, Letter::ForgetDecisions { ticket, .. }) => {
+                let ticket = *ticket;
+                self.forged.push((to, ticket));
+                Fate::Acknowledged(letter, ticket)
+            }
             (Bug::EarlySubscribed, Letter::AddInterest { ticket, .. })
             | (Bug::EarlyRegistered, Letter::AddCallee { ticket, .. }) => {
                 let ticket = *ticket;
                 self.forged.push((to, ticket));
                 Fate::Acknowledged(letter, ticket)
             }
-            (Bug::EarlySubscribed | Bug::EarlyRegistered, Letter::Acknowledge { ticket }) => {
+            (
+                Bug::EarlySubscribed | Bug::EarlyRegistered | Bug::StaleDecision,
+                Letter::Acknowledge { ticket },
+            ) => {
                 let known = self.forged.iter().position(|forged| *forged == (from, *ticket));
                 match known.map(|index| self.forged.swap_remove(index)) {
                     Some(_) => Fate::Lost,
@@ -346,6 +372,15 @@ impl Saboteur {
 fn promoted(mut letter: Letter) -> Letter {
     if let Letter::Admit { admission, .. } = &mut letter {
         admission.role = RoleId(0);
+    }
+    letter
+}
+
+/// Whatever is asked for is allowed.
+fn allowed(mut letter: Letter) -> Letter {
+    if let Letter::Authorized { ruling: Ruling::Lasting(decision) | Ruling::Once(decision), .. } = &mut letter
+    {
+        decision.allow = Allow::ALL;
     }
     letter
 }

@@ -2,9 +2,11 @@
 
 mod accounting;
 pub mod agreement;
+mod authorization;
 mod calls;
 mod delivery;
 mod details;
+mod flow;
 mod history;
 mod interrupts;
 mod invocations;
@@ -43,6 +45,8 @@ pub struct Checkers {
     details: details::Details,
     schemas: schemas::Schemas,
     statistics: statistics::Statistics,
+    authorization: authorization::Authorization,
+    flow: flow::Flow,
 }
 
 impl Checkers {
@@ -63,6 +67,8 @@ impl Checkers {
         self.details.check(model, observation).map_err(|text| ("details", text))?;
         self.schemas.check(model, observation).map_err(|text| ("schemas", text))?;
         self.statistics.check(model, observation).map_err(|text| ("statistics", text))?;
+        self.authorization.check(model, observation).map_err(|text| ("authorization", text))?;
+        self.flow.check(model, observation).map_err(|text| ("flow", text))?;
         self.accounting.check(observation).map_err(|text| ("accounting", text))
     }
 
@@ -75,6 +81,8 @@ impl Checkers {
         self.schemas.rest(model).map_err(|text| ("schemas", text))?;
         self.statistics.rest(model).map_err(|text| ("statistics", text))?;
         self.retention.rest(model).map_err(|text| ("retention", text))?;
+        self.authorization.rest(model).map_err(|text| ("authorization", text))?;
+        self.flow.rest().map_err(|text| ("flow", text))?;
         self.sessions.rest(model).map_err(|text| ("sessions", text))
     }
 }

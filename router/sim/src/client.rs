@@ -10,7 +10,7 @@ use crossring_router::client::{ClientEvent, ClientSession, ClientState};
 use crate::clock::ticks;
 use crate::observation::{Observation, Peer};
 use crate::tag::Tag;
-use crate::workload::{self, Phase, Profile, World};
+use crate::workload::{self, Phase, Profile, World, authorize};
 
 /// A client, with one transport at a time.
 #[derive(Debug)]
@@ -27,6 +27,10 @@ pub struct SimClient {
     pub registrations: Vec<RegistrationId>,
     /// Calls waiting for an answer.
     pub calls: Vec<RequestId>,
+    /// Questions to this client as an authorizer.
+    pub questions: Vec<authorize::Question>,
+    /// Counts how often its mind has changed.
+    pub opinion: u64,
     /// Progressive invocations under way.
     pub progressive: Vec<Progressive>,
     /// Invocations waiting for ours.
@@ -91,6 +95,8 @@ impl Default for SimClient {
             subscriptions: Vec::new(),
             registrations: Vec::new(),
             calls: Vec::new(),
+            questions: Vec::new(),
+            opinion: 0,
             progressive: Vec::new(),
             invocations: Vec::new(),
             router: RouterRoles::default(),
@@ -179,6 +185,7 @@ impl SimClient {
         self.calls.clear();
         self.progressive.clear();
         self.invocations.clear();
+        self.questions.clear();
         self.requests_apart.clear();
     }
 
@@ -238,10 +245,14 @@ impl SimClient {
                 self.registrations.retain(|held| *held != registration);
             }
             ClientEvent::Invocation { request, details, payload, .. } => {
-                self.invoked(request, &details, Tag::read(&payload), world);
+                match authorize::read(request, &payload, world) {
+                    Some(question) => self.questions.push(question),
+                    None => self.invoked(request, &details, Tag::read(&payload), world),
+                }
             }
             ClientEvent::Interrupt { request, mode, .. } if mode != CancelMode::Kill => {
                 self.invocations.retain(|open| open.request != request);
+                self.questions.retain(|question| question.request != request);
             }
             ClientEvent::Published { publication, .. } => world.remember_publication(publication.get()),
             ClientEvent::Event { publication, details, .. } => {

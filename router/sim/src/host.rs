@@ -46,6 +46,8 @@ struct Connection {
     stage: Stage,
     /// The client has gone.
     abandoned: bool,
+    /// The shard wants no more messages.
+    is_paused: bool,
     inbound: VecDeque<Message<'static>>,
     outbound: VecDeque<Rc<Message<'static>>>,
     unread: u64,
@@ -204,7 +206,8 @@ impl Host {
                 return Some(Arrival::Opened { key, peer, transport, honest });
             }
             Stage::Open if !connection.inbound.is_empty() => {
-                let message = credit.then(|| connection.inbound.pop_front()).flatten()?;
+                let message =
+                    (credit && !connection.is_paused).then(|| connection.inbound.pop_front()).flatten()?;
                 connection.count(&message);
                 connection.note_unsubscribe(&message);
                 return Some(Arrival::Message { key, peer, message });
@@ -266,6 +269,7 @@ impl Connection {
             honest: dial.honest,
             stage: Stage::Fresh,
             abandoned: false,
+            is_paused: false,
             inbound: VecDeque::new(),
             outbound: VecDeque::new(),
             unread: 0,
@@ -369,6 +373,30 @@ impl Outbox for Emission<'_> {
             Some(counted) => counted.total,
             None if self.host.gone.0 == session => self.host.gone.1,
             None => Traffic::default(),
+        }
+    }
+
+    fn pause_input(&mut self, session: SessionKey) {
+        let ignored = self.mail.postbox.saboteur().bug() == Some(Bug::IgnoredPause);
+        if let Some(connection) = self.host.connection_mut(session) {
+            let peer = connection.peer;
+            connection.is_paused = !ignored;
+            self.mail.judge.observe(self.mail.tick, &Observation::Paused { peer });
+        }
+    }
+
+    fn resume_input(&mut self, session: SessionKey) {
+        if let Some(connection) = self.host.connection_mut(session) {
+            let peer = connection.peer;
+            connection.is_paused = false;
+            self.mail.judge.observe(self.mail.tick, &Observation::Unpaused { peer });
+        }
+    }
+
+    fn takes_up(&mut self, session: SessionKey, message: &Message<'_>) {
+        if let Some(connection) = self.host.connection(session) {
+            let (peer, message) = (connection.peer, &message.clone().into_owned());
+            self.mail.judge.observe(self.mail.tick, &Observation::TakenUp { peer, message });
         }
     }
 

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use crossring_router::config::RouterConfig;
+use crossring_router::letter::Letter;
 use crossring_router::limits::Limits;
 
 use crate::checkers::Checkers;
 use crate::model::Model;
+use crate::model::held::Course;
 use crate::observation::Observation;
 use crate::trace::Trace;
 
@@ -55,6 +57,38 @@ impl Judge {
         self.tick = tick;
         self.model.tick = tick;
         self.trace.record(tick, observation);
+        if let Observation::Posted { letter: Letter::Authorize { petition, .. }, .. } = observation {
+            let asked = self.model.asked(petition);
+            self.note("authorization", asked);
+        }
+        self.settle();
+        self.take_in(observation);
+        let course = match observation {
+            Observation::Arrived { peer, message } => self.model.arrived(*peer, message),
+            Observation::TakenUp { peer, message } => match self.model.taken_up(*peer, message) {
+                Ok(course) => course,
+                Err(text) => return self.fail("authorization", text),
+            },
+            _ => return,
+        };
+        if let (
+            Course::Now,
+            Observation::Arrived { peer, message } | Observation::TakenUp { peer, message },
+        ) = (course, observation)
+        {
+            self.take_in(&Observation::Handled { peer: *peer, message });
+        }
+    }
+
+    /// The shard has done what it does with a message that has come: it did not ask anybody.
+    pub fn settle(&mut self) {
+        if let Some((peer, message)) = self.model.act_upon() {
+            self.take_in(&Observation::Handled { peer, message: &message });
+            self.model.has_acted();
+        }
+    }
+
+    fn take_in(&mut self, observation: &Observation<'_>) {
         if self.violation.is_none()
             && let Err((checker, text)) = self.checkers.check(&self.model, observation)
         {
@@ -67,6 +101,12 @@ impl Judge {
     pub fn rest(&mut self, tick: u64) {
         self.tick = tick;
         if let Err((checker, text)) = self.checkers.rest(&self.model) {
+            self.fail(checker, text);
+        }
+    }
+
+    fn note(&mut self, checker: &'static str, result: Result<(), String>) {
+        if let Err(text) = result {
             self.fail(checker, text);
         }
     }

@@ -3,9 +3,11 @@
 //! It never decides what the router does; it knows what the router may do. Checkers ask it before it takes in each
 //! observation, so they see the state that the observation meets.
 
+pub mod authority;
 mod call;
 mod emitted;
 mod handled;
+pub mod held;
 mod history;
 pub mod holding;
 pub mod meta;
@@ -27,10 +29,12 @@ use crossring_router::limits::Limits;
 use crossring_router::outbox::EndCause;
 
 use crate::observation::{Observation, Peer};
-use crate::realm::{Action, Verdict, authorize};
+use crate::realm::{AUTHORIZER, Action, Verdict, authorize, authorizer_discloses};
 use crate::tag::{Tag, forwarders_of};
 
+pub use authority::Authority;
 pub use call::{Call, Invoked};
+pub use held::{Held, InHand};
 pub use history::History;
 pub use holding::{Holding, Kind};
 pub use meta::{Kill, MetaCall, Outcome, Victims};
@@ -85,6 +89,12 @@ pub struct Model {
     pub shut_down: bool,
     /// Counts what is ordered: publications, calls, subscriptions, registrations.
     pub order: u64,
+    /// What authorizers say.
+    authority: Authority,
+    /// A message that a shard has just been given, or has just taken up.
+    in_hand: Option<InHand>,
+    /// What the message that is acted upon is to get.
+    verdict: Option<Expected>,
 }
 
 /// A registration that has ended.
@@ -123,6 +133,9 @@ impl Model {
             turns: Vec::new(),
             shut_down: false,
             order: 0,
+            authority: Authority::default(),
+            in_hand: None,
+            verdict: None,
         }
     }
 
@@ -140,10 +153,8 @@ impl Model {
             Observation::Opened { peer, shard, transport, honest } => {
                 self.opened(*peer, PeerRecord::new(*shard, *transport, *honest));
             }
-            Observation::Handled { peer, message } => {
-                self.count(*peer);
-                self.handled(*peer, message);
-            }
+            Observation::Arrived { peer, .. } => self.count(*peer),
+            Observation::Handled { peer, message } => self.handled(*peer, message),
             Observation::Emitted { peer, message } => {
                 self.count(*peer);
                 self.emitted(*peer, message);
@@ -166,8 +177,15 @@ impl Model {
                 let realm = usize::from(admission.realm.0);
                 self.admitted.insert(admission.session.get(), (realm, self.tick));
             }
+            Observation::Posted { to, letter: Letter::Authorized { number, ruling, .. }, .. } => {
+                self.note_ruling(*to, *number, ruling);
+            }
             Observation::ShutDown => self.shut_down = true,
-            Observation::Ended { .. } | Observation::Posted { .. } => {}
+            Observation::Ended { .. }
+            | Observation::Posted { .. }
+            | Observation::TakenUp { .. }
+            | Observation::Paused { .. }
+            | Observation::Unpaused { .. } => {}
         }
     }
 
@@ -239,6 +257,9 @@ impl Model {
         if for_routers && uri::is_reserved(&key.uri) {
             return Expected::Error(uri::well_known::INVALID_URI);
         }
+        if self.role(session).authorizer.is_some() {
+            return self.verdict.unwrap_or(Expected::Either);
+        }
         match authorize(self.role(session), action, &key.uri, key.policy) {
             Verdict::Allowed { .. } => Expected::Success,
             Verdict::Denied => Expected::Error(uri::well_known::NOT_AUTHORIZED),
@@ -248,6 +269,9 @@ impl Model {
 
     /// Whether the configuration discloses a session that does `action` on `uri` without being asked to.
     pub fn forced_disclosure(&self, session: &Session, action: Action, uri: &str) -> bool {
+        if self.role(session).authorizer.is_some() {
+            return authorizer_discloses(uri);
+        }
         let verdict = authorize(self.role(session), action, uri, Match::Exact);
         verdict == Verdict::Allowed { disclosed: true }
     }
@@ -282,7 +306,12 @@ impl Model {
     /// What ends with a session, whoever ends it.
     fn end_session(&mut self, peer: Peer) {
         let record = self.peers.get_mut(peer.index()).and_then(Option::as_mut);
-        let Some(index) = record.and_then(|record| record.session.take()) else { return };
+        let Some(index) = record.and_then(|record| {
+            record.held = None;
+            record.session.take()
+        }) else {
+            return;
+        };
         self.end(index);
     }
 
@@ -313,6 +342,10 @@ impl Model {
 
     fn depart(&mut self, realm: usize, key: Key, forced: bool) {
         let tick = self.tick;
+        if key.uri == AUTHORIZER {
+            let before = self.next_order();
+            self.void_decisions(realm, before, false);
+        }
         self.departed.retain(|departed| departed.tick + DEPARTURE_TICKS > tick);
         self.departed.push(Departed { realm, key, forced, tick });
     }

@@ -30,12 +30,37 @@ pub enum Observation<'a> {
         /// Its client keeps to the protocol.
         honest: bool,
     },
-    /// A shard is about to handle a message of the peer.
+    /// A shard is about to be given a message of the peer.
+    Arrived {
+        /// From whom.
+        peer: Peer,
+        /// What.
+        message: &'a Message<'static>,
+    },
+    /// A shard takes up a message that has waited for an authorizer.
+    TakenUp {
+        /// From whom.
+        peer: Peer,
+        /// What.
+        message: &'a Message<'static>,
+    },
+    /// A shard acts upon a message of the peer: as it arrives, or when it has been authorized. Made of the two above and of what
+    /// the shard does then.
     Handled {
         /// From whom.
         peer: Peer,
         /// What.
         message: &'a Message<'static>,
+    },
+    /// A shard wants no more messages of the peer.
+    Paused {
+        /// Of whom.
+        peer: Peer,
+    },
+    /// A shard wants messages of the peer again.
+    Unpaused {
+        /// Of whom.
+        peer: Peer,
     },
     /// A shard has sent a message, and it waits for its reader.
     Emitted {

@@ -100,6 +100,8 @@ pub struct Options {
     pub restricted_per_mille: u32,
     /// Of 1000 clients, how many are links of other routers.
     pub link_per_mille: u32,
+    /// Of 1000 clients, how many may do what an authorizer allows.
+    pub clerk_per_mille: u32,
     /// Clients use serializers, and not the same ones.
     pub serializers: bool,
     /// Topics and procedures in use, of those there are.
@@ -149,6 +151,7 @@ impl Options {
             second_realm_per_mille: *rng.pick(&[0, 0, 300]),
             restricted_per_mille: *rng.pick(&[0, 0, 300]),
             link_per_mille: *rng.pick(&[0, 0, 250]),
+            clerk_per_mille: *rng.pick(&[0, 0, 0, 300, 700]),
             serializers: rng.chance(300),
             names: rng.between(1, 10) as usize,
             batch_max: rng.between(1, 16) as usize,
@@ -178,6 +181,7 @@ fn limits(rng: &mut SeededRng) -> Limits {
         detail_octets_per_session_max: *rng.pick(&[16_384, 16_384, 30]),
         schemas_per_realm_max: *rng.pick(&[10_000, 10_000, 2]),
         statistics_pause_ms: rng.between(5, 20) as u32,
+        authorizer_timeout_ms: *rng.pick(&[3, 20, 100]),
         kill_timeout_ms: *rng.pick(&[0, 3, 20, Limits::default().kill_timeout_ms]),
         strict_request_ids: rng.chance(500),
         ..Limits::default()

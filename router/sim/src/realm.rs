@@ -20,6 +20,12 @@ pub const TRANSPORT_TICKETS: u16 = 2;
 /// Everybody is a link to another router: trusted, without asking.
 pub const TRANSPORT_LINKS: u16 = 3;
 
+/// Everybody is a clerk: an authorizer decides what he may do.
+pub const TRANSPORT_CLERKS: u16 = 4;
+
+/// The procedure that decides what clerks may do. No pattern that clients use matches it.
+pub const AUTHORIZER: &str = "net.authorize.clerk";
+
 /// Who can log in with a ticket.
 pub const PRINCIPALS: [Principal; 3] = [
     Principal { authid: "alice", ticket: "secret-of-alice", role: "member", realm: None },
@@ -48,6 +54,34 @@ pub enum Action {
     Subscribe,
     Call,
     Register,
+}
+
+impl Action {
+    /// Reads the word by which authorizers are told.
+    pub fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "publish" => Some(Action::Publish),
+            "subscribe" => Some(Action::Subscribe),
+            "call" => Some(Action::Call),
+            "register" => Some(Action::Register),
+            _ => None,
+        }
+    }
+
+    /// Whether it is among what is allowed.
+    pub const fn is_in(self, allow: Allow) -> bool {
+        match self {
+            Action::Publish => allow.publish,
+            Action::Subscribe => allow.subscribe,
+            Action::Call => allow.call,
+            Action::Register => allow.register,
+        }
+    }
+}
+
+/// Whether authorizers disclose who does something with a URI: all of them say the same, always.
+pub fn authorizer_discloses(uri: &str) -> bool {
+    uri.len().is_multiple_of(2)
 }
 
 /// What the naive reading of the rules says.
@@ -81,7 +115,13 @@ pub fn router_config(options: &RealmOptions) -> RouterConfig {
     };
     RouterConfig {
         realms: REALMS.iter().zip(strictness).map(realm).collect(),
-        transports: vec![anonymous("member"), anonymous("guest"), tickets(), anonymous("link")],
+        transports: vec![
+            anonymous("member"),
+            anonymous("guest"),
+            tickets(),
+            anonymous("link"),
+            anonymous("clerk"),
+        ],
         agent: "simulated".into(),
         ..RouterConfig::default()
     }
@@ -106,19 +146,10 @@ pub fn authorize(role: &RoleConfig, action: Action, uri: &str, policy: Match) ->
 }
 
 fn verdict(rule: &Permission, action: Action) -> Verdict {
-    if allows(rule.allow, action) {
+    if action.is_in(rule.allow) {
         Verdict::Allowed { disclosed: disclosed(rule, action) }
     } else {
         Verdict::Denied
-    }
-}
-
-fn allows(allow: Allow, action: Action) -> bool {
-    match action {
-        Action::Publish => allow.publish,
-        Action::Subscribe => allow.subscribe,
-        Action::Call => allow.call,
-        Action::Register => allow.register,
     }
 }
 
@@ -153,6 +184,7 @@ fn roles(trustlevels: bool) -> Vec<RoleConfig> {
         ),
         role("observer", 1, vec![rule("", Match::Prefix, Allow { subscribe: true, ..nothing })]),
         RoleConfig { is_trusted: true, ..role("link", 9, vec![rule("", Match::Prefix, Allow::ALL)]) },
+        RoleConfig { authorizer: Some(AUTHORIZER.into()), ..role("clerk", 3, Vec::new()) },
     ]
 }
 

@@ -308,6 +308,7 @@ impl Simulation {
         if self.shards[index].has_deferred() {
             let (shard, mut out) = self.emission(index);
             shard.resume(now, &mut out);
+            self.judge.settle();
         }
         self.shard_letters(index);
         for offset in 0..self.hosts[index].slots() {
@@ -357,6 +358,9 @@ impl Simulation {
             let credit = self.postbox.has_credit(ShardId(index as u8));
             let Some(arrival) = self.hosts[index].arrival(slot, tick, credit) else { return };
             self.observe_arrival(index, &arrival);
+            if self.loses(&arrival) {
+                continue;
+            }
             let arrival = self.tampered(arrival);
             let (shard, mut out) = self.emission(index);
             let input = match arrival {
@@ -367,7 +371,16 @@ impl Simulation {
                 Arrival::Closed { key, .. } => Input::Closed { key },
             };
             shard.handle(now, input, &mut out);
+            self.judge.settle();
         }
+    }
+
+    /// With [`Bug::LoseHeld`], a message that would have to wait for an authorizer is lost.
+    fn loses(&mut self, arrival: &Arrival) -> bool {
+        let Arrival::Message { peer, .. } = arrival else { return false };
+        let held = self.judge.model.peer(*peer).and_then(|record| record.held.as_ref());
+        held.is_some_and(|held| held.messages.len() > 1)
+            && self.postbox.saboteur().strikes(Bug::LoseHeld, 100)
     }
 
     fn tampered(&mut self, arrival: Arrival) -> Arrival {
@@ -385,7 +398,7 @@ impl Simulation {
             Arrival::Opened { peer, transport, honest, .. } => {
                 Observation::Opened { peer: *peer, shard, transport: *transport, honest: *honest }
             }
-            Arrival::Message { peer, message, .. } => Observation::Handled { peer: *peer, message },
+            Arrival::Message { peer, message, .. } => Observation::Arrived { peer: *peer, message },
             Arrival::Closed { peer, unread, .. } => Observation::Closed { peer: *peer, unread: *unread },
         };
         self.judge.observe(self.clock.tick(), &observation);

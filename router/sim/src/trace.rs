@@ -37,7 +37,7 @@ impl Trace {
         self.mix(tick);
         match observation {
             Observation::Opened { peer, shard, .. } => self.words(1, peer.0, u64::from(shard.0)),
-            Observation::Handled { peer, message } => self.message(2, peer.0, message),
+            Observation::Arrived { peer, message } => self.message(2, peer.0, message),
             Observation::Emitted { peer, message } => self.message(3, peer.0, message),
             Observation::Dropped { peer, message } => self.message(4, peer.0, message),
             Observation::Received { peer, message } => self.message(5, peer.0, message),
@@ -48,6 +48,10 @@ impl Trace {
                 self.words(9, u32::from(from.0), u64::from(to.0) << 8 | letter.lane() as u64);
             }
             Observation::ShutDown => self.words(10, 0, 0),
+            Observation::TakenUp { peer, message } => self.message(11, peer.0, message),
+            Observation::Paused { peer } => self.words(12, peer.0, 0),
+            Observation::Unpaused { peer } => self.words(13, peer.0, 0),
+            Observation::Handled { .. } => return,
         }
         if self.log {
             _ = writeln!(std::io::stdout(), "{tick:>6} {}", line(observation));
@@ -73,7 +77,7 @@ impl Trace {
 }
 
 /// The ids of a message, in the order of the specification; 0 where there is none.
-fn ids(message: &Message<'_>) -> (u64, u64) {
+pub(crate) fn ids(message: &Message<'_>) -> (u64, u64) {
     match message {
         Message::Welcome { session, .. } => (session.get(), 0),
         Message::Error { request_type, request, .. } => (u64::from(request_type.code()), request.get()),
@@ -108,7 +112,12 @@ fn line(observation: &Observation<'_>) -> String {
             let kind = if *honest { "" } else { " hostile" };
             format!("p{:<3} opened on shard {} transport {}{kind}", peer.0, shard.0, transport.0)
         }
-        Observation::Handled { peer, message } => format!("p{:<3} >  {}", peer.0, shown(message)),
+        Observation::Arrived { peer, message } | Observation::Handled { peer, message } => {
+            format!("p{:<3} >  {}", peer.0, shown(message))
+        }
+        Observation::TakenUp { peer, message } => format!("p{:<3} >> {}", peer.0, shown(message)),
+        Observation::Paused { peer } => format!("p{:<3} paused", peer.0),
+        Observation::Unpaused { peer } => format!("p{:<3} goes on", peer.0),
         Observation::Emitted { peer, message } => format!("p{:<3} <  {}", peer.0, shown(message)),
         Observation::Dropped { peer, message } => format!("p{:<3} <x {}", peer.0, shown(message)),
         Observation::Received { peer, message } => format!("p{:<3} << {}", peer.0, shown(message)),

@@ -1,6 +1,7 @@
 //! What clients do: one file for each operation.
 
 pub mod answer;
+pub mod authorize;
 pub mod call;
 pub mod history;
 pub mod hostile;
@@ -139,6 +140,8 @@ pub struct Profile {
     pub principal: Option<usize>,
     /// Its ticket is wrong.
     pub wrong_ticket: bool,
+    /// Decides what clerks may do.
+    pub authorizer: bool,
     /// Belongs to another router, which forwards messages.
     pub link: bool,
     /// What its messages are encoded in; absent: they are not.
@@ -189,6 +192,9 @@ pub fn act(client: &mut SimClient, world: &mut World<'_>) {
     }
     if client.session.state() == ClientState::Joined {
         answer::answer_some(client, world);
+        if client.profile.authorizer {
+            authorize::attend(client, world);
+        }
         if world.rng.chance(world.options.activity_per_mille) {
             begin(client, world);
         }
@@ -204,6 +210,7 @@ fn act_in_good_health(client: &mut SimClient, world: &mut World<'_>) {
         return;
     }
     answer::answer_all(client, world);
+    authorize::decide_all(client, world);
     if world.phase == Phase::Leave {
         leave::leave(client, world);
     }

@@ -218,3 +218,23 @@ fn a_garbled_payload_is_found() {
 fn a_wrong_role_is_found() {
     check(Bug::WrongRole, &["isolation"]);
 }
+
+#[test]
+fn an_ignored_denial_is_found() {
+    check(Bug::IgnoredDenial, &["sessions", "isolation"]);
+}
+
+#[test]
+fn a_stale_decision_is_found() {
+    check(Bug::StaleDecision, &["sessions", "isolation"]);
+}
+
+#[test]
+fn a_lost_message_that_waits_is_found() {
+    check(Bug::LoseHeld, &["authorization", "sessions", "calls"]);
+}
+
+#[test]
+fn an_ignored_pause_is_found() {
+    check(Bug::IgnoredPause, &["flow"]);
+}

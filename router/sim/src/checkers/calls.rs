@@ -162,6 +162,9 @@ impl Calls {
             well_known::TIMEOUT => {
                 !model.is_minded_by_callee(call) && call.due_tick().is_some_and(|due| due <= model.tick)
             }
+            well_known::NOT_AUTHORIZED | well_known::AUTHORIZATION_FAILED => {
+                call.expected == Expected::Either
+            }
             well_known::PAYLOAD_SIZE_EXCEEDED => self.refused.contains_key(&number),
             well_known::MAX_CONCURRENCY_REACHED => {
                 let may_be_full =

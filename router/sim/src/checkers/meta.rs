@@ -9,10 +9,13 @@ use crossring_codec::uri::{Match, is_reserved, is_valid, well_known};
 use crossring_codec::value::Value;
 
 use super::details;
+use crate::model::authority::INVALIDATE;
 use crate::model::holding::SLACK_TICKS;
-use crate::model::{Expected, History, Holding, Key, Kind, MetaCall, Model, Outcome, PendingKind, Session};
+use crate::model::{
+    Expected, History, Holding, Key, Kind, MetaCall, Model, Outcome, PendingKind, Registration, Session,
+};
 use crate::observation::{Observation, Peer};
-use crate::realm::Action;
+use crate::realm::{AUTHORIZER, Action};
 
 /// Holds nothing: the model knows all.
 #[derive(Debug, Default)]
@@ -119,6 +122,7 @@ fn answered(model: &Model, number: usize, arguments: &[Value]) -> Result<(), Str
         "wamp.session.get" => question.session_details(answer),
         "wamp.session.kill" | "wamp.session.modify_details" => question.may_be_alive(call.number(0)),
         "wamp.session.add_testament" => question.testament(None),
+        INVALIDATE => Ok(()), // what follows, the model knows
         procedure => {
             let (kind, rest) = match procedure.split_once(".registration.") {
                 Some((_, rest)) => (Kind::Registration, rest),
@@ -158,11 +162,20 @@ fn refused(model: &Model, number: usize, error: &str) -> Result<(), String> {
             let reserved = |held: &Holding| held.id == call.number(0) && is_reserved(&held.key.uri);
             model.maybe_held(Kind::Subscription, question.realm, call.tick).any(reserved)
         }
+        well_known::NOT_AUTHORIZED if call.procedure == INVALIDATE => !is_authorizer(caller, call.order),
         _ if details::is_excused(model, call, error) => true,
         _ if call.procedure == "wamp.session.add_testament" => return question.testament(Some(error)),
         _ => false,
     };
     if excused { Ok(()) } else { Err(format!("{error} without a reason")) }
+}
+
+/// Whether a session is surely an authorizer, since before something has happened.
+fn is_authorizer(session: &Session, order: u64) -> bool {
+    let decides = |held: &Registration| {
+        held.key.uri == AUTHORIZER && held.instance < order && !held.leaving && !held.revoking
+    };
+    session.registrations.iter().any(decides)
 }
 
 /// Procedures whose answers have a checker of their own.

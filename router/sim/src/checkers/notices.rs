@@ -125,7 +125,11 @@ impl Notices {
         let Some(publication) = publication.filter(|publication| publication.is_testament) else {
             return Ok(());
         };
-        let publisher = model.sessions[publication.publisher].id.get();
+        let publisher = &model.sessions[publication.publisher];
+        if model.role(publisher).authorizer.is_some() {
+            return Ok(()); // the authorizer is asked again
+        }
+        let publisher = publisher.id.get();
         let own = self.watchers.iter().filter(|((watching, _), _)| *watching == index);
         for (_, watcher) in own {
             if watcher.left.contains(&publisher) {

@@ -9,7 +9,7 @@ use crossring_codec::uri::well_known;
 
 use crate::model::{Expected, Key, Kill, Model, PeerRecord, Pending, PendingKind, Session};
 use crate::observation::{Observation, Peer};
-use crate::realm::{PRINCIPALS, TRANSPORT_GUESTS, TRANSPORT_LINKS, TRANSPORT_MEMBERS};
+use crate::realm::{PRINCIPALS, TRANSPORT_CLERKS, TRANSPORT_GUESTS, TRANSPORT_LINKS, TRANSPORT_MEMBERS};
 use crate::tag::Tag;
 
 /// Remembers every id there has been.
@@ -261,6 +261,7 @@ fn admission(model: &Model, record: &PeerRecord, details: &WelcomeDetails<'_>) -
         TRANSPORT_MEMBERS => "member",
         TRANSPORT_GUESTS => "guest",
         TRANSPORT_LINKS => "link",
+        TRANSPORT_CLERKS => "clerk",
         _ => {
             let known = principal.filter(|known| Some(known.ticket) == record.ticket.as_deref());
             let Some(known) = known else { return Err("without a valid ticket".into()) };

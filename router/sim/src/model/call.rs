@@ -6,7 +6,7 @@ use crossring_codec::payload::Payload;
 use crossring_codec::uri::{self, Match, well_known};
 
 use super::holding::SLACK_TICKS;
-use super::{Key, Model, OpenInvocation, PendingKind, SessionIndex, put};
+use super::{Expected, Key, Model, OpenInvocation, PendingKind, SessionIndex, put};
 use crossring_router::config::QueueRule;
 
 use crate::clock::ticks;
@@ -25,6 +25,8 @@ pub struct Call {
     pub order: u64,
     /// What.
     pub procedure: String,
+    /// What it is to get.
+    pub expected: Expected,
     /// The caller takes progressive results.
     pub receive_progress: bool,
     /// The caller is to be disclosed, whatever the callee wants.
@@ -229,6 +231,7 @@ impl Model {
             order: part.order,
             candidates: self.candidates(index, &key.uri),
             procedure: key.uri,
+            expected,
             receive_progress: options.receive_progress,
             disclosed,
             timeout_ms: options.timeout_ms,

@@ -8,6 +8,7 @@ use crossring_codec::uri::well_known;
 use super::resumption::Resumption;
 use super::{Kill, Kind, Model, PendingKind, Session, Subscription, Victims};
 use crate::observation::Peer;
+use crate::realm::AUTHORIZER;
 use crate::tag::Tag;
 
 impl Model {
@@ -38,6 +39,7 @@ impl Model {
             Message::Invocation { request, registration, details, payload } => {
                 let number = Tag::read(payload).map(|tag| tag.number);
                 self.invoked(peer, *request, *registration, details.timeout_ms, number);
+                self.questioned(peer, *request, *registration, payload);
             }
             Message::Interrupt { request, options } => self.interrupted(peer, *request, options.mode),
             Message::Result { request, details, .. } if details.progress => self.progressed(peer, *request),
@@ -133,6 +135,11 @@ impl Model {
             registration.id = id;
             registration.instance = instance;
             let key = registration.key.clone();
+            if key.uri == AUTHORIZER {
+                let realm = self.sessions[index].realm;
+                self.void_decisions(realm, pending.order, true);
+            }
+            let session = &mut self.sessions[index];
             session.registrations.push(registration);
             self.hold(Kind::Registration, index, id.get(), key);
         }

@@ -72,8 +72,12 @@ impl Model {
             }
             Message::EventReceived { .. } => self.deliveries_acknowledged += 1,
             Message::Cancel { request, options } => self.cancel(index, *request, options.mode),
-            Message::Yield { request, options, .. } => self.answer(index, *request, options.progress, None),
+            Message::Yield { request, options, payload } => {
+                self.authorizer_answers(index, *request, Some(payload));
+                self.answer(index, *request, options.progress, None);
+            }
             Message::Error { request_type: MessageType::Invocation, request, error, .. } => {
+                self.authorizer_answers(index, *request, None);
                 self.answer(index, *request, false, Some(error));
             }
             _ => {}
@@ -92,6 +96,7 @@ impl Model {
             kind,
             expected,
             tick: self.tick,
+            order: self.order,
             get_retained: false,
         });
     }

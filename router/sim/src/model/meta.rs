@@ -6,6 +6,7 @@ use crossring_codec::payload::Payload;
 use crossring_codec::uri::{Match, well_known};
 use crossring_codec::value::{Dict, Value};
 
+use super::authority::INVALIDATE;
 use super::{Expected, Key, Model, PendingKind, Publication, Session, SessionIndex, put};
 use crate::realm::Action;
 
@@ -131,7 +132,7 @@ impl Model {
         });
         self.sessions[index].call_last = request.get();
         self.wait(index, request, PendingKind::Meta(number), expected);
-        if expected == Expected::Success {
+        if !matches!(expected, Expected::Error(_)) {
             self.meta_effect(number);
         }
     }
@@ -239,6 +240,11 @@ impl Model {
         };
         if let Ok(payload) = answer {
             call.answered_tick = Some(tick);
+            let voids = (call.procedure == INVALIDATE).then_some((call.caller, call.order));
+            if let Some((caller, order)) = voids {
+                self.void_decisions(self.sessions[caller].realm, order, true);
+            }
+            let call = &mut self.meta_calls[number];
             let arguments = payload.arguments().unwrap_or_default();
             call.result = Some(arguments.into_iter().next().unwrap_or_default());
         }
@@ -293,10 +299,11 @@ impl Model {
         if outcome(testament.call) == Outcome::Refused || flushed == Some(Outcome::Done) {
             return;
         }
-        let certain = outcome(testament.call) == Outcome::Done
+        let session = &self.sessions[index];
+        let certain = self.role(session).authorizer.is_none()
+            && outcome(testament.call) == Outcome::Done
             && flushed.is_none_or(|flushed| flushed == Outcome::Refused)
             && !self.may_be_silent();
-        let session = &self.sessions[index];
         let key = Key { uri: testament.topic.clone(), policy: Match::Exact };
         let expected = self.expected(session, Action::Publish, &key);
         let disclosed = self.forced_disclosure(session, Action::Publish, &key.uri);
@@ -341,7 +348,7 @@ impl Session {
 
 /// Whether a procedure is one of those the router has.
 pub fn is_meta_procedure(uri: &str) -> bool {
-    ["wamp.session.", "wamp.registration.", "wamp.subscription.", "wamp.schema."]
+    ["wamp.session.", "wamp.registration.", "wamp.subscription.", "wamp.schema.", "wamp.authorization."]
         .iter()
         .any(|api| uri.starts_with(api))
 }

@@ -43,7 +43,7 @@ impl Model {
             }
             return self.end_session(peer);
         }
-        self.peer_mut(peer, |record| record.session = None);
+        self.peer_mut(peer, |record| (record.session, record.held) = (None, None));
         self.sessions[index].resumption.away_since = Some(self.tick);
         self.note_evictions(index);
         self.withdraw(index);

@@ -6,6 +6,7 @@ use crossring_codec::uri::{self, Match};
 use crossring_router::address::{ShardId, TransportId};
 
 use super::SessionIndex;
+use super::held::Held;
 use super::meta::Testament;
 use super::resumption::Resumption;
 use crate::observation::Peer;
@@ -29,6 +30,8 @@ pub struct PeerRecord {
     pub seen: Option<SessionIndex>,
     /// GOODBYE of the peer, which the router has to answer.
     pub owed_goodbye: bool,
+    /// Messages that wait for an authorizer.
+    pub held: Option<Held>,
     /// ABORT has been sent, or the transport is broken or closed.
     pub over: bool,
 }
@@ -174,6 +177,8 @@ pub struct Pending {
     pub expected: Expected,
     /// When it was handled.
     pub tick: u64,
+    /// When, beside what else is ordered.
+    pub order: u64,
     /// SUBSCRIBE that asks for retained events.
     pub get_retained: bool,
 }
@@ -214,6 +219,7 @@ impl PeerRecord {
             session: None,
             seen: None,
             owed_goodbye: false,
+            held: None,
             over: false,
         }
     }

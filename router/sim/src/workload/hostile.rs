@@ -82,7 +82,7 @@ fn registering(client: &mut SimClient, world: &mut World<'_>) -> Message<'static
 /// Requests with ids that follow.
 fn exchanging(client: &mut SimClient, world: &mut World<'_>) -> Message<'static> {
     let request = next_request(client, world);
-    let name = Cow::Borrowed(names::name(world));
+    let name = Cow::Borrowed(names::own_name(client, world));
     let payload = Tag { number: world.take_tag(), part: 0 }.payload(padding(world));
     if world.rng.chance(500) {
         Message::Publish { request, options: publish::options(world), topic: name, payload }

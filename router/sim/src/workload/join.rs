@@ -9,7 +9,8 @@ use super::{Phase, Profile, SHORT_MESSAGE, World};
 use crate::client::{Link, SimClient};
 use crate::host::Dial;
 use crate::realm::{
-    PRINCIPALS, REALMS, TRANSPORT_GUESTS, TRANSPORT_LINKS, TRANSPORT_MEMBERS, TRANSPORT_TICKETS,
+    PRINCIPALS, REALMS, TRANSPORT_CLERKS, TRANSPORT_GUESTS, TRANSPORT_LINKS, TRANSPORT_MEMBERS,
+    TRANSPORT_TICKETS,
 };
 use crate::wire::SERIALIZERS;
 
@@ -119,7 +120,9 @@ fn draw_profile(world: &mut World<'_>) -> Profile {
     let faults = &world.options.faults;
     let restricted = world.rng.chance(world.options.restricted_per_mille);
     let link = world.rng.chance(world.options.link_per_mille);
+    let clerk = world.rng.chance(world.options.clerk_per_mille);
     let transport = match world.rng.below(4) {
+        _ if clerk => TRANSPORT_CLERKS,
         _ if link => TRANSPORT_LINKS,
         0 => TRANSPORT_TICKETS,
         1 if restricted => TRANSPORT_GUESTS,
@@ -127,12 +130,14 @@ fn draw_profile(world: &mut World<'_>) -> Profile {
         _ => TRANSPORT_MEMBERS,
     };
     let principals = if restricted { PRINCIPALS.len() } else { 1 };
+    let link = link && !clerk;
     let honest = !world.rng.chance(faults.hostile_per_mille);
     Profile {
         honest,
         realm: usize::from(world.rng.chance(world.options.second_realm_per_mille)),
         transport,
         principal: (transport == TRANSPORT_TICKETS).then(|| world.rng.below(principals)),
+        authorizer: honest && transport == TRANSPORT_MEMBERS && world.options.clerk_per_mille > 0,
         link,
         serializer: world.options.serializers.then(|| *world.rng.pick(&SERIALIZERS)),
         wrong_ticket: world.rng.chance(50),

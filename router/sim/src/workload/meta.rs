@@ -8,13 +8,14 @@ use crossring_codec::value::{Dict, Value};
 
 use super::{World, history, names};
 use crate::client::SimClient;
+use crate::model::authority::INVALIDATE;
 use crate::tag::Tag;
 
 const AUTHIDS: [&str; 3] = ["alice", "bob", "carol"];
 /// What sessions are told to have beside their own details.
 pub const DETAILS: [&str; 2] = ["x_color", "x_size"];
 
-const ROLES: [&str; 3] = ["member", "guest", "observer"];
+const ROLES: [&str; 4] = ["member", "guest", "observer", "clerk"];
 
 /// Topics of meta events, the ones in front most often.
 const TOPICS: [(&str, Match); 11] = [
@@ -183,6 +184,11 @@ fn about_subscriptions(client: &mut SimClient, world: &mut World<'_>) {
     }
     let arguments = if is_removal { vec![id, session] } else { vec![id] };
     ask(client, world, procedure, arguments, Dict::new());
+}
+
+/// Takes back what it has said as an authorizer.
+pub(super) fn invalidate(client: &mut SimClient, world: &mut World<'_>) {
+    ask(client, world, INVALIDATE, Vec::new(), Dict::new());
 }
 
 pub(super) fn ask(

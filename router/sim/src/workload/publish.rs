@@ -13,7 +13,7 @@ use crate::tag::{Marks, Tag, forwarders_of, passthru_of, transaction_hash_of};
 pub const RESOURCES: [&str; 4] = ["red", "green", "blue", "white"];
 
 const AUTHIDS: [&str; 3] = ["alice", "bob", "nobody"];
-const ROLES: [&str; 3] = ["member", "guest", "observer"];
+const ROLES: [&str; 4] = ["member", "guest", "observer", "clerk"];
 
 /// Publishes.
 pub fn publish(client: &mut SimClient, world: &mut World<'_>) {
