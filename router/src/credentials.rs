@@ -6,6 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+pub mod certificates;
 pub mod cra;
 pub mod cryptosign;
 pub mod scram;
