@@ -70,14 +70,18 @@ impl std::fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Reads, checks and resolves a configuration file; environment references are read from this process.
+/// Reads, checks and resolves a configuration file; environment references are read from this process, files from the node directory.
 ///
 /// # Errors
 /// When the file gives no document, or with all faults of the document.
-pub fn load(path: &FilePath) -> Result<Checked, ConfigError> {
+pub fn load(path: &FilePath, node_directory: &FilePath) -> Result<Checked, ConfigError> {
     let format = format_of(path).map_err(ConfigError::Source)?;
     let text = source::read(path).map_err(ConfigError::Source)?;
-    load_text(&text, format, &|name| std::env::var(name).ok())
+    let environment = Environment {
+        variable: &|name| std::env::var(name).ok(),
+        file: &|path| source::read_octets(&node_directory.join(path)),
+    };
+    load_text(&text, format, environment)
 }
 
 /// Checks and resolves a configuration text.
@@ -126,8 +130,11 @@ fn survey(document: &Value, environment: Environment<'_>) -> Support {
 
 /// Fuzz body: any text in any format, and any document it parses to, gives a result whose faults all carry a path.
 pub fn fuzz(text: &str, format: Format) {
-    let environment = |name: &str| name.starts_with('A').then(|| "1".to_string());
-    if let Err(ConfigError::Faults(faults)) = load_text(text, format, &environment) {
+    let environment = Environment {
+        variable: &|name| name.starts_with('A').then(|| "1".to_string()),
+        file: &|_| Err(std::io::ErrorKind::NotFound.into()),
+    };
+    if let Err(ConfigError::Faults(faults)) = load_text(text, format, environment) {
         assert!(!faults.is_empty());
         assert!(faults.iter().all(|fault| !fault.path.is_empty() && !fault.message.is_empty()));
     }

@@ -26,6 +26,7 @@ use crate::rng::SecretGenerator;
 
 mod anonymous;
 mod binding;
+mod chain;
 pub(crate) mod cookie;
 mod cra;
 mod cryptosign;

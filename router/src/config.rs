@@ -6,6 +6,7 @@ use crossring_codec::uri::{Match, Strictness};
 
 use crate::address::TransportId;
 use crate::auth::is_same_secret;
+use crate::credentials::certificates::Root;
 use crate::credentials::cra::Derivation;
 use crate::credentials::cryptosign::Octets32;
 use crate::credentials::scram::{Dialect, Kdf, StoredKeys};
@@ -209,13 +210,13 @@ pub struct TransportAuthentication {
     /// `wamp-scram` and Autobahn's `scram`
     pub scram: Option<Source<Principals<ScramPrincipal>>>,
     /// `cryptosign`
-    pub cryptosign: Option<Source<Principals<CryptosignPrincipal>>>,
+    pub cryptosign: Option<Source<KeyHolders>>,
     /// `tls`
     pub tls: Option<Source<Principals<TlsPrincipal>>>,
     /// `anonymous-proxy`: a proxy says who its clients are. Only over Unix sockets.
     pub anonymous_proxy: bool,
     /// `cryptosign-proxy`: a proxy that proves its own key says who its clients are. Only over Unix sockets.
-    pub cryptosign_proxy: Option<Source<Principals<CryptosignPrincipal>>>,
+    pub cryptosign_proxy: Option<Source<KeyHolders>>,
     /// `cookie`: who has logged in with the tracking cookie before is let in.
     pub cookie: bool,
     /// The tracking cookie of the transport's connections; absent: they have none.
@@ -467,6 +468,30 @@ impl TlsPrincipal {
     }
 }
 
+/// Whose keys static `cryptosign` authentication knows.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum KeyHolders {
+    /// Those that the configuration names.
+    Principals(Principals<CryptosignPrincipal>),
+    /// Those whom an authority has certified, by the realm that they ask for.
+    Trustroots(Vec<Trustroot>),
+}
+
+/// An authority that certifies who may join a realm.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Trustroot {
+    /// The realm asked for.
+    pub requested_realm: Box<str>,
+    /// Where chains of certificates have to lead.
+    pub root: Root,
+    /// The newest block of the Ethereum network, as far as the configuration knows; absent: certificates may be valid from any.
+    pub block: Option<u64>,
+    /// The role assigned.
+    pub role: Box<str>,
+    /// The realm it is put on; absent: the one asked for.
+    pub realm: Option<Box<str>>,
+}
+
 /// A principal of static `cryptosign` authentication.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CryptosignPrincipal {
@@ -478,6 +503,13 @@ pub struct CryptosignPrincipal {
     pub role: Box<str>,
     /// The realm it is put on; absent: the one it asks for.
     pub realm: Option<Box<str>>,
+}
+
+impl CryptosignPrincipal {
+    /// Whether the key is one of this principal's.
+    pub(crate) fn has(&self, public_key: &Octets32) -> bool {
+        self.authorized_keys.contains(public_key)
+    }
 }
 
 impl RouterConfig {

@@ -6,13 +6,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crossring_codec::message::{ClientRoles, Features, HelloDetails, Message};
-use crossring_codec::value::Value;
+use crossring_codec::serializer::SerializerId;
+use crossring_codec::value::{Dict, Value};
 use crossring_router::address::{Now, SessionKey, ShardId, TransportId};
 use crossring_router::config::{
-    AnonymousConfig, CraPrincipal, Principals, RealmConfig, RoleConfig, RouterConfig, Secret, Source,
-    TicketPrincipal, TransportAuthentication,
+    AnonymousConfig, CraPrincipal, KeyHolders, Principals, RealmConfig, RoleConfig, RouterConfig, Secret,
+    Source, TicketPrincipal, TransportAuthentication, Trustroot,
 };
+use crossring_router::credentials::certificates::{Address, Root};
 use crossring_router::credentials::cra;
+use crossring_router::credentials::cryptosign::{octets, sign};
 use crossring_router::details::{Peer, TransportDetails};
 use crossring_router::input::Input;
 use crossring_router::letter::Letter;
@@ -22,6 +25,10 @@ use crossring_router::registry::Registry;
 use crossring_router::shard::Shard;
 
 const MS: u64 = 1_000_000;
+
+/// The account of the root of the chains in `certificates`, and the key that they certify.
+const ROOT: &str = "0xf766Dc789CF04CD18aE75af2c5fAf2DA6650Ff57";
+const SEED: &str = "53d1c94c83e7e78f607bb79e79e3c850b4a6f59cf27c9aba91b44346ea329893";
 
 /// One shard, its registry, and what its peers have received.
 struct Router {
@@ -73,10 +80,18 @@ fn config() -> RouterConfig {
         role: "member".into(),
         realm: None,
     };
+    let trustroot = Trustroot {
+        requested_realm: "realm1".into(),
+        root: Root::Account(Address::parse(ROOT).expect("an address")),
+        block: None,
+        role: "member".into(),
+        realm: None,
+    };
     let transport = TransportAuthentication {
         anonymous: Some(Source::Static(AnonymousConfig { role: "member".into(), authid: None })),
         ticket: Some(Source::Static(Principals::new(vec![ticket]))),
         cra: Some(Source::Static(Principals::new(vec![cra]))),
+        cryptosign: Some(Source::Static(KeyHolders::Trustroots(vec![trustroot]))),
         ..TransportAuthentication::default()
     };
     RouterConfig {
@@ -125,10 +140,21 @@ impl Router {
     }
 
     fn hello(&mut self, key: SessionKey, method: &str, authid: &str) -> Message<'static> {
+        self.hello_with(key, method, authid, Dict::new())
+    }
+
+    fn hello_with(
+        &mut self,
+        key: SessionKey,
+        method: &str,
+        authid: &str,
+        authextra: Dict,
+    ) -> Message<'static> {
         let details = HelloDetails {
             roles: ClientRoles::all(Features::default()),
             authmethods: vec![method.to_owned().into()],
             authid: Some(authid.to_owned().into()),
+            authextra,
             ..HelloDetails::default()
         };
         let message = Message::Hello { realm: Some("realm1".into()), details: Box::new(details) };
@@ -152,6 +178,17 @@ impl Router {
         assert_eq!(self.log.ended.contains(&key), !matches!(answer, Message::Welcome { .. }));
         told(&answer)
     }
+}
+
+/// What HELLO has of a chain in `certificates`.
+fn chain(name: &str) -> Dict {
+    let file = include_str!("certificates/chains.json").as_bytes();
+    let file = Value::decode(SerializerId::Json, file).expect("JSON");
+    let Some(Value::List(chains)) = file.get("chains") else { panic!("chains") };
+    let is_named = |chain: &&Value| chain.get("name").and_then(Value::as_str) == Some(name);
+    let chain = chains.iter().find(is_named).expect("a chain of that name");
+    let entry = |key: &str| (key.to_owned(), chain.get(key).expect(key).clone());
+    ["pubkey", "trustroot", "certificates"].map(entry).into()
 }
 
 fn told(message: &Message<'_>) -> String {
@@ -241,6 +278,33 @@ fn a_denied_attempt_ends_its_transport() {
     let message = Message::Hello { realm: Some("realm1".into()), details: Box::new(details) };
     router.input(Input::Message { key, message });
     assert_eq!(router.log.sent, [], "there is no second attempt on it");
+}
+
+/// The dear part is done for those who have proved their key, and not often for those who present wrong chains.
+#[test]
+fn a_wrong_chain_is_a_failure() {
+    let mut router = Router::new();
+    let mut attempt = |now_ms: u64, name: &str| {
+        router.now_ms = now_ms;
+        let key = router.open("10.0.0.1");
+        let answer = router.hello_with(key, "cryptosign", "delegate", chain(name));
+        let Message::Challenge { .. } = answer else { return told(&answer) };
+        let text = octets(&challenge(&answer)).expect("32 octets");
+        let signature = sign(&octets(SEED).expect("32 octets"), &text);
+        told(&router.authenticate(key, &signature))
+    };
+    let own = "root, authority, delegate";
+    assert_eq!(attempt(0, own), "WELCOME");
+    let unread = "invalid client certificates: certificate 0: invalid primaryType";
+    for _ in 0..5 {
+        assert_eq!(attempt(0, "an authority comes first"), format!("wamp.error.not_authorized: {unread}"));
+    }
+    let wrong = "wamp.error.not_authorized: invalid client certificates: certificate 1: invalid signature";
+    for _ in 0..3 {
+        assert_eq!(attempt(0, "authority signed by a stranger"), wrong);
+    }
+    assert_eq!(attempt(999, own), TOO_MANY);
+    assert_eq!(attempt(1_000, own), "WELCOME");
 }
 
 #[test]

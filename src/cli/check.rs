@@ -21,7 +21,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
         return FAILURE;
     };
     say!("Checking local node configuration file: {}", file.display());
-    match directory::load(Some(&file)) {
+    match directory::load(Some(&file), &node_directory) {
         Ok(checked) => {
             report(&checked);
             SUCCESS

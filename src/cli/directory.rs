@@ -48,9 +48,9 @@ pub(super) fn configuration_file(directory: &Path, asked_for: Option<&Path>) -> 
 ///
 /// # Errors
 /// As [`config::load`].
-pub(super) fn load(file: Option<&Path>) -> Result<Checked, ConfigError> {
+pub(super) fn load(file: Option<&Path>, node_directory: &Path) -> Result<Checked, ConfigError> {
     match file {
-        Some(file) => config::load(file),
+        Some(file) => config::load(file, node_directory),
         None => Ok(Checked {
             node: NodeConfig::default_node(),
             support: Support::default(),

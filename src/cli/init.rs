@@ -48,11 +48,13 @@ fn write_template(path: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Format, NodeConfig, load_text};
+    use crate::config::{Environment, Format, NodeConfig, load_text};
 
     #[test]
     fn the_template_spells_out_the_default_node() {
-        let checked = load_text(super::TEMPLATE, Format::Json, &|_| None).expect("the template is valid");
+        let file = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        let nothing = Environment { variable: &|_| None, file: &file };
+        let checked = load_text(super::TEMPLATE, Format::Json, nothing).expect("the template is valid");
         assert!(checked.support.refused.is_empty() && checked.support.without_effect.is_empty());
         assert_eq!(checked.node, NodeConfig::default_node());
     }

@@ -75,8 +75,8 @@ fn start(arguments: &Arguments, node_directory: &Path) -> Result<u8, String> {
         return Err(format!("crossring is already running from node directory {directory} (PID {pid})."));
     }
     let file = directory::configuration_file(node_directory, arguments.config.as_deref());
-    let checked =
-        directory::load(file.as_deref()).map_err(|error| format!("Invalid node configuration: {error}"))?;
+    let checked = directory::load(file.as_deref(), node_directory)
+        .map_err(|error| format!("Invalid node configuration: {error}"))?;
     refuse_unsupported(&checked)?;
     directory::create(node_directory)?;
     let _pid_file = process::PidFile::create(node_directory, described(arguments, node_directory))?;

@@ -8,8 +8,9 @@ mod site;
 mod transport;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
+use std::{fmt, io};
 
 use crossring_router::config::MANAGEMENT;
 use crossring_router::limits::FailureLimits;
@@ -22,8 +23,14 @@ use super::node::{
 };
 use super::syntax;
 
-/// Reads a variable of the environment.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// What a configuration may refer to.
+#[derive(Clone, Copy)]
+pub struct Environment<'a> {
+    /// Reads a variable of the process.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// Reads a file; relative paths are relative to the node directory.
+    pub file: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+}
 
 /// What resolution carries along.
 pub(super) struct Resolver<'a> {
@@ -129,9 +136,9 @@ pub(super) fn is_disabled(worker: &Cursor<'_>, environment: Environment<'_>) -> 
     let options = worker.key("options");
     match options.key("disabled").value {
         Value::Bool(flag) => *flag,
-        Value::String(text) => {
-            syntax::braced_reference(text).and_then(environment).is_some_and(|value| !value.is_empty())
-        }
+        Value::String(text) => syntax::braced_reference(text)
+            .and_then(environment.variable)
+            .is_some_and(|value| !value.is_empty()),
         _ => false,
     }
 }

@@ -91,6 +91,17 @@ pub(super) fn read(path: &Path) -> Result<String, SourceError> {
     std::fs::read_to_string(path).map_err(unreadable)
 }
 
+/// Reads a file that a configuration refers to.
+///
+/// # Errors
+/// When it cannot be read, or has more than [`FILE_BYTES_MAX`].
+pub(super) fn read_octets(path: &Path) -> std::io::Result<Vec<u8>> {
+    match std::fs::metadata(path)?.len() {
+        0..=FILE_BYTES_MAX => std::fs::read(path),
+        _ => Err(std::io::ErrorKind::FileTooLarge.into()),
+    }
+}
+
 /// Parses a text. In JSON the last of several equal keys wins; in YAML equal keys are an error.
 ///
 /// # Errors

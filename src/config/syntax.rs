@@ -55,6 +55,12 @@ pub(crate) static PUBLIC_KEY: Syntax = Syntax {
     accepts: |text| is_hexadecimal(text) && text.len() == 64,
 };
 
+pub(crate) static ETHEREUM_ADDRESS: Syntax = Syntax {
+    name: "an Ethereum address",
+    rule: "0x and 40 hexadecimal digits; looking up ENS names takes an Ethereum node, which this router does not ask",
+    accepts: is_hexadecimal_address,
+};
+
 /// A URI of a permission: loose, empty components allowed, stars allowed.
 pub(crate) static PERMISSION_URI: Syntax = Syntax {
     name: "a URI or URI pattern",

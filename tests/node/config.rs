@@ -8,8 +8,8 @@ mod config_resolve;
 use std::path::PathBuf;
 
 use crossring::config::{
-    Checked, ConfigError, Fault, Format, NodeConfig, all_config_keys, format_of, fuzz, load_text,
-    reference_markdown,
+    Checked, ConfigError, Environment, Fault, Format, NodeConfig, all_config_keys, format_of, fuzz,
+    load_text, reference_markdown,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -17,14 +17,19 @@ use serde_json::{Value, json};
 const VARIABLES: &[(&str, &str)] =
     &[("JOE_TICKET", "joes-t1cket"), ("SOCKETS", "/run/router"), ("RAW_PORT", "9999"), ("NO_CONTAINER", "1")];
 
-fn environment(name: &str) -> Option<String> {
-    VARIABLES.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_string())
-}
+/// Variables as above; files are those beside the vectors of certificate chains.
+const ENVIRONMENT: Environment<'_> = Environment {
+    variable: &|name| VARIABLES.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_string()),
+    file: &|path| {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/router/tests/certificates");
+        std::fs::read(PathBuf::from(directory).join(path))
+    },
+};
 
 fn load_sample(name: &str) -> Result<Checked, ConfigError> {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/configs")).join(name);
     let text = std::fs::read_to_string(&path).expect("the sample is readable");
-    load_text(&text, format_of(&path).expect("a known extension"), &environment)
+    load_text(&text, format_of(&path).expect("a known extension"), ENVIRONMENT)
 }
 
 fn sample(name: &str) -> Checked {
@@ -32,7 +37,7 @@ fn sample(name: &str) -> Checked {
 }
 
 fn load_json(document: &Value) -> Result<Checked, Vec<Fault>> {
-    load_text(&document.to_string(), Format::Json, &environment).map_err(|error| match error {
+    load_text(&document.to_string(), Format::Json, ENVIRONMENT).map_err(|error| match error {
         ConfigError::Faults(faults) => faults,
         ConfigError::Source(error) => panic!("{error}"),
     })
@@ -228,7 +233,6 @@ fn faults_of_transports_are_named_at_their_place() {
     let web = json!([{"type": "web", "endpoint": {"type": "tcp", "port": 80}, "paths": paths}]);
     let web = router(json!([]), web);
     let certificate = json!({"tls": {"type": "static", "principals": {"joe": {"role": "r"}}}});
-    let chains = json!({"cryptosign": {"type": "static", "trustroots": {"realm1": {"role": "r"}}}});
     let at = |key: &str| format!("workers[0].transports[0].{key}");
     let options = |key: &str| with_transport("options", json!({key: 5}));
     let ticket = json!({"ticket": {"type": "static", "principals": {"joe": {"ticket": 5}}}});
@@ -259,8 +263,40 @@ fn faults_of_transports_are_named_at_their_place() {
         ),
         (web, "workers[0].transports[0]", "'cryptosign-proxy' believes whatever it is told"),
         (with_transport("auth", certificate), &at("auth.tls.principals.joe"), "'certificate-sha1'"),
-        (with_transport("auth", chains), &at("auth.cryptosign.trustroots"), "EIP-712"),
         (with_transport("cookie", json!({"length": 5})), &at("cookie.length"), "6..64"),
+    ]);
+}
+
+#[test]
+fn faults_of_trustroots_are_named_at_their_place() {
+    let at = |key: &str| format!("workers[0].transports[0].auth.cryptosign.trustroots.realm1{key}");
+    let chains = |trustroot: Value| {
+        let method = json!({"type": "static", "trustroots": {"realm1": trustroot}});
+        with_transport("auth", json!({"cryptosign": method}))
+    };
+    let delegate = "0xf5173a6111b2a6b3c20fced53b2a8405ec142bf6";
+    check_faults(&[
+        (chains(json!({"role": "r"})), &at(""), "one of 'certificate', 'trustroot'"),
+        (
+            chains(json!({"trustroot": "wamp-proto.eth"})),
+            &at(".trustroot"),
+            "ENS names takes an Ethereum node",
+        ),
+        (
+            chains(json!({"certificate": "missing.cbor"})),
+            &at(".certificate"),
+            "cannot read root certificate \"missing.cbor\": No such file",
+        ),
+        (
+            chains(json!({"certificate": "chains.json"})),
+            &at(".certificate"),
+            "no root certificate, \"chains.json\": invalid file",
+        ),
+        (
+            chains(json!({"certificate": "root.cbor", "trustroot": delegate})),
+            &at(".trustroot"),
+            "that of 0xf766Dc789CF04CD18aE75af2c5fAf2DA6650Ff57",
+        ),
     ]);
 }
 
@@ -314,7 +350,7 @@ fn unreadable_files_do_not_show_their_secrets() {
     for (text, format) in
         [("ticket: s3cret\n  x: [\n", Format::Yaml), ("{\"ticket\": \"s3cret\",,}", Format::Json)]
     {
-        let error = load_text(text, format, &environment).expect_err("no document");
+        let error = load_text(text, format, ENVIRONMENT).expect_err("no document");
         assert!(!error.to_string().contains("s3cret"), "{error}");
     }
 }
@@ -334,7 +370,7 @@ fn unfit_files_are_told_from_faults() {
         (&"[".repeat(100_000), Format::Yaml, "does not seem to be proper YAML"),
     ];
     for (text, format, message) in cases {
-        let error = load_text(text, format, &environment).expect_err("no document");
+        let error = load_text(text, format, ENVIRONMENT).expect_err("no document");
         assert!(matches!(error, ConfigError::Source(_)), "{error}");
         assert!(error.to_string().contains(message), "{error}");
     }
@@ -346,8 +382,9 @@ fn the_example_of_the_guide_works() {
     let guide = include_str!("../../docs/guide/configuration.md");
     let example =
         guide.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
-    let environment = |name: &str| Some(if name == "PORT" { "8080" } else { "t1cket" }.to_string());
-    let checked = load_text(example, Format::Yaml, &environment).expect("a valid example");
+    let variable = |name: &str| Some(if name == "PORT" { "8080" } else { "t1cket" }.to_string());
+    let environment = Environment { variable: &variable, ..ENVIRONMENT };
+    let checked = load_text(example, Format::Yaml, environment).expect("a valid example");
     assert!(checked.support.refused.is_empty() && checked.support.without_effect.is_empty());
     assert_eq!((checked.node.realms.len(), checked.node.transports.len()), (1, 2));
 }
@@ -355,8 +392,8 @@ fn the_example_of_the_guide_works() {
 #[test]
 fn equal_keys_count_once_in_json_and_never_in_yaml() {
     let json = "{\"version\": 1, \"version\": 2}";
-    assert!(load_text(json, Format::Json, &environment).is_ok());
-    let error = load_text("version: 1\nversion: 2\n", Format::Yaml, &environment).expect_err("no document");
+    assert!(load_text(json, Format::Json, ENVIRONMENT).is_ok());
+    let error = load_text("version: 1\nversion: 2\n", Format::Yaml, ENVIRONMENT).expect_err("no document");
     assert!(error.to_string().contains("proper YAML"), "{error}");
 }
 
@@ -459,7 +496,7 @@ proptest! {
     #[test]
     fn faults_of_json_are_located(document in mutated_samples()) {
         let text = serde_json::to_string_pretty(&document).expect("JSON");
-        if let Err(ConfigError::Faults(faults)) = load_text(&text, Format::Json, &environment) {
+        if let Err(ConfigError::Faults(faults)) = load_text(&text, Format::Json, ENVIRONMENT) {
             // Only a key that is required but absent at the top level has no place in the text.
             let lost = faults.iter().find(|fault| fault.position.is_none() && fault.path != "version");
             prop_assert!(lost.is_none(), "{lost:?}");

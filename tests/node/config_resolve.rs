@@ -7,7 +7,8 @@ use crossring::config::{
     SessionLimits, SlowConsumer, Stats, Store, StoreRule, TransportKind, UriCheck, WebSocketOptions,
 };
 use crossring_codec::transport::DeflateOptions;
-use crossring_router::config::{Authenticator, Source};
+use crossring_router::config::{Authenticator, KeyHolders, Source};
+use crossring_router::credentials::certificates::{Address, Root};
 use crossring_router::limits::FailureLimits;
 
 use super::{load_json, sample};
@@ -283,6 +284,37 @@ fn passwords_become_keys_and_hints() {
             "workers[0].transports[0].auth.wampcra.users.derived.secret: this looks like a derived key; the password itself is expected"
         ]
     );
+}
+
+#[test]
+fn trustroots_are_read_and_get_roles() {
+    let account = "0xf766dc789cf04cd18ae75af2c5faf2da6650ff57";
+    let document = serde_json::json!({"version": 2, "workers": [{"type": "router", "transports": [{
+        "type": "websocket", "endpoint": {"type": "tcp", "port": 8080},
+        "auth": {"cryptosign": {"type": "static", "trustroots": {
+            "realm1": {"certificate": "root.cbor", "trustroot": account, "role": "edge", "block": 15139218},
+            "realm2": {"trustroot": account, "realm": "realm1"},
+        }}}
+    }]}]});
+    let resolved = |document: &serde_json::Value| {
+        let checked = load_json(document).expect("valid");
+        assert!(checked.support.refused.is_empty());
+        let auth = checked.node.transports[0].auth.clone().expect("authentication");
+        let Some(Source::Static(KeyHolders::Trustroots(trustroots))) = auth.cryptosign else {
+            panic!("trustroots")
+        };
+        trustroots
+    };
+    let [first, second] = &resolved(&document)[..] else { panic!("two trustroots") };
+    let account = Address::parse(account).expect("an address");
+    let Root::Certificate(certificate) = &first.root else { panic!("a certificate") };
+    assert_eq!((certificate.subject(), &second.root), (account, &Root::Account(account)));
+    assert_eq!((&*first.requested_realm, &*first.role, first.block), ("realm1", "edge", Some(15_139_218)));
+    assert_eq!((&*second.requested_realm, second.realm.as_deref()), ("realm2", Some("realm1")));
+    assert_eq!((&*second.role, second.block), ("user", None));
+    let mut document = document;
+    document["workers"][0]["transports"][0]["auth"]["cryptosign"]["default-role"] = "guest".into();
+    assert_eq!(&*resolved(&document)[1].role, "guest");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use crossring_codec::value::{Dict, Value};
 
 use super::binding::{self, Binding};
+use super::chain::Certified;
 use super::dynamic::{Asking, Finding, Told, failed};
 use super::{Context, Denial, Grant, Hello, Method, PendingAuthentication, Step, entry};
-use crate::config::{CryptosignPrincipal, Principals, Source};
+use crate::config::{CryptosignPrincipal, KeyHolders, Principals, Source, Trustroot};
 use crate::credentials::cryptosign::{self, Octets32, octets};
 use crate::credentials::to_hex;
 
@@ -16,22 +17,21 @@ const FAILURE: &str = "signed message has invalid signature";
 const UNUSABLE_CHANNEL: &str = "the channel ID of the transport cannot be signed";
 
 pub(super) fn hello(
-    source: &Source<Principals<CryptosignPrincipal>>,
+    source: &Source<KeyHolders>,
     hello: &Hello<'_>,
     context: &mut Context<'_>,
 ) -> Result<Step, Denial> {
-    let request = Request::read(Method::Cryptosign, hello, context)?;
+    let request = Request::read(Method::Cryptosign, None, hello, context)?;
     match source {
-        Source::Static(principals) => {
+        Source::Static(holders) => {
             let public_key = public_key(hello)?;
-            let principal = match hello.authid() {
-                Some(authid) => principals
-                    .find(authid)
-                    .filter(|principal| principal.authorized_keys.contains(&public_key)),
-                None => infer(principals, &public_key)?,
+            let holder = match holders {
+                KeyHolders::Principals(principals) => {
+                    Holder::of(find(principals, hello, &public_key)?, hello)
+                }
+                KeyHolders::Trustroots(trustroots) => Holder::certified(trustroots, hello)?,
             };
-            let grant = principal.map(|principal| Grant::of(principal, hello));
-            Ok(request.challenge(public_key, grant, Dict::new(), context))
+            Ok(request.challenge(public_key, holder, Dict::new(), context))
         }
         Source::Dynamic(authenticator) => {
             let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
@@ -51,23 +51,55 @@ pub(super) struct Client {
 
 /// HELLO of a proxy: the key is the proxy's, the session is its client's.
 pub(super) fn hello_of_proxy(
-    source: &Source<Principals<CryptosignPrincipal>>,
+    source: &Source<KeyHolders>,
     hello: &Hello<'_>,
     client: Client,
     context: &mut Context<'_>,
 ) -> Result<Step, Denial> {
     let (method, public_key) = (Method::CryptosignProxy, public_key(hello)?);
-    let request = Request::read(method, hello, context)?;
+    let request = Request::read(method, Some(client), hello, context)?;
     match source {
-        Source::Static(principals) => {
-            let is_known = principals.iter().any(|proxy| proxy.authorized_keys.contains(&public_key));
-            let Client { grant, authextra } = client;
-            Ok(request.challenge(public_key, is_known.then_some(grant), authextra, context))
+        Source::Static(holders) => {
+            let holder = match holders {
+                KeyHolders::Principals(principals) => {
+                    Holder::of(principals.iter().find(|proxy| proxy.has(&public_key)), hello)
+                }
+                KeyHolders::Trustroots(trustroots) => Holder::certified(trustroots, hello)?,
+            };
+            Ok(request.challenge(public_key, holder, Dict::new(), context))
         }
         Source::Dynamic(authenticator) => {
-            let request = Request { client: Some(client), ..request };
             Asking::new(authenticator, method, hello).ask(Dict::new(), request, context)
         }
+    }
+}
+
+/// Who has the key, if the signature is right.
+#[derive(Debug)]
+enum Holder {
+    Known(Grant),
+    /// There is nobody of that name, or the key is not his.
+    Nobody,
+    /// Whoever the certificates say.
+    Certified(Box<Certified>),
+}
+
+impl Holder {
+    fn of(principal: Option<&CryptosignPrincipal>, hello: &Hello<'_>) -> Self {
+        principal.map_or(Holder::Nobody, |principal| Holder::Known(Grant::of(principal, hello)))
+    }
+
+    fn certified(trustroots: &[Trustroot], hello: &Hello<'_>) -> Result<Self, Denial> {
+        Certified::read(trustroots, hello).map(Box::new).map(Holder::Certified)
+    }
+
+    fn grant(self, public_key: &Octets32) -> Result<Grant, Denial> {
+        let grant = match self {
+            Holder::Known(grant) => Some(grant),
+            Holder::Nobody => None,
+            Holder::Certified(certified) => certified.grant(public_key)?,
+        };
+        grant.ok_or_else(|| Denial::not_authorized(FAILURE))
     }
 }
 
@@ -78,7 +110,7 @@ struct Request {
     /// The router's signature, if the peer wants one.
     own_proof: Dict,
     binding: Option<Bound>,
-    /// For whom a proxy speaks that a procedure has to know.
+    /// For whom the peer speaks, if it is a proxy.
     client: Option<Client>,
 }
 
@@ -90,7 +122,12 @@ struct Bound {
 }
 
 impl Request {
-    fn read(method: Method, hello: &Hello<'_>, context: &Context<'_>) -> Result<Self, Denial> {
+    fn read(
+        method: Method,
+        client: Option<Client>,
+        hello: &Hello<'_>,
+        context: &Context<'_>,
+    ) -> Result<Self, Denial> {
         let binding = match binding::requested(hello, context)? {
             None => None,
             Some(Binding { name, data }) => {
@@ -99,13 +136,13 @@ impl Request {
             }
         };
         let own_proof = own_proof(hello, binding.as_ref().map(|it| &it.id), context)?;
-        Ok(Self { method, own_proof, binding, client: None })
+        Ok(Self { method, own_proof, binding, client })
     }
 
     fn challenge(
         self,
         public_key: Octets32,
-        grant: Option<Grant>,
+        holder: Holder,
         authextra: Dict,
         context: &mut Context<'_>,
     ) -> Step {
@@ -114,18 +151,17 @@ impl Request {
         extra.extend(self.binding.as_ref().map(|binding| entry("channel_binding", binding.name)));
         extra.extend(self.own_proof);
         let message = cryptosign::message(&challenge, self.binding.as_ref().map(|binding| &binding.id));
-        let pending = Signature { method: self.method, public_key, message, grant, authextra };
-        Step::challenge(self.method, extra, pending)
+        let Request { method, client, .. } = self;
+        Step::challenge(method, extra, Signature { method, public_key, message, holder, authextra, client })
     }
 }
 
 impl Finding for Request {
-    fn found(mut self, told: Told, context: &mut Context<'_>) -> Result<Step, Denial> {
+    fn found(self, told: Told, context: &mut Context<'_>) -> Result<Step, Denial> {
         let public_key = octets(told.required("pubkey")?)
             .ok_or_else(|| failed("\"pubkey\" is not 64 hexadecimal digits"))?;
         let Told { grant, authextra, .. } = told;
-        let Client { grant, authextra } = self.client.take().unwrap_or(Client { grant, authextra });
-        Ok(self.challenge(public_key, Some(grant), authextra, context))
+        Ok(self.challenge(public_key, Holder::Known(grant), authextra, context))
     }
 }
 
@@ -135,20 +171,38 @@ struct Signature {
     method: Method,
     public_key: Octets32,
     message: Octets32,
-    /// Absent: there is nobody of that name, or the key is not his.
-    grant: Option<Grant>,
+    holder: Holder,
+    /// What the holder of the key is told.
     authextra: Dict,
+    /// Who joins instead of the holder of the key.
+    client: Option<Client>,
+}
+
+impl Signature {
+    fn accept(self, signature: &str, context: &Context<'_>) -> Result<Step, Denial> {
+        cryptosign::verify(&self.public_key, &self.message, signature)
+            .map_err(|fault| Denial::not_authorized(fault.to_string()))?;
+        let grant = self.holder.grant(&self.public_key)?;
+        let Client { grant, authextra } = self.client.unwrap_or(Client { grant, authextra: self.authextra });
+        grant.accept(self.method, authextra, context)
+    }
 }
 
 impl PendingAuthentication for Signature {
     fn authenticate(self: Box<Self>, signature: &str, _: &Dict, context: &mut Context<'_>) -> Step {
-        match (cryptosign::verify(&self.public_key, &self.message, signature), self.grant) {
-            (Ok(()), Some(grant)) => {
-                grant.accept(self.method, self.authextra, context).unwrap_or_else(Step::Deny)
-            }
-            (Ok(()), None) => Step::Deny(Denial::not_authorized(FAILURE)),
-            (Err(fault), _) => Step::Deny(Denial::not_authorized(fault.to_string())),
-        }
+        self.accept(signature, context).unwrap_or_else(Step::Deny)
+    }
+}
+
+/// Who has this key and the name asked for, if any; `None`: nobody.
+fn find<'a>(
+    principals: &'a Principals<CryptosignPrincipal>,
+    hello: &Hello<'_>,
+    public_key: &Octets32,
+) -> Result<Option<&'a CryptosignPrincipal>, Denial> {
+    match hello.authid() {
+        Some(authid) => Ok(principals.find(authid).filter(|principal| principal.has(public_key))),
+        None => infer(principals, public_key),
     }
 }
 
@@ -157,7 +211,7 @@ fn infer<'a>(
     principals: &'a Principals<CryptosignPrincipal>,
     public_key: &Octets32,
 ) -> Result<Option<&'a CryptosignPrincipal>, Denial> {
-    let mut holders = principals.iter().filter(|principal| principal.authorized_keys.contains(public_key));
+    let mut holders = principals.iter().filter(|principal| principal.has(public_key));
     let first = holders.next();
     if holders.next().is_some() {
         return Err(Denial::not_authorized(

@@ -7,7 +7,7 @@ use crossring_codec::value::{Dict, Value};
 
 use super::cryptosign::{self, Client};
 use super::{Context, Denial, Grant, Hello, Method, Provider, Step};
-use crate::config::{CryptosignPrincipal, Principals, Source};
+use crate::config::{KeyHolders, Source};
 use crate::details::Peer;
 
 /// `anonymous-proxy`
@@ -19,7 +19,7 @@ pub(super) fn hello(hello: &Hello<'_>, context: &Context<'_>) -> Result<Step, De
 
 /// `cryptosign-proxy`: Crossbar.io does not wait for the signature.
 pub(super) fn hello_with_key(
-    source: &Source<Principals<CryptosignPrincipal>>,
+    source: &Source<KeyHolders>,
     hello: &Hello<'_>,
     context: &mut Context<'_>,
 ) -> Result<Step, Denial> {

@@ -2,14 +2,15 @@ use crossring_codec::message::{ClientRoles, Features};
 
 use super::*;
 use crate::config::{
-    AnonymousConfig, Authenticator, CraPrincipal, CryptosignPrincipal, Principals, PrivateKey, RealmConfig,
-    RoleConfig, RouterConfig, ScramPrincipal, Secret, Source, TRUSTED, TicketPrincipal,
+    AnonymousConfig, Authenticator, CraPrincipal, CryptosignPrincipal, KeyHolders, Principals, PrivateKey,
+    RealmConfig, RoleConfig, RouterConfig, ScramPrincipal, Secret, Source, TRUSTED, TicketPrincipal,
 };
 use crate::credentials::cra::{self, Derivation};
 use crate::credentials::cryptosign::{octets, public_key, sign, verify};
 use crate::credentials::scram::{Dialect, Exchange, Kdf, SaltedPassword};
 use crate::credentials::{from_base64, to_base64, to_hex};
 
+mod chains;
 mod transport;
 
 const KDF: Kdf = Kdf::Pbkdf2 { iterations: 10 };
@@ -49,12 +50,14 @@ fn config() -> RouterConfig {
             role: "member".into(),
             realm: None,
         }]))),
-        cryptosign: Some(Source::Static(Principals::new(vec![CryptosignPrincipal {
-            authid: "joe".into(),
-            authorized_keys: vec![key],
-            role: "member".into(),
-            realm: None,
-        }]))),
+        cryptosign: Some(Source::Static(KeyHolders::Principals(Principals::new(vec![
+            CryptosignPrincipal {
+                authid: "joe".into(),
+                authorized_keys: vec![key],
+                role: "member".into(),
+                realm: None,
+            },
+        ])))),
         ..TransportAuthentication::default()
     };
     let realm = |name: &str| RealmConfig {

@@ -1,9 +1,12 @@
 //! Authentication methods that this version builds, as the router core wants them; the survey names the others.
 
+use std::path::Path;
+
 use crossring_router::config::{
-    AnonymousConfig, Authenticator, CraPrincipal, CryptosignPrincipal, Principals, ScramPrincipal, Secret,
-    Source, TicketPrincipal, TlsPrincipal, TransportAuthentication,
+    AnonymousConfig, Authenticator, CraPrincipal, CryptosignPrincipal, KeyHolders, Principals,
+    ScramPrincipal, Secret, Source, TicketPrincipal, TlsPrincipal, TransportAuthentication, Trustroot,
 };
+use crossring_router::credentials::certificates::{Address, Authority, Root};
 use crossring_router::credentials::cra::Derivation;
 use crossring_router::credentials::scram::{Kdf, StoredKeys};
 use crossring_router::credentials::{cryptosign, from_hex};
@@ -11,6 +14,9 @@ use crossring_router::credentials::{cryptosign, from_hex};
 use super::super::cursor::Cursor;
 use super::super::syntax;
 use super::Resolver;
+
+/// Role of who joins by a certificate chain, where the configuration says nothing: the one that Crossbar.io always gives.
+const CERTIFIED: &str = "user";
 
 /// `None` where nothing is configured: an absent or empty `auth` lets anybody in as `anonymous`.
 pub(super) fn auth(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<TransportAuthentication> {
@@ -26,14 +32,12 @@ pub(super) fn auth(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<
                 methods.scram = Some(source(&method, |it| principals(it, "principals", resolver, scram)));
             }
             "cryptosign" => {
-                methods.cryptosign =
-                    Some(source(&method, |it| principals(it, "principals", resolver, cryptosign)));
+                methods.cryptosign = Some(source(&method, |it| key_holders(it, resolver)));
             }
             "tls" => methods.tls = Some(source(&method, |it| principals(it, "principals", resolver, tls))),
             "anonymous-proxy" => methods.anonymous_proxy = true,
             "cryptosign-proxy" => {
-                methods.cryptosign_proxy =
-                    Some(source(&method, |it| principals(it, "principals", resolver, cryptosign)));
+                methods.cryptosign_proxy = Some(source(&method, |it| key_holders(it, resolver)));
             }
             "cookie" => methods.cookie = true,
             _ => {}
@@ -153,6 +157,49 @@ fn scram(named: Named<'_>, _: &mut Resolver<'_>) -> Option<ScramPrincipal> {
     })
 }
 
+fn key_holders(method: &Cursor<'_>, resolver: &mut Resolver<'_>) -> KeyHolders {
+    let trustroots = method.key("trustroots");
+    if !trustroots.is_present() {
+        return KeyHolders::Principals(principals(method, "principals", resolver, cryptosign));
+    }
+    let default_role = method.key("default-role").text().unwrap_or(CERTIFIED);
+    let trustroot = |(realm, written): (&str, Cursor<'_>)| {
+        Some(Trustroot {
+            requested_realm: realm.into(),
+            root: root(&written, resolver)?,
+            block: written.key("block").integer(),
+            role: written.key("role").text().unwrap_or(default_role).into(),
+            realm: written.key("realm").text().map(Into::into),
+        })
+    };
+    KeyHolders::Trustroots(trustroots.members().filter_map(trustroot).collect())
+}
+
+/// Where chains have to lead; `None`: a fault, reported.
+fn root(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<Root> {
+    let account = written.key("trustroot").text().and_then(Address::parse);
+    let certificate = written.key("certificate");
+    let Some(path) = certificate.text() else { return account.map(Root::Account) };
+    match (root_certificate(path, resolver), account) {
+        (Ok(authority), Some(account)) if authority.subject() != account => {
+            let message = format!("the certificate is that of {}, not of this account", authority.subject());
+            resolver.faults.add(written.key("trustroot").path, message);
+            None
+        }
+        (Ok(authority), _) => Some(Root::Certificate(Box::new(authority))),
+        (Err(message), _) => {
+            resolver.faults.add(certificate.path, message);
+            None
+        }
+    }
+}
+
+fn root_certificate(path: &str, resolver: &Resolver<'_>) -> Result<Authority, String> {
+    let octets = (resolver.environment.file)(Path::new(path))
+        .map_err(|error| format!("cannot read root certificate {path:?}: {error}"))?;
+    Authority::root_from_file(&octets).map_err(|flaw| format!("no root certificate, {path:?}: {flaw}"))
+}
+
 fn cryptosign(named: Named<'_>, _: &mut Resolver<'_>) -> Option<CryptosignPrincipal> {
     let Named { authid, role, realm, written } = named;
     let keys = written.key("authorized_keys");
@@ -171,7 +218,7 @@ fn tls(named: Named<'_>, _: &mut Resolver<'_>) -> Option<TlsPrincipal> {
 fn secret(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<String> {
     let text = written.text()?;
     let Some(name) = syntax::braced_reference(text) else { return Some(text.to_owned()) };
-    let value = (resolver.environment)(name);
+    let value = (resolver.environment.variable)(name);
     if value.is_none() {
         resolver
             .warnings

@@ -257,7 +257,7 @@ fn paths(written: &Cursor<'_>) -> Vec<PathBuf> {
 fn dereferenced(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<String> {
     let text = written.text()?;
     let Some(name) = syntax::reference(text) else { return Some(text.to_owned()) };
-    let value = (resolver.environment)(name);
+    let value = (resolver.environment.variable)(name);
     if value.is_none() {
         resolver.faults.add(written.path, format!("environment variable '{text}' not set"));
     }
@@ -311,7 +311,7 @@ fn address(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<IpAddr> 
 
 fn unix(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> UnixEndpoint {
     let text = written.key("path").text();
-    let path = syntax::expand(text.unwrap_or_default(), resolver.environment);
+    let path = syntax::expand(text.unwrap_or_default(), resolver.environment.variable);
     if text.is_some() && path.is_empty() {
         resolver.faults.add(written.key("path").path, "the path of a Unix socket must not be empty");
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::super::schema::{Key, Kind, Rule, Table, Union, choice, key, later_variant, variant};
-use super::super::syntax::{self, ANY_NAME, HEXADECIMAL, PUBLIC_KEY, REALM, STRICT_URI};
+use super::super::syntax::{self, ANY_NAME, ETHEREUM_ADDRESS, HEXADECIMAL, PUBLIC_KEY, REALM, STRICT_URI};
 
 pub(super) static AUTH: Kind = Kind::Object(&METHODS);
 
@@ -229,21 +229,14 @@ static CRYPTOSIGN_STATIC: Table = Table {
             &Kind::Map(&ANY_NAME, &Kind::Object(&CRYPTOSIGN_PRINCIPAL)),
             "Principal per authid.",
         ),
-        key("trustroots", &Kind::Map(&REALM, &Kind::Object(&TRUSTROOT)), "Certificate authority per realm.")
-            .later(),
+        key(
+            "trustroots",
+            &Kind::Map(&REALM, &Kind::Object(&TRUSTROOT)),
+            "Per realm asked for, the authority to which certificate chains of clients have to lead.",
+        ),
         DEFAULT_ROLE,
     ],
-    rules: &[
-        Rule::OneOf(&["principals", "trustroots"]),
-        Rule::NotBoth("principals", "trustroots"),
-        Rule::Check("trustroots", |method| {
-            method.contains_key("trustroots").then(|| {
-                "chains of EIP-712 certificates are not verified by this router: name the public keys under \
-                 'principals'"
-                    .into()
-            })
-        }),
-    ],
+    rules: &[Rule::OneOf(&["principals", "trustroots"]), Rule::NotBoth("principals", "trustroots")],
 };
 
 static CRYPTOSIGN_PRINCIPAL: Table = Table {
@@ -259,12 +252,26 @@ static CRYPTOSIGN_PRINCIPAL: Table = Table {
 static TRUSTROOT: Table = Table {
     name: "auth.cryptosign.trustroots.*",
     keys: &[
-        key("certificate", &Kind::Text, "File of the root certificate."),
-        key("trustroot", &Kind::Text, "Ethereum address or name."),
-        ROLE,
+        key(
+            "certificate",
+            &Kind::Text,
+            "File of the root certificate, as Autobahn's tools save it (CBOR), or the same in JSON.",
+        ),
+        key(
+            "trustroot",
+            &Kind::Word(&ETHEREUM_ADDRESS),
+            "Address of the root authority; without `certificate` any root certificate that it has signed is good.",
+        ),
+        key(
+            "block",
+            &Kind::Integer(0, i64::MAX),
+            "Newest block of the Ethereum network: chains that are valid from a later one are refused.",
+        )
+        .default("not checked: no Ethereum node is asked"),
+        ROLE.default("`default-role`, else `user`"),
         REALM_KEY,
     ],
-    rules: &[],
+    rules: &[Rule::OneOf(&["certificate", "trustroot"])],
 };
 
 static TLS: Union = method(

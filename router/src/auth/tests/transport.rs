@@ -45,7 +45,12 @@ fn in_transport(
     })
 }
 
-fn hello_over(config: &RouterConfig, channel: &TransportDetails, method: &str, authextra: Dict) -> Step {
+pub(super) fn hello_over(
+    config: &RouterConfig,
+    channel: &TransportDetails,
+    method: &str,
+    authextra: Dict,
+) -> Step {
     let details = HelloDetails {
         authmethods: vec![method.to_owned().into()],
         authid: (method == "wamp-scram").then(|| "joe".into()),
@@ -216,7 +221,7 @@ fn a_proxy_speaks_for_its_client() {
 fn nobody_is_a_proxy_over_the_network() {
     let config = methods(|methods| {
         methods.anonymous_proxy = true;
-        methods.cryptosign_proxy = Some(Source::Static(Principals::default()));
+        methods.cryptosign_proxy = Some(Source::Static(KeyHolders::Principals(Principals::default())));
     });
     for method in ["anonymous-proxy", "cryptosign-proxy"] {
         let denial = denied(hello_over(&config, &tls(), method, client()));
@@ -237,8 +242,9 @@ fn a_proxy_with_a_key_has_to_prove_it() {
         role: "member".into(),
         realm: None,
     };
-    let config =
-        methods(|methods| methods.cryptosign_proxy = Some(Source::Static(Principals::new(vec![proxy]))));
+    let config = methods(|methods| {
+        methods.cryptosign_proxy = Some(Source::Static(KeyHolders::Principals(Principals::new(vec![proxy]))))
+    });
     let hello = |authextra| hello_over(&config, &unix(), "cryptosign-proxy", authextra);
     assert_eq!(denied(hello(Dict::new())).message, "missing required details.authextra");
     let denial = denied(hello(vec![entry("proxy_realm", "realm2")]));
