@@ -6,6 +6,8 @@
 
 #[path = "clients/authenticators.rs"]
 mod authenticators;
+#[path = "clients/certified.rs"]
+mod certified;
 mod support;
 
 use std::env;
