@@ -5,6 +5,7 @@
 //! input is handed out without an allocation, and without a copy unless it has to be unmasked.
 //! An idle connection holds nothing but the [`Transport`] itself.
 
+mod batch;
 mod error;
 mod framing;
 pub mod fuzzing;
@@ -15,6 +16,7 @@ mod websocket;
 
 use std::sync::Arc;
 
+pub use self::batch::Batching;
 pub use self::error::{TransportError, TransportErrorKind, close_code};
 pub use self::framing::{Carrier, Framing, Mark, TooLong};
 pub use self::rawsocket::{RawSocketClientOptions, RawSocketServerOptions};

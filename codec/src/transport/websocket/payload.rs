@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{FrameWriter, WebSocket};
+use crate::transport::batch::{LENGTH_SIZE, split_batch};
 use crate::transport::error::TransportErrorKind;
 use crate::transport::framing::{Packing, Separator};
 use crate::transport::gather::{hand_over, reserve};
@@ -426,19 +427,6 @@ impl WebSocket {
     }
 }
 
-/// The first message of `batch`, which is not empty, the octets it takes there, and its separator.
-fn split_batch(batch: &[u8], packing: Packing) -> Result<(&[u8], usize, Option<u8>), TransportErrorKind> {
-    let truncated = TransportErrorKind::BatchTruncated;
-    if packing == Packing::Separators {
-        let at = Separator::find(batch).ok_or(truncated)?;
-        return Ok((&batch[..at], at + 1, Some(batch[at])));
-    }
-    let (prefix, rest) = batch.split_first_chunk::<LENGTH_SIZE>().ok_or(truncated)?;
-    let length = u32::from_be_bytes(*prefix) as usize;
-    let message = rest.get(..length).ok_or(truncated)?;
-    Ok((message, LENGTH_SIZE + length, None))
-}
-
 /// Appends `source`, unmasked, to `out` up to the first separator, which is returned.
 ///
 /// Works block by block: a batch of many short messages must not be unmasked whole for each of them.
@@ -461,8 +449,5 @@ fn append_to_separator(out: &mut Vec<u8>, source: &[u8], key: Option<MaskKey>) -
 
 /// Octets searched for a separator at once; a multiple of 4 leaves the key unrotated.
 const BLOCK: usize = 512;
-
-/// Octets of the length before each message of a binary batch.
-const LENGTH_SIZE: usize = 4;
 
 const _: () = assert!(BLOCK.is_multiple_of(4));
