@@ -61,7 +61,6 @@ pub struct Control {
     retained_known: Vec<u64>,
     /// Publications that a store had no room for.
     retained_declined: u64,
-    guests: Guests,
     /// Testaments that authorizers are asked about, by session.
     wills: IntegerMap<u64, Will>,
     /// Calls that are answered when all shards have acknowledged a ticket.
@@ -95,10 +94,7 @@ struct Service {
 struct Exchange {
     letters: VecDeque<(ShardId, Letter)>,
     messages: VecDeque<(SessionKey, Message<'static>)>,
-    /// Sessions that have been ended by the core.
-    ends: Vec<(SessionKey, EndCause)>,
-    /// Slots from here on are those of guests.
-    guest_first: u32,
+    guests: Guests,
 }
 
 /// Takes what registry and service shard emit: what is for this thread stays, the rest goes to the host.
@@ -120,9 +116,11 @@ impl<P: Post> Post for Emission<'_, P> {
 
 impl<P: Post> Outbox for Emission<'_, P> {
     fn send(&mut self, session: SessionKey, message: &Message<'_>) -> Result<(), Refused> {
-        match message {
-            Message::Event { .. } => self.keep_event(message, session),
-            _ => self.exchange.messages.push_back((session, message.clone().into_owned())),
+        if self.exchange.guests.is_guest(session) {
+            return self.exchange.guests.send(session, message);
+        }
+        if !matches!(message, Message::Event { .. }) {
+            self.exchange.messages.push_back((session, message.clone().into_owned()));
         }
         Ok(())
     }
@@ -130,14 +128,21 @@ impl<P: Post> Outbox for Emission<'_, P> {
     /// Service sessions subscribe only for the sake of the event history, which takes publications as they arrive.
     fn fan_out(&mut self, message: &Message<'_>, sessions: &[SessionKey], except: Option<SessionKey>) {
         for key in sessions.iter().filter(|key| Some(**key) != except) {
-            self.keep_event(message, *key);
+            // An event that a guest cannot take is lost for it, as it would be on any other transport.
+            let _ = self.send(*key, message);
         }
     }
 
     fn end(&mut self, session: SessionKey, cause: EndCause) {
-        if session.slot >= self.exchange.guest_first {
-            self.exchange.ends.push((session, cause));
-        }
+        self.exchange.guests.push(session, GuestOutput::End(cause));
+    }
+
+    fn pause_input(&mut self, session: SessionKey) {
+        self.exchange.guests.push(session, GuestOutput::Pause);
+    }
+
+    fn resume_input(&mut self, session: SessionKey) {
+        self.exchange.guests.push(session, GuestOutput::Resume);
     }
 }
 
@@ -167,8 +172,7 @@ impl Control {
             services: (0..services).map(service).collect(),
             registry: Registry::new(shards, Arc::clone(&config), limits.clone(), seed),
             shard: Shard::new(id, shards, config, limits.for_the_router(), seed.rotate_left(32)),
-            exchange: Exchange { guest_first: services as u32, ..Exchange::default() },
-            guests: Guests::new(services),
+            exchange: Exchange { guests: Guests::new(services), ..Exchange::default() },
             wills: IntegerState::new(seed).map(),
             voiding: IntegerState::new(seed).map(),
         }
@@ -329,13 +333,7 @@ impl Control {
                     self.input(now, Input::Letter { from: ShardId::CONTROL, letter }, out);
                 }
             } else if let Some((key, message)) = self.exchange.messages.pop_front() {
-                if self.guests.is_guest(key) {
-                    self.guests.push(key, GuestOutput::Message(message));
-                } else {
-                    self.serve(now, key, message, out);
-                }
-            } else if let Some((key, cause)) = self.exchange.ends.pop() {
-                self.guests.push(key, GuestOutput::End(cause));
+                self.serve(now, key, message, out);
             } else if self.shard.has_deferred() {
                 let service_shard = self.shard.id();
                 let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };

@@ -5,19 +5,28 @@
 
 use std::sync::Arc;
 
-use crossring_codec::message::Message;
+use crossring_codec::error::EncodeError;
+use crossring_codec::message::encode::encode;
+use crossring_codec::message::{Message, MessageType};
+use crossring_codec::serializer::SerializerId;
 
-use super::{Control, Emission};
+use super::Control;
 use crate::address::{Now, SessionKey, TransportId};
 use crate::details::TransportDetails;
 use crate::input::Input;
-use crate::outbox::{EndCause, Post};
+use crate::outbox::{EndCause, Post, Refused};
 
 /// What comes for a guest.
 #[derive(Debug)]
 pub enum GuestOutput {
     /// A message of the router.
     Message(Message<'static>),
+    /// A message of the router in the serializer of the guest's transport.
+    Octets(MessageType, Vec<u8>),
+    /// Give no more messages of the guest until `Resume`: what comes would only be kept.
+    Pause,
+    /// Ends what `Pause` began.
+    Resume,
     /// The session is over; close the guest.
     End(EndCause),
 }
@@ -27,11 +36,18 @@ pub enum GuestOutput {
 pub(super) struct Guests {
     /// The slot of the first one.
     first: u32,
-    /// By place: the generation of who has it, or will have it next.
-    generations: Vec<u32>,
+    places: Vec<Place>,
     /// Places that are free.
     free: Vec<u32>,
     outputs: Vec<(SessionKey, GuestOutput)>,
+}
+
+#[derive(Debug)]
+struct Place {
+    /// Of who has it, or will have it next.
+    generation: u32,
+    /// What messages are given in; `None`: as they are.
+    serializer: Option<SerializerId>,
 }
 
 impl Guests {
@@ -43,35 +59,61 @@ impl Guests {
         key.slot >= self.first
     }
 
+    /// Keeps what comes for a guest. Service sessions get nothing this way.
     pub(super) fn push(&mut self, key: SessionKey, output: GuestOutput) {
-        self.outputs.push((key, output));
+        if self.is_guest(key) {
+            self.outputs.push((key, output));
+        }
     }
 
-    fn open(&mut self, guests_max: usize) -> Option<SessionKey> {
-        let place = match self.free.pop() {
-            Some(place) => place,
-            None if self.generations.len() >= guests_max => return None,
-            None => {
-                self.generations.push(1);
-                self.generations.len() as u32 - 1
+    /// A message for a guest.
+    pub(super) fn send(&mut self, key: SessionKey, message: &Message<'_>) -> Result<(), Refused> {
+        let place = self.place(key).ok_or(Refused::Gone)?;
+        let output = match place.serializer {
+            None => GuestOutput::Message(message.clone().into_owned()),
+            Some(serializer) => {
+                let mut octets = Vec::new();
+                encode(serializer, message, &mut octets).map_err(|error| match error {
+                    EncodeError::TooLarge => Refused::TooLarge,
+                    _ => Refused::Unrepresentable,
+                })?;
+                GuestOutput::Octets(message.message_type(), octets)
             }
         };
-        Some(SessionKey { slot: self.first + place, generation: self.generations[place as usize] })
+        self.outputs.push((key, output));
+        Ok(())
+    }
+
+    fn place(&mut self, key: SessionKey) -> Option<&mut Place> {
+        let place = self.places.get_mut(key.slot.wrapping_sub(self.first) as usize);
+        place.filter(|place| place.generation == key.generation)
+    }
+
+    fn open(&mut self, serializer: Option<SerializerId>, guests_max: usize) -> Option<SessionKey> {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None if self.places.len() >= guests_max => return None,
+            None => {
+                self.places.push(Place { generation: 1, serializer: None });
+                self.places.len() as u32 - 1
+            }
+        };
+        let place = &mut self.places[index as usize];
+        place.serializer = serializer;
+        Some(SessionKey { slot: self.first + index, generation: place.generation })
     }
 
     fn close(&mut self, key: SessionKey) -> bool {
-        let place = key.slot.wrapping_sub(self.first);
-        let generation = self.generations.get_mut(place as usize).filter(|known| **known == key.generation);
-        let Some(generation) = generation else { return false };
-        *generation = generation.wrapping_add(1);
-        self.free.push(place);
+        let Some(place) = self.place(key) else { return false };
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(key.slot - self.first);
         true
     }
 }
 
 impl Control {
     /// Opens a guest under the authentication of a transport of the configuration; none: there are too many. It has to say
-    /// HELLO next.
+    /// HELLO next. With a serializer in `details` it gets its messages as octets.
     pub fn guest_open<P: Post>(
         &mut self,
         now: Now,
@@ -80,7 +122,8 @@ impl Control {
         out: &mut P,
     ) -> Option<SessionKey> {
         debug_assert!(transport != TransportId::SERVICE, "that is for the router's own sessions");
-        let key = self.guests.open(self.shard.limits.guests_max as usize)?;
+        let serializer = details.serializer.map(|serializer| serializer.id);
+        let key = self.exchange.guests.open(serializer, self.shard.limits.guests_max as usize)?;
         self.input(now, Input::Opened { key, transport, details }, out);
         self.settle(now, out);
         Some(key)
@@ -100,7 +143,7 @@ impl Control {
 
     /// A guest goes, whether its session is over or not.
     pub fn guest_close<P: Post>(&mut self, now: Now, key: SessionKey, out: &mut P) {
-        if self.guests.close(key) {
+        if self.exchange.guests.close(key) {
             self.input(now, Input::Closed { key }, out);
             self.settle(now, out);
         }
@@ -108,16 +151,7 @@ impl Control {
 
     /// What has come for guests since the last time, in order.
     pub fn take_guest_outputs(&mut self) -> Vec<(SessionKey, GuestOutput)> {
-        std::mem::take(&mut self.guests.outputs)
-    }
-}
-
-impl<P> Emission<'_, P> {
-    /// An event, if it is for a guest.
-    pub(super) fn keep_event(&mut self, message: &Message<'_>, key: SessionKey) {
-        if key.slot >= self.exchange.guest_first {
-            self.exchange.messages.push_back((key, message.clone().into_owned()));
-        }
+        std::mem::take(&mut self.exchange.guests.outputs)
     }
 }
 
@@ -126,6 +160,7 @@ mod tests {
     use crossring_codec::id::RequestId;
     use crossring_codec::message::{ClientRoles, Features, HelloDetails, PublishOptions, SubscribeOptions};
     use crossring_codec::payload::Payload;
+    use crossring_codec::serializer::Serializer;
     use crossring_codec::uri::Match;
 
     use super::*;
@@ -230,5 +265,24 @@ mod tests {
             &outputs[..],
             [(_, GuestOutput::Message(Message::Abort { .. })), (_, GuestOutput::End(EndCause::Aborted))]
         ));
+    }
+
+    #[test]
+    fn a_guest_with_a_serializer_gets_octets() {
+        let mut control = control();
+        let details = TransportDetails {
+            serializer: Some(Serializer::plain(SerializerId::Json)),
+            ..TransportDetails::in_process()
+        };
+        let key = control.guest_open(Now::default(), TransportId(0), Arc::new(details), &mut Nobody);
+        let key = key.expect("a place");
+        let details =
+            HelloDetails { roles: ClientRoles::all(Features::default()), ..HelloDetails::default() };
+        let hello = Message::Hello { realm: Some("realm1".into()), details: Box::new(details) };
+        let outputs = say(&mut control, key, hello);
+        let [(_, GuestOutput::Octets(MessageType::Welcome, octets))] = &outputs[..] else {
+            panic!("{outputs:?}")
+        };
+        assert!(octets.starts_with(b"[2,"));
     }
 }
