@@ -28,7 +28,9 @@ pub use reference::{all_config_keys, reference_markdown};
 pub use resolve::Environment;
 pub use routes::Routes;
 pub use schema::Support;
-pub use site::{JsonConfig, RestConfig, RestDeed, ServiceConfig, SharedOptions, SiteConfig, StaticConfig};
+pub use site::{
+    JsonConfig, LongPollConfig, RestConfig, RestDeed, ServiceConfig, SharedOptions, SiteConfig, StaticConfig,
+};
 pub use source::{FILE_BYTES_MAX, Format, SourceError, find, format_of, parse};
 pub use tls::{CertificateFiles, ClientCertificates, TlsEndpoint, TlsVersion};
 

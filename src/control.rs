@@ -9,7 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use crossring_io::{Doorbell, Monotonic};
-use crossring_router::address::{Now, ShardId};
+use crossring_router::address::{Now, SessionKey, ShardId};
 use crossring_router::control::Control as Core;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::cookies::CookieKeeper;
-use crate::web::{Demand, Guests, Web, Wish, guest_details};
+use crate::web::{Demand, Guests, Web, Wish};
 use crate::worker::mail::{CookieMail, Mail, Order, PostOffice};
 
 mod certificates;
@@ -143,6 +143,11 @@ impl Control {
             if running == 0 {
                 return Ok(NodeEnd::Drained);
             }
+            // While a data shard is behind, nobody who speaks HTTP is listened to.
+            let has_credit = self.mail.has_credit();
+            if !has_credit {
+                self.mail.wait_for_credit();
+            }
             let now = Monotonic::read();
             if stopping.is_some_and(|deadline| now >= deadline.after_ns(EXIT_TIMEOUT_NS)) {
                 return Ok(NodeEnd::Forced);
@@ -174,7 +179,7 @@ impl Control {
                     let renewals = self.certificates.read_again();
                     self.renew(renewals);
                 }
-                demand = self.web.next() => self.demanded(demand),
+                demand = self.web.next(), if has_credit => self.demanded(demand),
                 name = stops.next() => {
                     if stopping.is_some() {
                         return Ok(NodeEnd::Forced);
@@ -222,7 +227,9 @@ impl Control {
         self.cookies.keep(now, &mut self.core);
         let renewals = self.certificates.look(Monotonic(now.monotonic_ns));
         self.renew(renewals);
-        while let Some(demand) = self.web.take_demand() {
+        while self.mail.has_credit()
+            && let Some(demand) = self.web.take_demand()
+        {
             self.demanded(demand);
         }
         for (key, output) in self.core.take_guest_outputs() {
@@ -261,20 +268,30 @@ impl Control {
                 self.web.sends(shard, &relay);
                 self.mail.relay(shard, relay);
             }
-            Demand::Guest(Wish::Open { transport, outputs, opened }) => {
-                let key = self.core.guest_open(now, transport, guest_details(), &mut self.mail);
+            Demand::Guest(Wish::Open { transport, details, outputs, opened }) => {
+                let key = self.core.guest_open(now, transport, details, &mut self.mail);
                 key.into_iter().for_each(|key| self.guests.opened(key, outputs.clone()));
-                // A service that is gone closes nothing: its outputs are.
-                let _ = opened.send(key);
+                if let Err(Some(key)) = opened.send(key) {
+                    self.close_guest(now, key);
+                }
             }
             Demand::Guest(Wish::Say(key, message)) => {
                 self.core.guest_message(now, key, message, &mut self.mail);
             }
-            Demand::Guest(Wish::Close(key)) => {
-                self.guests.closed(key);
-                self.core.guest_close(now, key, &mut self.mail);
+            Demand::Guest(Wish::Violate(key, text)) => {
+                self.core.guest_violation(now, key, &text, &mut self.mail);
             }
+            Demand::Guest(Wish::Tell(told)) => {
+                // Whoever asked may be gone.
+                let _ = told.send(());
+            }
+            Demand::Guest(Wish::Close(key)) => self.close_guest(now, key),
         }
+    }
+
+    fn close_guest(&mut self, now: Now, key: SessionKey) {
+        self.guests.closed(key);
+        self.core.guest_close(now, key, &mut self.mail);
     }
 
     fn begin_stop(&mut self) -> Monotonic {

@@ -31,6 +31,8 @@ use crate::worker::{Listener, Worker, WorkerLimits};
 mod convert;
 mod endpoints;
 
+pub(crate) use convert::{outbound_limits, serializers};
+
 /// The node ran and ended as it was told to.
 pub const EXIT_OK: u8 = 0;
 /// The node could not start, or had to stop.

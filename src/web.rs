@@ -31,7 +31,7 @@ mod build;
 mod service;
 mod stream;
 
-pub(crate) use bridge::{Guests, Wish, guest_details};
+pub(crate) use bridge::{Guests, Wish};
 pub(crate) use build::{NodeFacts, sites};
 
 pub(crate) use service::Context;

@@ -16,6 +16,8 @@ mod relay;
 mod secured;
 mod timers;
 
+pub(crate) use details::presentable;
+
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 

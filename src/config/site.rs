@@ -45,6 +45,8 @@ pub enum ServiceConfig {
     NodeInfo,
     /// Calls and publications for those who only speak HTTP.
     Rest(Box<RestConfig>),
+    /// WAMP by HTTP requests.
+    LongPoll(LongPollConfig),
     /// Nothing: only paths below may have services.
     Nothing,
 }
@@ -116,4 +118,21 @@ pub struct JsonConfig {
     pub allow_cross_origin: bool,
     /// Browsers are asked not to keep it.
     pub discourage_caching: bool,
+}
+
+/// A `longpoll` service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LongPollConfig {
+    /// The transport whose authentication and serializers are the service's, as an index into the node's transports.
+    pub transport: usize,
+    /// How long a request for messages waits for some.
+    pub request_timeout: Duration,
+    /// How long a client may be silent; `None` = as long as it likes.
+    pub session_timeout: Option<Duration>,
+    /// Octets that may wait for a client before events are dropped.
+    pub queue_limit_bytes: usize,
+    /// Messages that may wait for a client before events are dropped.
+    pub queue_limit_messages: usize,
+    /// Octets of messages sent in one request.
+    pub max_message_size: usize,
 }

@@ -235,7 +235,7 @@ pub(super) fn listener_limits(transport: &TransportConfig, shards: usize) -> Lis
 }
 
 /// Bounds of the outgoing queues.
-fn outbound_limits(config: &NodeConfig) -> OutboundLimits {
+pub(crate) fn outbound_limits(config: &NodeConfig) -> OutboundLimits {
     OutboundLimits {
         queue_size_max: config.limits.outbound_bytes_max.min(QUEUE_SIZE_MAX as usize) as u32,
         slow_consumer: match config.limits.slow_consumer {
@@ -360,7 +360,8 @@ fn websocket(options: &WebSocketOptions, serializers: SerializerSet) -> WebSocke
     }
 }
 
-fn serializers(transport: &TransportConfig) -> SerializerSet {
+/// What the sessions of a transport may speak.
+pub(crate) fn serializers(transport: &TransportConfig) -> SerializerSet {
     let Some(names) = &transport.serializers else { return SerializerSet::ALL };
     let ids = names.iter().map(|name| match name {
         SerializerName::Json => SerializerId::Json,

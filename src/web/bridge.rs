@@ -29,11 +29,16 @@ pub(crate) enum Wish {
     /// Open a guest of this transport; what comes for it goes to `outputs`.
     Open {
         transport: TransportId,
+        details: Arc<TransportDetails>,
         outputs: mpsc::UnboundedSender<GuestOutput>,
         opened: oneshot::Sender<Option<SessionKey>>,
     },
     /// A message of a guest.
     Say(SessionKey, Message<'static>),
+    /// A guest has broken the protocol, in these words.
+    Violate(SessionKey, String),
+    /// Tell when everything wished for before has been done.
+    Tell(oneshot::Sender<()>),
     /// A guest is done.
     Close(SessionKey),
 }
@@ -151,7 +156,8 @@ impl Bridge {
         let gone = "the router shuts down";
         let (outputs, mut incoming) = mpsc::unbounded_channel();
         let (opened, key) = oneshot::channel();
-        let wish = Wish::Open { transport: self.transport, outputs, opened };
+        let details = Arc::new(TransportDetails::in_process());
+        let wish = Wish::Open { transport: self.transport, details, outputs, opened };
         self.demands.send(Demand::Guest(wish)).map_err(|_| gone)?;
         let key = key.await.map_err(|_| gone)?.ok_or("too many sessions of web services")?;
         let state =
@@ -239,6 +245,13 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    /// Also when whoever made it join went away before it had.
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// Forgets a request whose HTTP client is gone, and cancels its call.
 struct Guard<'a> {
     session: &'a Session,
@@ -279,9 +292,4 @@ impl Guests {
             let _ = outputs.send(output);
         }
     }
-}
-
-/// What guests are known as.
-pub(crate) fn guest_details() -> Arc<TransportDetails> {
-    Arc::new(TransportDetails::in_process())
 }

@@ -8,12 +8,18 @@ use hyper::header::HeaderValue;
 
 use super::bridge::Bridge;
 use super::service::{
-    Admission, Deed, Files, Hook, Json, Network, NodeInfo, Redirect, Rest, Service, Signatures,
+    Admission, Deed, Files, Hook, Json, LongPoll, Network, NodeInfo, PollBounds, PollChannels, Redirect,
+    Rest, Service, Signatures,
 };
 use super::{Demands, Site, Sites};
 use crate::config::{
-    NodeConfig, RestConfig, RestDeed, ServiceConfig, SiteConfig, StaticConfig, TransportKind,
+    LongPollConfig, NodeConfig, RestConfig, RestDeed, ServiceConfig, SiteConfig, StaticConfig, TransportKind,
 };
+use crate::node::{outbound_limits, serializers};
+use crate::worker::outbound::SlowConsumer;
+
+/// Transports of one long-poll service. Leaves places for the sessions of other services.
+const POLL_CHANNELS_MAX: usize = 8 * 1024;
 
 /// What sites need to know of their node.
 #[derive(Clone, Debug)]
@@ -34,7 +40,7 @@ pub(crate) fn sites(config: &NodeConfig, facts: &NodeFacts, demands: &Demands) -
     let mut sites = HashMap::new();
     for (index, transport) in config.transports.iter().enumerate() {
         if let TransportKind::Shared(shared) = &transport.kind {
-            let site = site(&shared.site, facts, demands)
+            let site = site(&shared.site, &Surroundings { config, facts, demands })
                 .map_err(|text| format!("transport {:?}: {text}", transport.id))?;
             sites.insert(TransportId(index as u16), Rc::new(site));
         }
@@ -42,10 +48,17 @@ pub(crate) fn sites(config: &NodeConfig, facts: &NodeFacts, demands: &Demands) -
     Ok(sites)
 }
 
-fn site(config: &SiteConfig, facts: &NodeFacts, demands: &Demands) -> Result<Site, String> {
+/// What services are made in.
+struct Surroundings<'a> {
+    config: &'a NodeConfig,
+    facts: &'a NodeFacts,
+    demands: &'a Demands,
+}
+
+fn site(config: &SiteConfig, surroundings: &Surroundings<'_>) -> Result<Site, String> {
     let mut fault = None;
     let routes = config.routes.map(&mut |written| {
-        service(written, facts, demands).unwrap_or_else(|text| {
+        service(written, surroundings).unwrap_or_else(|text| {
             fault.get_or_insert(text);
             Service::Nothing
         })
@@ -61,7 +74,8 @@ fn site(config: &SiteConfig, facts: &NodeFacts, demands: &Demands) -> Result<Sit
     }
 }
 
-fn service(written: &ServiceConfig, facts: &NodeFacts, demands: &Demands) -> Result<Service, String> {
+fn service(written: &ServiceConfig, surroundings: &Surroundings<'_>) -> Result<Service, String> {
+    let Surroundings { facts, demands, .. } = *surroundings;
     Ok(match written {
         ServiceConfig::WebSocket(_) => Service::WebSocket,
         ServiceConfig::Static(written) => Service::Static(files(written)?),
@@ -74,6 +88,7 @@ fn service(written: &ServiceConfig, facts: &NodeFacts, demands: &Demands) -> Res
             url: HeaderValue::try_from(url).map_err(|_| format!("{url:?} cannot be redirected to"))?,
         }),
         ServiceConfig::Rest(written) => Service::Rest(Box::new(rest(written, demands)?)),
+        ServiceConfig::LongPoll(written) => Service::LongPoll(Box::new(long_poll(written, surroundings))),
         ServiceConfig::NodeInfo => Service::NodeInfo(NodeInfo { facts: facts.clone() }),
         ServiceConfig::Nothing => Service::Nothing,
     })
@@ -93,6 +108,29 @@ fn files(written: &StaticConfig) -> Result<Files, String> {
         cache_s: written.cache_timeout,
         fallback: written.default_file.clone(),
     })
+}
+
+fn long_poll(written: &LongPollConfig, surroundings: &Surroundings<'_>) -> LongPoll {
+    let Surroundings { config, demands, .. } = *surroundings;
+    let transport = &config.transports[written.transport];
+    let outbound = outbound_limits(config);
+    LongPoll {
+        transport: TransportId(written.transport as u16),
+        serializers: serializers(transport),
+        bounds: PollBounds {
+            request_timeout: written.request_timeout,
+            session_timeout: written.session_timeout,
+            queue_count_max: written.queue_limit_messages,
+            queue_size_max: written.queue_limit_bytes,
+            queue_size_hard: written.queue_limit_bytes.max(outbound.queue_size_max as usize),
+            ends_slow: outbound.slow_consumer == SlowConsumer::End,
+            body_size_max: written.max_message_size,
+            channels_max: usize::try_from(transport.max_connections)
+                .map_or(POLL_CHANNELS_MAX, |count| count.min(POLL_CHANNELS_MAX)),
+        },
+        demands: demands.clone(),
+        channels: Rc::new(PollChannels::default()),
+    }
 }
 
 fn rest(written: &RestConfig, demands: &Demands) -> Result<Rest, String> {

@@ -7,14 +7,17 @@ use hyper::{Method, StatusCode};
 
 use super::{Body, Peer, Request, Response};
 
+mod body;
 mod files;
 mod fixed;
+mod longpoll;
 mod node_info;
 mod rest;
 mod signature;
 
 pub(crate) use files::Files;
-pub(crate) use fixed::{Json, Redirect, allow_cross_origin};
+pub(crate) use fixed::{Json, Redirect, allow_cross_origin, preflight};
+pub(crate) use longpoll::{Bounds as PollBounds, Channels as PollChannels, LongPoll};
 pub(crate) use node_info::NodeInfo;
 pub(crate) use rest::{Admission, Deed, Hook, Network, Rest};
 pub(crate) use signature::Signatures;
@@ -34,6 +37,8 @@ pub(crate) enum Service {
     NodeInfo(NodeInfo),
     /// Calls and publications.
     Rest(Box<Rest>),
+    /// WAMP by requests.
+    LongPoll(Box<LongPoll>),
     /// Nothing.
     Nothing,
 }
@@ -62,6 +67,7 @@ impl Service {
             Service::Redirect(redirect) => redirect.answer(&request),
             Service::NodeInfo(info) => info.answer(&request),
             Service::Rest(rest) => rest.answer(context.peer, request).await,
+            Service::LongPoll(service) => service.answer(context, request).await,
             Service::Nothing => not_found(),
         }
     }

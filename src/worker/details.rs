@@ -82,7 +82,7 @@ pub(super) fn settled(
 }
 
 /// The header fields that may be shown to others, as many as are kept.
-fn presentable(mut headers: Vec<(Box<str>, Box<str>)>) -> Vec<(Box<str>, Box<str>)> {
+pub(crate) fn presentable(mut headers: Vec<(Box<str>, Box<str>)>) -> Vec<(Box<str>, Box<str>)> {
     let mut size = 0;
     headers.retain(|(name, value)| {
         let is_secret = SECRET_HEADERS.contains(&&**name);

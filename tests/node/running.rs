@@ -9,6 +9,7 @@ mod authentication;
 mod commands;
 mod endpoints;
 mod limits;
+mod longpoll;
 mod security;
 mod web;
 

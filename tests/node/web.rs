@@ -10,15 +10,15 @@ use tempfile::TempDir;
 use super::start_command;
 use super::support::{Address, PATIENCE, Router, free_port};
 
-struct Site {
-    router: Router,
+pub(super) struct Site {
+    pub(super) router: Router,
     at: SocketAddr,
     directory: TempDir,
 }
 
 impl Site {
     /// `paths`: of the web server; `shards`: of the node.
-    fn start(paths: &Value, options: &Value, fill: impl FnOnce(&Path)) -> Self {
+    pub(super) fn start(paths: &Value, options: &Value, fill: impl FnOnce(&Path)) -> Self {
         let directory = TempDir::new().expect("a directory");
         fill(directory.path());
         let at = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
@@ -28,7 +28,7 @@ impl Site {
             "workers": [{
                 "type": "router",
                 "realms": [{"name": "realm1", "roles": [{"name": "anonymous", "permissions": []}, {"name": "rest", "permissions": [
-                    {"uri": "com.rest.*", "allow": {"call": true, "publish": true}},
+                    {"uri": "com.rest.*", "allow": {"call": true, "publish": true, "subscribe": true}},
                     {"uri": "wamp.*", "allow": {"call": true}}
                 ]}]}],
                 "transports": [{
@@ -46,26 +46,26 @@ impl Site {
         Self { router, at, directory }
     }
 
-    fn connect(&self) -> TcpStream {
+    pub(super) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.at).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream
     }
 
     /// One request on a connection of its own.
-    fn ask(&self, line: &str, fields: &str) -> Answer {
+    pub(super) fn ask(&self, line: &str, fields: &str) -> Answer {
         ask(&mut self.connect(), line, fields)
     }
 }
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: Vec<u8>,
 }
 
 impl Answer {
-    fn field(&self, name: &str) -> Option<&str> {
+    pub(super) fn field(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines();
         lines.find_map(|line| {
             line.split_once(": ")
@@ -74,7 +74,7 @@ impl Answer {
         })
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
@@ -85,7 +85,7 @@ fn ask(stream: &mut TcpStream, line: &str, fields: &str) -> Answer {
 }
 
 /// The answer to the request that begins with `line`.
-fn read_answer(stream: &mut TcpStream, line: &str) -> Answer {
+pub(super) fn read_answer(stream: &mut TcpStream, line: &str) -> Answer {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut octet = [0];
@@ -95,7 +95,7 @@ fn read_answer(stream: &mut TcpStream, line: &str) -> Answer {
     let head = String::from_utf8(head).expect("text");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
     let mut answer = Answer { status, head, body: Vec::new() };
-    let has_body = !line.starts_with("HEAD") && !matches!(status, 101 | 304);
+    let has_body = !line.starts_with("HEAD") && !matches!(status, 101 | 204 | 304);
     if let Some(size) = answer.field("content-length").filter(|_| has_body) {
         answer.body.resize(size.parse().expect("a number"), 0);
         stream.read_exact(&mut answer.body).expect("a body");
@@ -203,7 +203,7 @@ fn files_are_served_in_parts_in_encodings_and_only_when_they_have_changed() {
 }
 
 impl Site {
-    fn post(&self, path: &str, body: &str) -> Answer {
+    pub(super) fn post(&self, path: &str, body: &str) -> Answer {
         let fields = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
         let mut stream = self.connect();
         let line = format!("POST {path}");

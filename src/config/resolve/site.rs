@@ -9,12 +9,15 @@ use super::super::cursor::Cursor;
 use super::super::node::{CONNECTIONS_DEFAULT, Endpoint, NodeConfig, TransportConfig, TransportKind};
 use super::super::routes::Routes;
 use super::super::site::{
-    JsonConfig, RestConfig, RestDeed, ServiceConfig, SharedOptions, SiteConfig, StaticConfig,
+    JsonConfig, LongPollConfig, RestConfig, RestDeed, ServiceConfig, SharedOptions, SiteConfig, StaticConfig,
 };
 use super::{Names, Resolver, auth, transport};
 
 /// Seconds of `hsts_max_age` where it is not given: a year.
 const HSTS_MAX_AGE_DEFAULT: u64 = 31_536_000;
+
+/// Longest time of a long-poll service: a week.
+const LONG_POLL_TIME_MAX_S: u64 = 7 * 86_400;
 
 /// What resolving a listener's parts needs.
 struct Parts<'a, 'r> {
@@ -107,6 +110,7 @@ impl Parts<'_, '_> {
             "publisher" => self.rest(written, RestDeed::Publish),
             "caller" => self.rest(written, RestDeed::Call),
             "webhook" => self.rest(written, hook(&written.key("options"))?),
+            "longpoll" => self.long_poll(written),
             "none" => ServiceConfig::Nothing,
             _ => return None,
         })
@@ -134,6 +138,28 @@ impl Parts<'_, '_> {
             require_ip: networks.items().filter_map(|it| it.string()).collect(),
             post_body_limit: options.key("post_body_limit").integer().unwrap_or(0),
         }))
+    }
+
+    fn long_poll(&mut self, written: &Cursor<'_>) -> ServiceConfig {
+        let auth = written.key("auth");
+        for method in ["tls", "cookie"].map(|name| auth.key(name)) {
+            if method.is_present() {
+                let why =
+                    "has no effect: clients of a long-poll service show neither certificates nor cookies";
+                self.resolver.warnings.push(format!("{}: {why}", method.path));
+            }
+        }
+        let options = written.key("options");
+        let number = |name: &str, default: u64| options.key(name).integer().unwrap_or(default);
+        let session_timeout_s = number("session_timeout", 30).min(LONG_POLL_TIME_MAX_S);
+        ServiceConfig::LongPoll(LongPollConfig {
+            transport: self.part(written, TransportKind::Service),
+            request_timeout: Duration::from_secs(number("request_timeout", 10).min(LONG_POLL_TIME_MAX_S)),
+            session_timeout: (session_timeout_s > 0).then_some(Duration::from_secs(session_timeout_s)),
+            queue_limit_bytes: number("queue_limit_bytes", 128 << 10) as usize,
+            queue_limit_messages: number("queue_limit_messages", 100).max(1) as usize,
+            max_message_size: number("max_message_size", 1 << 20) as usize,
+        })
     }
 
     fn websocket(&mut self, written: &Cursor<'_>) -> ServiceConfig {

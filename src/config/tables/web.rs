@@ -37,7 +37,7 @@ static SERVICE: Union = Union {
         variant("static", &STATIC),
         variant("websocket", &WEBSOCKET),
         later_variant("websocket-reverseproxy", &WEBSOCKET_REVERSE_PROXY),
-        later_variant("longpoll", &LONG_POLL),
+        variant("longpoll", &LONG_POLL),
         variant("caller", &CALLER),
         variant("publisher", &PUBLISHER),
         variant("webhook", &WEBHOOK),
@@ -192,7 +192,12 @@ static WEBSOCKET_REVERSE_PROXY: Table = Table {
 
 static LONG_POLL: Table = Table {
     name: "paths.*, type longpoll",
-    keys: &[ID_KEY, key("options", &Kind::Object(&LONG_POLL_OPTIONS), "Limits.").default("{}")],
+    keys: &[
+        ID_KEY,
+        transport::SERIALIZERS,
+        transport::AUTH,
+        key("options", &Kind::Object(&LONG_POLL_OPTIONS), "Limits.").default("{}"),
+    ],
     rules: &[],
 };
 
@@ -203,10 +208,23 @@ static LONG_POLL_OPTIONS: Table = Table {
             .default("10"),
         key("session_timeout", &Kind::Integer(0, i64::MAX), "Seconds without request; 0 = never.")
             .default("30"),
-        key("queue_limit_bytes", &Kind::Integer(0, i64::MAX), "Bytes that may wait.").default("131072"),
-        key("queue_limit_messages", &Kind::Integer(0, i64::MAX), "Messages that may wait.").default("100"),
+        key(
+            "queue_limit_bytes",
+            &Kind::Integer(0, i64::MAX),
+            "Octets that may wait for a client; events beyond are dropped.",
+        )
+        .default("131072"),
+        key(
+            "queue_limit_messages",
+            &Kind::Integer(0, i64::MAX),
+            "Messages that may wait for a client; events beyond are dropped.",
+        )
+        .default("100"),
+        key("max_message_size", &Kind::Integer(1, 16 << 20), "Octets of the body of a send request.")
+            .default("1048576"),
         DEBUG_KEY,
-        key("debug_transport_id", &Kind::Text, "Fixed transport id for tests."),
+        key("debug_transport_id", &Kind::Text, "Fixed transport id.")
+            .no_effect("ids are never told beforehand"),
     ],
     rules: &[],
 };

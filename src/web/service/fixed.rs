@@ -50,6 +50,18 @@ pub(crate) fn allow_cross_origin(asked: &HeaderMap, response: &mut Response) {
     }
 }
 
+/// The answer to OPTIONS.
+pub(crate) fn preflight(asked: &HeaderMap, methods: &'static str) -> Response {
+    let mut response = Response::new(full(Bytes::new()));
+    let headers = response.headers_mut();
+    headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+    if let Some(wanted) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+    }
+    response
+}
+
 /// `redirect`: 302 to another place, for the path and everything below.
 #[derive(Debug)]
 pub(crate) struct Redirect {

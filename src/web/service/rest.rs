@@ -5,20 +5,17 @@ use crossring_codec::id::SessionId;
 use crossring_codec::message::PublishOptions;
 use crossring_codec::serializer::SerializerId;
 use crossring_codec::value::{Dict, Value};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 
+use super::body::{self, BodyError};
 use super::signature::Signatures;
-use super::{allow_cross_origin, full, with_type};
+use super::{allow_cross_origin, preflight, with_type};
 use crate::web::bridge::{Bridge, Refusal};
 use crate::web::{Peer, Request, Response};
 
 /// Longest body of a request where nothing shorter is configured, in octets.
 const BODY_SIZE_MAX: usize = 1 << 20;
-
-/// How long a body may take.
-const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// A service that turns requests into calls or publications.
 #[derive(Debug)]
@@ -100,7 +97,7 @@ impl Rest {
         let (parts, body) = request.into_parts();
         let request = hyper::Request::from_parts(parts, ());
         let mut response = match *request.method() {
-            Method::OPTIONS => preflight(&request),
+            Method::OPTIONS => preflight(request.headers(), "POST,PUT,OPTIONS"),
             Method::POST | Method::PUT => match self.perform(peer, &request, body).await {
                 Ok(response) => response,
                 Err(Fault(status, text)) => failure(status, &text, &[], &Dict::new()),
@@ -200,17 +197,14 @@ impl Admission {
             let text = format!("Request too long. ({size} is longer than accepted {most})");
             Fault(StatusCode::PAYLOAD_TOO_LARGE, text)
         };
-        let announced = hyper::body::Body::size_hint(&body).exact();
-        if let Some(size) = announced.filter(|size| *size > most as u64) {
-            return Err(too_long(&size.to_string()));
-        }
-        let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, most).collect()).await;
-        match collected {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long("it")),
-            Ok(Err(_)) => Err(Fault::bad("Malformed request to the REST bridge.")),
-            Err(_) => Err(Fault(StatusCode::REQUEST_TIMEOUT, "The request body took too long.".to_owned())),
-        }
+        body::read(body, most).await.map_err(|error| match error {
+            BodyError::TooLong(Some(size)) => too_long(&size.to_string()),
+            BodyError::TooLong(None) => too_long("it"),
+            BodyError::Broken => Fault::bad("Malformed request to the REST bridge."),
+            BodyError::Late => {
+                Fault(StatusCode::REQUEST_TIMEOUT, "The request body took too long.".to_owned())
+            }
+        })
     }
 
     fn check(&self, peer: &Peer) -> Result<(), Fault> {
@@ -339,18 +333,6 @@ fn publish_options(written: &Dict) -> Result<PublishOptions<'static>, Fault> {
         }
     }
     Ok(options)
-}
-
-fn preflight(request: &hyper::Request<()>) -> Response {
-    let methods = HeaderValue::from_static("POST,PUT,OPTIONS");
-    let mut response = hyper::Response::new(full(Bytes::new()));
-    let headers = response.headers_mut();
-    headers.insert(header::ALLOW, methods.clone());
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    if let Some(wanted) = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
-    }
-    response
 }
 
 /// 200 with a dict.
