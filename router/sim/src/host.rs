@@ -15,7 +15,7 @@ use crate::bug::Bug;
 use crate::judge::Judge;
 use crate::observation::{Observation, Peer};
 use crate::postbox::Postbox;
-use crate::wire::carried;
+use crate::wire::{LOSSY, carried};
 
 /// Ticks that an ended transport is kept for its client to read the rest.
 const LINGER_TICKS: u64 = 200;
@@ -426,14 +426,20 @@ impl Emission<'_> {
         if connection.stage == Stage::Broken {
             return Err(Refused::Gone);
         }
-        let message = &match connection.serializer.map(|serializer| carried(serializer, message)) {
+        let is_lossy = connection.serializer == Some(LOSSY);
+        let carried = match connection.serializer.map(|serializer| carried(serializer, message)) {
             None => Rc::clone(message),
             Some(Ok(message)) => Rc::new(message),
+            Some(Err(_)) if is_lossy => {
+                self.mail.judge.observe(self.mail.tick, &Observation::Dropped { peer, message });
+                return Err(Refused::Unrepresentable);
+            }
             Some(Err(text)) => {
                 self.mail.judge.fail("serializers", format!("{text}: {message:?}"));
                 return Err(Refused::Unrepresentable);
             }
         };
+        let message = if is_lossy { message } else { &carried };
         if payload_size(message) > connection.size_max {
             self.mail.judge.observe(self.mail.tick, &Observation::Dropped { peer, message });
             return Err(Refused::TooLarge);
@@ -446,7 +452,7 @@ impl Emission<'_> {
             connection.count(message);
         }
         self.mail.judge.observe(self.mail.tick, &Observation::Emitted { peer, message });
-        self.enqueue(session, message);
+        self.enqueue(session, &carried);
         Ok(())
     }
 

@@ -6,13 +6,17 @@ use crossring_codec::message::encode::encode;
 use crossring_codec::serializer::SerializerId;
 
 /// The serializers that clients may have.
-pub const SERIALIZERS: [SerializerId; 5] = [
+pub const SERIALIZERS: [SerializerId; 6] = [
     SerializerId::Json,
     SerializerId::MessagePack,
     SerializerId::Cbor,
     SerializerId::Ubjson,
     SerializerId::Bjdata,
+    SerializerId::FlatBuffers,
 ];
+
+/// The serializer that has no place for some details. What is lost so, the router has sent nevertheless.
+pub const LOSSY: SerializerId = SerializerId::FlatBuffers;
 
 /// The message as its receiver decodes it.
 ///

@@ -165,7 +165,9 @@ impl Calls {
             well_known::NOT_AUTHORIZED | well_known::AUTHORIZATION_FAILED => {
                 call.expected == Expected::Either
             }
-            well_known::PAYLOAD_SIZE_EXCEEDED => self.refused.contains_key(&number),
+            well_known::PAYLOAD_SIZE_EXCEEDED | well_known::INVALID_ARGUMENT => {
+                self.refused.contains_key(&number)
+            }
             well_known::MAX_CONCURRENCY_REACHED => {
                 let may_be_full =
                     call.returned || may_be_busy(model, call) || model.queue_rule(call).is_some();

@@ -8,6 +8,7 @@ use crossring_codec::message::{Feature, PublishExtra, PublishOptions};
 use super::{World, marks, names, padding};
 use crate::client::SimClient;
 use crate::tag::{Marks, Tag, forwarders_of, passthru_of, transaction_hash_of};
+use crate::wire::LOSSY;
 
 /// Resource keys of sharded subscriptions and registrations.
 pub const RESOURCES: [&str; 4] = ["red", "green", "blue", "white"];
@@ -19,7 +20,10 @@ const ROLES: [&str; 4] = ["member", "guest", "observer", "clerk"];
 pub fn publish(client: &mut SimClient, world: &mut World<'_>) {
     let topic = names::own_name(client, world);
     let is_acknowledged = client.publishes_with(Feature::AcknowledgedEventDelivery);
-    let marks = Marks { acknowledged: is_acknowledged && world.rng.chance(50), ..marks(client, world) };
+    let marks = Marks {
+        acknowledged: is_acknowledged && client.profile.serializer != Some(LOSSY) && world.rng.chance(50),
+        ..marks(client, world)
+    };
     let payload = Tag { number: world.take_tag(), part: 0 }.marked_payload(marks, padding(world));
     let mut options = options(world);
     if let Some(keys) = passthru_of(&payload) {
