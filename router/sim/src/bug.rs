@@ -101,11 +101,13 @@ pub enum Bug {
     LoseHeld,
     /// The host reads on where it should not.
     IgnoredPause,
+    /// What an authenticator has said is changed on its way.
+    ForgedIdentity,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 43] = [
+    pub const ALL: [Bug; 44] = [
         Bug::ReorderLane,
         Bug::EarlySubscribed,
         Bug::EarlyRegistered,
@@ -149,6 +151,7 @@ impl Bug {
         Bug::StaleDecision,
         Bug::LoseHeld,
         Bug::IgnoredPause,
+        Bug::ForgedIdentity,
     ];
 
     /// The name on the command line.
@@ -197,6 +200,7 @@ impl Bug {
             Bug::StaleDecision => "stale-decision",
             Bug::LoseHeld => "lose-held",
             Bug::IgnoredPause => "ignored-pause",
+            Bug::ForgedIdentity => "forged-identity",
         }
     }
 
@@ -324,6 +328,7 @@ impl Saboteur {
             (Bug::WrongTrust, Letter::Publication(_) | Letter::Call(_)) => Fate::Sent(distrusted(letter)),
             (Bug::WrongRole, Letter::Admit { .. }) => Fate::Sent(promoted(letter)),
             (Bug::ForgedHops, Letter::Publication(_) | Letter::Call(_)) => Fate::Sent(forged(letter)),
+            (Bug::ForgedIdentity, Letter::Result { .. }) => Fate::Sent(as_member(letter)),
             (Bug::WrongCount, Letter::Result { .. }) => Fate::Sent(miscounted(letter)),
             _ => Fate::Sent(letter),
         }
@@ -405,6 +410,18 @@ fn forged(mut letter: Letter) -> Letter {
     let forger = || Forwarder { session: SessionId::from_random(0), authid: None, authrole: "forger".into() };
     forward_for.get_or_insert_with(|| vec![forger()]);
     letter
+}
+
+/// Whoever is to be a guest is a member.
+fn as_member(letter: Letter) -> Letter {
+    let Letter::Result { call, details, parcel } = letter else { return letter };
+    let parcel = match &parcel.payload().arguments().unwrap_or_default()[..] {
+        [Value::String(role)] if role == "guest" => {
+            Parcel::pack(&Payload::from_values(SerializerId::Json, &["member".into()], &Dict::new()))
+        }
+        _ => parcel,
+    };
+    Letter::Result { call, details, parcel }
 }
 
 /// One more than there are.

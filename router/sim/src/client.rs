@@ -27,7 +27,7 @@ pub struct SimClient {
     pub registrations: Vec<RegistrationId>,
     /// Calls waiting for an answer.
     pub calls: Vec<RequestId>,
-    /// Questions to this client as an authorizer.
+    /// Questions to this client as an authorizer or authenticator.
     pub questions: Vec<authorize::Question>,
     /// Counts how often its mind has changed.
     pub opinion: u64,

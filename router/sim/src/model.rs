@@ -10,6 +10,7 @@ mod handled;
 pub mod held;
 mod history;
 pub mod holding;
+mod identity;
 pub mod meta;
 mod publication;
 pub mod resumption;
@@ -37,6 +38,7 @@ pub use call::{Call, Invoked};
 pub use held::{Held, InHand};
 pub use history::History;
 pub use holding::{Holding, Kind};
+pub use identity::Identity;
 pub use meta::{Kill, MetaCall, Outcome, Victims};
 pub use publication::{Owed, Publication};
 pub use session::{
@@ -91,6 +93,8 @@ pub struct Model {
     pub order: u64,
     /// What authorizers say.
     authority: Authority,
+    /// What authenticators say.
+    attempts: Vec<identity::Attempt>,
     /// A message that a shard has just been given, or has just taken up.
     in_hand: Option<InHand>,
     /// What the message that is acted upon is to get.
@@ -134,6 +138,7 @@ impl Model {
             shut_down: false,
             order: 0,
             authority: Authority::default(),
+            attempts: Vec::new(),
             in_hand: None,
             verdict: None,
         }

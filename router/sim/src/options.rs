@@ -102,6 +102,8 @@ pub struct Options {
     pub link_per_mille: u32,
     /// Of 1000 clients, how many may do what an authorizer allows.
     pub clerk_per_mille: u32,
+    /// Of 1000 clients, how many are who an authenticator says.
+    pub stranger_per_mille: u32,
     /// Clients use serializers, and not the same ones.
     pub serializers: bool,
     /// Topics and procedures in use, of those there are.
@@ -140,6 +142,11 @@ pub struct RealmOptions {
 }
 
 impl Options {
+    /// Some clients decide about others.
+    pub const fn has_officials(&self) -> bool {
+        self.clerk_per_mille > 0 || self.stranger_per_mille > 0
+    }
+
     /// Draws the options of a run.
     pub fn draw(rng: &mut SeededRng, steps: u64) -> Self {
         let mut options = Self {
@@ -152,6 +159,7 @@ impl Options {
             restricted_per_mille: *rng.pick(&[0, 0, 300]),
             link_per_mille: *rng.pick(&[0, 0, 250]),
             clerk_per_mille: *rng.pick(&[0, 0, 0, 300, 700]),
+            stranger_per_mille: *rng.pick(&[0, 0, 0, 300, 600]),
             serializers: rng.chance(300),
             names: rng.between(1, 10) as usize,
             batch_max: rng.between(1, 16) as usize,

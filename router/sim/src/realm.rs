@@ -2,8 +2,8 @@
 
 use crossring_codec::uri::{self, Match, Strictness};
 use crossring_router::config::{
-    Allow, AnonymousConfig, Permission, Principals, RealmConfig, RoleConfig, RouterConfig, Secret, Source,
-    TicketPrincipal, TransportAuthentication,
+    Allow, AnonymousConfig, Authenticator, Permission, Principals, RealmConfig, RoleConfig, RouterConfig,
+    Secret, Source, TicketPrincipal, TransportAuthentication,
 };
 
 use crate::options::RealmOptions;
@@ -25,6 +25,15 @@ pub const TRANSPORT_CLERKS: u16 = 4;
 
 /// The procedure that decides what clerks may do. No pattern that clients use matches it.
 pub const AUTHORIZER: &str = "net.authorize.clerk";
+
+/// An authenticator decides who somebody is, whatever ticket he has.
+pub const TRANSPORT_STRANGERS: u16 = 5;
+
+/// The procedure that decides who strangers are.
+pub const AUTHENTICATOR: &str = "net.authenticate.stranger";
+
+/// Whom strangers say they are.
+pub const STRANGERS: [&str; 3] = ["dora", "emil", "fred"];
 
 /// Who can log in with a ticket.
 pub const PRINCIPALS: [Principal; 3] = [
@@ -121,6 +130,7 @@ pub fn router_config(options: &RealmOptions) -> RouterConfig {
             tickets(),
             anonymous("link"),
             anonymous("clerk"),
+            strangers(),
         ],
         agent: "simulated".into(),
         ..RouterConfig::default()
@@ -199,6 +209,14 @@ fn disclosing(prefix: &str) -> Permission {
 fn anonymous(role: &str) -> TransportAuthentication {
     let anonymous = Some(Source::Static(AnonymousConfig { role: role.into(), authid: None }));
     TransportAuthentication { anonymous, ..TransportAuthentication::default() }
+}
+
+fn strangers() -> TransportAuthentication {
+    let authenticator = Authenticator { procedure: AUTHENTICATOR.into(), ..Authenticator::default() };
+    TransportAuthentication {
+        ticket: Some(Source::Dynamic(authenticator)),
+        ..TransportAuthentication::default()
+    }
 }
 
 fn tickets() -> TransportAuthentication {

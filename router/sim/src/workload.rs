@@ -25,6 +25,7 @@ use crate::observation::Peer;
 use crate::options::Options;
 use crate::rng::SeededRng;
 use crate::tag::Marks;
+use crate::wire::LOSSY;
 
 /// Sessions, subscriptions and registrations remembered each.
 const KNOWN_MAX: usize = 32;
@@ -138,10 +139,12 @@ pub struct Profile {
     pub transport: u16,
     /// Index of the principal it claims to be.
     pub principal: Option<usize>,
+    /// Whom it says it is, to an authenticator.
+    pub stranger: Option<&'static str>,
     /// Its ticket is wrong.
     pub wrong_ticket: bool,
-    /// Decides what clerks may do.
-    pub authorizer: bool,
+    /// Decides what clerks may do, and who strangers are.
+    pub official: bool,
     /// Belongs to another router, which forwards messages.
     pub link: bool,
     /// What its messages are encoded in; absent: they are not.
@@ -192,7 +195,7 @@ pub fn act(client: &mut SimClient, world: &mut World<'_>) {
     }
     if client.session.state() == ClientState::Joined {
         answer::answer_some(client, world);
-        if client.profile.authorizer {
+        if client.profile.official {
             authorize::attend(client, world);
         }
         if world.rng.chance(world.options.activity_per_mille) {
@@ -251,7 +254,7 @@ fn begin(client: &mut SimClient, world: &mut World<'_>) {
 /// Which rare options a message has.
 pub fn marks(client: &SimClient, world: &mut World<'_>) -> Marks {
     let has = |feature| client.profile.features.contains(feature);
-    if !world.rng.chance(world.options.rare_per_mille) {
+    if client.profile.serializer == Some(LOSSY) || !world.rng.chance(world.options.rare_per_mille) {
         return Marks::default();
     }
     let how = world.rng.below(10);

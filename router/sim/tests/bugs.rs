@@ -238,3 +238,8 @@ fn a_lost_message_that_waits_is_found() {
 fn an_ignored_pause_is_found() {
     check(Bug::IgnoredPause, &["flow"]);
 }
+
+#[test]
+fn a_forged_identity_is_found() {
+    check(Bug::ForgedIdentity, &["sessions"]);
+}

@@ -7,7 +7,7 @@ use crossring_codec::uri::{Match, is_reserved};
 
 use crate::model::{Call, Expected, Model, Publication, Registration, Session};
 use crate::observation::Observation;
-use crate::realm::{AUTHORIZER, Action};
+use crate::realm::{AUTHENTICATOR, AUTHORIZER, Action};
 use crate::tag::{Marks, Tag, passthru_of, size_of, transaction_hash_of};
 
 /// Holds nothing: the model knows all.
@@ -40,7 +40,7 @@ impl Isolation {
             }
             Message::Invocation { request, registration, details, payload } => {
                 let Some(held) = session.registration(*registration) else { return Ok(()) };
-                if held.key.uri == AUTHORIZER {
+                if [AUTHORIZER, AUTHENTICATOR].contains(&held.key.uri.as_str()) {
                     return Ok(()); // of the router itself
                 }
                 let call = called(model, payload)?;

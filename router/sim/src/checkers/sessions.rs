@@ -4,12 +4,15 @@
 use std::collections::BTreeMap;
 
 use crossring_codec::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
-use crossring_codec::message::{Message, MessageType, WelcomeDetails};
+use crossring_codec::message::{Message, MessageType, Text, WelcomeDetails};
 use crossring_codec::uri::well_known;
 
-use crate::model::{Expected, Key, Kill, Model, PeerRecord, Pending, PendingKind, Session};
+use crate::clock::ticks;
+use crate::model::{Expected, Identity, Key, Kill, Model, PeerRecord, Pending, PendingKind, Session};
 use crate::observation::{Observation, Peer};
-use crate::realm::{PRINCIPALS, TRANSPORT_CLERKS, TRANSPORT_GUESTS, TRANSPORT_LINKS, TRANSPORT_MEMBERS};
+use crate::realm::{
+    PRINCIPALS, TRANSPORT_CLERKS, TRANSPORT_GUESTS, TRANSPORT_LINKS, TRANSPORT_MEMBERS, TRANSPORT_STRANGERS,
+};
 use crate::tag::Tag;
 
 /// Remembers every id there has been.
@@ -62,7 +65,9 @@ impl Sessions {
         message: &Message<'_>,
     ) -> Result<(), String> {
         match message {
-            Message::Abort { .. } => Ok(()),
+            Message::Abort { .. } => {
+                in_time(model, record).map_err(|text| format!("ABORT for p{}: {text}", peer.0))
+            }
             Message::Goodbye { .. } if record.owed_goodbye => Ok(()),
             Message::Challenge { .. } if record.hello.is_some() => Ok(()),
             Message::Welcome { session, details } if details.resumed => {
@@ -73,7 +78,13 @@ impl Sessions {
                 if let Some(other) = self.sessions.insert(*session, peer) {
                     return Err(format!("session id of p{} is that of p{}", peer.0, other.0));
                 }
-                admission(model, record, details).map_err(|text| format!("WELCOME for p{}: {text}", peer.0))
+                let admitted = match record.transport.0 {
+                    TRANSPORT_STRANGERS => stranger(model, *session, details),
+                    _ => admission(model, record, details),
+                };
+                admitted
+                    .and_then(|()| in_time(model, record))
+                    .map_err(|text| format!("WELCOME for p{}: {text}", peer.0))
             }
             other => Err(format!("{} for p{}, which has no session", other.message_type().name(), peer.0)),
         }
@@ -245,6 +256,30 @@ fn resumption(
         return Err(format!("resumed in {:?} as {:?}", details.realm, details.authrole));
     }
     Ok(())
+}
+
+/// HELLO is answered within the time for it, and what letters and stalls may take.
+fn in_time(model: &Model, record: &PeerRecord) -> Result<(), String> {
+    let Some(hello) = &record.hello else { return Ok(()) };
+    let due_tick = hello.tick + ticks(u64::from(model.limits.join_timeout_ms)) + ANSWER_TICKS;
+    if model.tick <= due_tick { Ok(()) } else { Err(format!("HELLO was at {}", hello.tick)) }
+}
+
+/// Ticks that letters about an attempt to join, and stalls of who handles them, may take.
+const ANSWER_TICKS: u64 = 1_000;
+
+/// A stranger is who an authenticator has said, and joins only if one has.
+fn stranger(model: &Model, session: SessionId, details: &WelcomeDetails<'_>) -> Result<(), String> {
+    let text = |text: &Option<Text<'_>>| text.as_ref().map(ToString::to_string);
+    let told = Identity {
+        realm: text(&details.realm),
+        authid: text(&details.authid),
+        role: text(&details.authrole),
+    };
+    match model.identified(session) {
+        Some(identity) if *identity == told => Ok(()),
+        identity => Err(format!("{told:?}, and the authenticator has said {identity:?}")),
+    }
 }
 
 /// WELCOME says what the configuration allows, and nothing else was admitted.

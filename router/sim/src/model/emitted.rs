@@ -40,6 +40,7 @@ impl Model {
                 let number = Tag::read(payload).map(|tag| tag.number);
                 self.invoked(peer, *request, *registration, details.timeout_ms, number);
                 self.questioned(peer, *request, *registration, payload);
+                self.asked_who(peer, *request, *registration, payload);
             }
             Message::Interrupt { request, options } => self.interrupted(peer, *request, options.mode),
             Message::Result { request, details, .. } if details.progress => self.progressed(peer, *request),

@@ -18,9 +18,10 @@ impl Model {
                 details.resume_session.into_iter().for_each(|id| self.wanted(id));
                 let token = details.resume_token.as_ref().map(ToString::to_string);
                 let resume = details.resume_session.zip(token);
+                let tick = self.tick;
                 self.peer_mut(peer, |record| {
                     if record.session.is_none() {
-                        record.hello = Some(Hello { realm, authid, roles: details.roles, resume });
+                        record.hello = Some(Hello { realm, authid, roles: details.roles, resume, tick });
                     }
                 });
             }
@@ -74,10 +75,12 @@ impl Model {
             Message::Cancel { request, options } => self.cancel(index, *request, options.mode),
             Message::Yield { request, options, payload } => {
                 self.authorizer_answers(index, *request, Some(payload));
+                self.authenticator_answers(index, *request, Some(payload));
                 self.answer(index, *request, options.progress, None);
             }
             Message::Error { request_type: MessageType::Invocation, request, error, .. } => {
                 self.authorizer_answers(index, *request, None);
+                self.authenticator_answers(index, *request, None);
                 self.answer(index, *request, false, Some(error));
             }
             _ => {}

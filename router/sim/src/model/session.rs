@@ -47,6 +47,8 @@ pub struct Hello {
     pub roles: ClientRoles,
     /// The session to be resumed, and the token.
     pub resume: Option<(SessionId, String)>,
+    /// When it was handled.
+    pub tick: u64,
 }
 
 /// A session.

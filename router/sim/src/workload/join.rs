@@ -9,8 +9,8 @@ use super::{Phase, Profile, SHORT_MESSAGE, World};
 use crate::client::{Link, SimClient};
 use crate::host::Dial;
 use crate::realm::{
-    PRINCIPALS, REALMS, TRANSPORT_CLERKS, TRANSPORT_GUESTS, TRANSPORT_LINKS, TRANSPORT_MEMBERS,
-    TRANSPORT_TICKETS,
+    PRINCIPALS, REALMS, STRANGERS, TRANSPORT_CLERKS, TRANSPORT_GUESTS, TRANSPORT_LINKS, TRANSPORT_MEMBERS,
+    TRANSPORT_STRANGERS, TRANSPORT_TICKETS,
 };
 use crate::wire::SERIALIZERS;
 
@@ -90,12 +90,13 @@ pub fn maybe_resume(client: &mut SimClient, world: &mut World<'_>) {
 /// HELLO on a transport without a session.
 pub fn say_hello(client: &mut SimClient, world: &mut World<'_>) {
     let realm = if world.rng.chance(20) { "no.such.realm" } else { REALMS[client.profile.realm] };
-    let principal = client.profile.principal.map(|index| PRINCIPALS[index]);
-    let method = if principal.is_some() { "ticket" } else { "anonymous" };
+    let principal = client.profile.principal.map(|index| PRINCIPALS[index].authid);
+    let authid = principal.or(client.profile.stranger);
+    let method = if authid.is_some() { "ticket" } else { "anonymous" };
     let details = HelloDetails {
         roles: ClientRoles::all(client.profile.features),
         authmethods: vec![Cow::Borrowed(method)],
-        authid: principal.map(|principal| Cow::Borrowed(principal.authid)),
+        authid: authid.map(Cow::Borrowed),
         resumable: client.profile.honest && client.profile.resumable,
         ..HelloDetails::default()
     };
@@ -121,7 +122,9 @@ fn draw_profile(world: &mut World<'_>) -> Profile {
     let restricted = world.rng.chance(world.options.restricted_per_mille);
     let link = world.rng.chance(world.options.link_per_mille);
     let clerk = world.rng.chance(world.options.clerk_per_mille);
+    let stranger = world.rng.chance(world.options.stranger_per_mille);
     let transport = match world.rng.below(4) {
+        _ if stranger => TRANSPORT_STRANGERS,
         _ if clerk => TRANSPORT_CLERKS,
         _ if link => TRANSPORT_LINKS,
         0 => TRANSPORT_TICKETS,
@@ -130,14 +133,15 @@ fn draw_profile(world: &mut World<'_>) -> Profile {
         _ => TRANSPORT_MEMBERS,
     };
     let principals = if restricted { PRINCIPALS.len() } else { 1 };
-    let link = link && !clerk;
+    let link = link && transport == TRANSPORT_LINKS;
     let honest = !world.rng.chance(faults.hostile_per_mille);
     Profile {
         honest,
         realm: usize::from(world.rng.chance(world.options.second_realm_per_mille)),
         transport,
         principal: (transport == TRANSPORT_TICKETS).then(|| world.rng.below(principals)),
-        authorizer: honest && transport == TRANSPORT_MEMBERS && world.options.clerk_per_mille > 0,
+        stranger: (transport == TRANSPORT_STRANGERS).then(|| *world.rng.pick(&STRANGERS)),
+        official: honest && transport == TRANSPORT_MEMBERS && world.options.has_officials(),
         link,
         serializer: world.options.serializers.then(|| *world.rng.pick(&SERIALIZERS)),
         wrong_ticket: world.rng.chance(50),

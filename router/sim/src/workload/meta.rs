@@ -11,7 +11,7 @@ use crate::client::SimClient;
 use crate::model::authority::INVALIDATE;
 use crate::tag::Tag;
 
-const AUTHIDS: [&str; 3] = ["alice", "bob", "carol"];
+const AUTHIDS: [&str; 5] = ["alice", "bob", "carol", "dora", "emil"];
 /// What sessions are told to have beside their own details.
 pub const DETAILS: [&str; 2] = ["x_color", "x_size"];
 
