@@ -48,6 +48,9 @@ pub struct Floor {
     /// io_uring, epoll or auto.
     #[arg(long, default_value = "auto", value_parser = parse_engine)]
     pub engine: EngineKind,
+    /// With TLS, and a certificate made for the occasion.
+    #[arg(long)]
+    pub tls: bool,
 }
 
 /// Options of `run`.
@@ -60,7 +63,7 @@ pub struct Run {
     pub scenarios: Vec<Scenario>,
     /// Server: floor://, nats://, nats+ws://, redis://, mqtt:// or rs:// (RawSocket) HOST:PORT, or
     /// unix:PATH instead of HOST:PORT; ws://HOST:PORT/PATH for WebSocket, ws+deflate:// compressed;
-    /// http://HOST:PORT/PATH for static files; +tls after the scheme of http, nats, rs and ws for TLS.
+    /// http://HOST:PORT/PATH for static files; +tls after the scheme of floor, http, nats, rs and ws for TLS.
     #[arg(long)]
     pub target: Target,
     /// WAMP serializer: msgpack (default), cbor, ubjson, flatbuffers or json; on WebSocket also with .batched appended.

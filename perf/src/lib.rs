@@ -24,3 +24,4 @@ pub mod scenario;
 pub mod schedule;
 pub mod server_process;
 pub mod target;
+mod tls;

@@ -1,6 +1,5 @@
 //! One client connection: big reads into a carried buffer, whole writes, TLS and WebSocket in between where wanted.
 
-mod tls;
 mod tunnel;
 
 use std::{cell::RefCell, fmt, net::SocketAddr, path::PathBuf, rc::Rc};
@@ -11,11 +10,11 @@ use monoio::{
     net::{TcpStream, UnixStream},
 };
 
-use self::{
-    tls::Session,
-    tunnel::{Deframer, frame},
+use self::tunnel::{Deframer, frame};
+use crate::{
+    fault::Fault,
+    tls::{self, Session},
 };
-use crate::fault::Fault;
 
 /// Longest HTTP head a server may send, octets.
 pub const HEAD_BYTES_MAX: usize = 2048;

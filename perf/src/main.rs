@@ -16,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Compare(options) => compare(&options),
-        Command::Floor(options) => pump::serve(options.listen, options.engine),
+        Command::Floor(options) => pump::serve(options.listen, options.engine, options.tls),
         Command::Run(options) => run::run(&options),
         Command::Exec(options) => run::exec(&options),
     };

@@ -33,7 +33,10 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// The floor pump's frames.
-    Floor,
+    Floor {
+        /// Whether connections are encrypted.
+        is_secured: bool,
+    },
     /// NATS core.
     Nats(Wrapping),
     /// Redis publish/subscribe.
@@ -84,8 +87,9 @@ impl Dialect {
             Dialect::Wamp(Wire { compression, is_secured, .. }) => {
                 format!("{}{}", compression.suffix(), if is_secured { "+tls" } else { "" })
             }
-            Dialect::Http { is_secured: true } => "+tls".to_owned(),
-            Dialect::Floor | Dialect::Redis | Dialect::Mqtt | Dialect::Http { .. } => String::new(),
+            Dialect::Floor { .. } | Dialect::Redis | Dialect::Mqtt | Dialect::Http { .. } => {
+                if self.is_secured() { "+tls" } else { "" }.to_owned()
+            }
         }
     }
 
@@ -94,8 +98,8 @@ impl Dialect {
         match self {
             Dialect::Nats(wrapping) => wrapping.is_secured,
             Dialect::Wamp(wire) => wire.is_secured,
-            Dialect::Http { is_secured } => is_secured,
-            Dialect::Floor | Dialect::Redis | Dialect::Mqtt => false,
+            Dialect::Http { is_secured } | Dialect::Floor { is_secured } => is_secured,
+            Dialect::Redis | Dialect::Mqtt => false,
         }
     }
 
@@ -105,7 +109,7 @@ impl Dialect {
         let wamp = |carrier| Wire { is_secured, ..Wire::plain(carrier, Serializer::MESSAGE_PACK) };
         let compressed = |compression| Wire { compression, ..wamp(Carrier::WebSocket) };
         Ok(match plain {
-            "floor" if !is_secured => Dialect::Floor,
+            "floor" => Dialect::Floor { is_secured },
             "redis" if !is_secured => Dialect::Redis,
             "mqtt" if !is_secured => Dialect::Mqtt,
             "http" => Dialect::Http { is_secured },
@@ -117,7 +121,7 @@ impl Dialect {
             "ws+deflate-alone" => Dialect::Wamp(compressed(Compression::DeflateAlone)),
             _ => {
                 return Err(format!(
-                    "no such scheme: {scheme:?} (floor, redis, mqtt; http, nats, nats+ws, rs, ws, ws+deflate, \
+                    "no such scheme: {scheme:?} (redis, mqtt; floor, http, nats, nats+ws, rs, ws, ws+deflate, \
                      ws+deflate-alone, each with +tls appended if wanted)"
                 ));
             }
@@ -145,7 +149,7 @@ impl Dialect {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.dialect {
-            Dialect::Floor => "floor",
+            Dialect::Floor { .. } => "floor",
             Dialect::Nats(_) => "nats",
             Dialect::Redis => "redis",
             Dialect::Mqtt => "mqtt",
@@ -222,7 +226,9 @@ pub fn measure(
                 settings,
             )
         }
-        Dialect::Floor => measure_as(Floor::new(bytes), generator, clock, target, scenario, settings),
+        Dialect::Floor { is_secured } => {
+            measure_as(Floor::new(is_secured, bytes), generator, clock, target, scenario, settings)
+        }
         Dialect::Nats(wrapping) => {
             measure_as(Nats::new(wrapping, bytes), generator, clock, target, scenario, settings)
         }

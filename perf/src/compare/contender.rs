@@ -53,6 +53,7 @@ pub(super) struct Contender {
 enum Kind {
     Floor {
         engine: EngineKind,
+        is_secured: bool,
     },
     Nats {
         program: PathBuf,
@@ -112,9 +113,23 @@ impl Lineup {
 
     fn add_floors(&mut self, options: &Compare, processors: &[usize]) {
         let version = format!("crossring-perf {}", env!("CARGO_PKG_VERSION"));
-        self.add(FLOOR, version.clone(), processors, Kind::Floor { engine: EngineKind::Auto });
+        self.add(
+            FLOOR,
+            version.clone(),
+            processors,
+            Kind::Floor { engine: EngineKind::Auto, is_secured: false },
+        );
+        if options.wires.iter().any(|wire| wire.is_secured) {
+            let kind = Kind::Floor { engine: EngineKind::Auto, is_secured: true };
+            self.add(&format!("{FLOOR}+tls"), version.clone(), processors, kind);
+        }
         if let Some(engine) = options.engine {
-            self.add(&format!("{FLOOR}-{engine}"), version, processors, Kind::Floor { engine });
+            self.add(
+                &format!("{FLOOR}-{engine}"),
+                version,
+                processors,
+                Kind::Floor { engine, is_secured: false },
+            );
         }
     }
 
@@ -247,7 +262,8 @@ impl Contender {
         match self.kind.dialect() {
             Dialect::Wamp(wire) => nats_named(wrapping_like(wire)),
             Dialect::Nats(wrapping) => nats_named(wrapping),
-            Dialect::Floor | Dialect::Redis | Dialect::Mqtt => NATS.to_owned(),
+            Dialect::Floor { is_secured } => nats_named(Wrapping { is_websocket: false, is_secured }),
+            Dialect::Redis | Dialect::Mqtt => NATS.to_owned(),
             Dialect::Http { is_secured } => format!("{NGINX}{}", if is_secured { "+tls" } else { "" }),
         }
     }
@@ -266,7 +282,7 @@ impl Contender {
 impl Kind {
     fn dialect(&self) -> Dialect {
         match self {
-            Kind::Floor { .. } => Dialect::Floor,
+            Kind::Floor { is_secured, .. } => Dialect::Floor { is_secured: *is_secured },
             Kind::Nats { wrapping, .. } => Dialect::Nats(*wrapping),
             Kind::Redis { .. } => Dialect::Redis,
             Kind::Mosquitto { .. } => Dialect::Mqtt,
@@ -295,10 +311,11 @@ impl Kind {
             std::iter::once(program.into()).chain(words.iter().map(OsString::from)).collect()
         };
         Ok(match self {
-            Kind::Floor { engine } => words(
-                &programs.own,
-                &["floor", "--listen", &address.to_string(), "--engine", &engine.to_string()],
-            ),
+            Kind::Floor { engine, is_secured } => {
+                let (address, engine) = (address.to_string(), engine.to_string());
+                let tls: &[&str] = if *is_secured { &["--tls"] } else { &[] };
+                words(&programs.own, &[&["floor", "--listen", &address, "--engine", &engine], tls].concat())
+            }
             Kind::Nats { program, wrapping } => {
                 let config = directory.join("nats.conf");
                 write(&config, &nats_config(address, *wrapping, &programs.certificate))?;
@@ -452,7 +469,8 @@ fn find_program(name: &str) -> Option<PathBuf> {
 fn version_of(program: &Path, option: &str) -> String {
     let Ok(output) = Command::new(program).arg(option).output() else { return "unknown".to_owned() };
     let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
-    String::from_utf8_lossy(&text).lines().next().unwrap_or("unknown").trim().to_owned()
+    let first = String::from_utf8_lossy(&text).lines().next().unwrap_or("unknown").to_owned();
+    first.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn what_does_not_listen_is_not_ready() {
         let target = Target {
-            dialect: Dialect::Floor,
+            dialect: Dialect::Floor { is_secured: false },
             address: Address::Tcp(free_address().expect("a port")),
             resource: String::new(),
         };
@@ -162,7 +162,7 @@ mod tests {
     fn dropping_ends_the_process() {
         let child = Command::new("sleep").arg("60").spawn().expect("sleep");
         let target = Target {
-            dialect: Dialect::Floor,
+            dialect: Dialect::Floor { is_secured: false },
             address: Address::Tcp(free_address().expect("a port")),
             resource: String::new(),
         };

@@ -25,18 +25,22 @@ pub mod hello {
 #[derive(Clone, Debug)]
 pub struct Floor {
     frame: Template,
+    is_secured: bool,
 }
 
 impl Floor {
     /// Sessions whose payloads have `payload_bytes`.
-    pub fn new(payload_bytes: usize) -> Floor {
+    pub fn new(is_secured: bool, payload_bytes: usize) -> Floor {
         let length = (payload_bytes as u32).to_le_bytes();
-        Floor { frame: Template::new(&length, payload_bytes, b"") }
+        Floor { frame: Template::new(&length, payload_bytes, b""), is_secured }
     }
 }
 
 impl Protocol for Floor {
     async fn join(&mut self, link: &mut Link, role: Role) -> Result<(), Fault> {
+        if self.is_secured {
+            link.start_tls().await?;
+        }
         let role = match role {
             Role::Publisher => hello::PUBLISHER,
             Role::Subscriber(_) => hello::SUBSCRIBER,
@@ -51,6 +55,10 @@ impl Protocol for Floor {
             None => Ok(None),
         })
         .await
+    }
+
+    async fn knock(&self, link: &mut Link) -> Result<(), Fault> {
+        link.knock().await
     }
 
     async fn leave(&mut self, _link: &mut Link) -> Result<(), Fault> {
@@ -97,7 +105,7 @@ mod tests {
 
     #[test]
     fn frames_survive_every_cut() {
-        let mut floor = Floor::new(20);
+        let mut floor = Floor::new(false, 20);
         let mut stream = Vec::new();
         for stamp_ns in [1, 2, 3] {
             floor.publish(stamp_ns, &mut stream);
@@ -109,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_absurd_length_is_refused() {
-        let mut floor = Floor::new(16);
+        let mut floor = Floor::new(false, 16);
         assert!(floor.skim(&[0xff; 8], &mut |_| ()).is_err());
     }
 }

@@ -38,8 +38,10 @@ fn write_scenario(rows: &[Row], out: &mut String) -> fmt::Result {
     writeln!(out, "|---|---|---|---|---|---|---|---|")?;
     rows.iter().try_for_each(|row| write_row(row, out))?;
     for row in rows {
-        for extra in &row.extra {
-            writeln!(out, "\n{}: {}: {}", row.system, extra.name, number(extra.value))?;
+        let extras = row.extra.iter().map(|extra| format!("{} {}", extra.name, number(extra.value)));
+        let extras = extras.collect::<Vec<_>>().join("; ");
+        if !extras.is_empty() {
+            writeln!(out, "\n{}: {extras}.", row.system)?;
         }
         if let Some(fault) = &row.fault {
             writeln!(out, "\n{}: failed: {fault}", row.system)?;
@@ -77,6 +79,7 @@ mod tests {
         assert_eq!(table.len(), 5, "{text}");
         assert!(table.iter().all(|line| line.matches('|').count() == 9), "{text}");
         assert!(text.contains("| nats | 4,000 (2,000) | 2.00 | 1.00 |"), "{text}");
+        assert!(text.contains("\nfloor: resident bytes per session 430.\n"), "{text}");
         assert!(text.contains("redis: failed: call"), "{text}");
     }
 }

@@ -1,18 +1,19 @@
-//! The client's half of a TLS session: octets in, octets out.
+//! Either half of a TLS session: octets in, octets out.
 //!
-//! One suite, TLS 1.3 with AES-128-GCM, so that every server does the same work; no resumption; whatever certificate the
-//! server has is accepted, for what is measured is the server.
+//! The generator's half has one suite, TLS 1.3 with AES-128-GCM, so that every server does the same work; no resumption;
+//! whatever certificate the server has is accepted, for what is measured is the server. The other half is the floor's.
 
 use std::sync::{Arc, OnceLock};
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
     client::{
-        Resumption, UnbufferedClientConnection,
+        ClientConnectionData, Resumption, UnbufferedClientConnection,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+    server::{ServerConnectionData, UnbufferedServerConnection},
     unbuffered::{ConnectionState, EncodeError, UnbufferedStatus},
     version::TLS13,
 };
@@ -20,15 +21,49 @@ use rustls::{
 use crate::fault::Fault;
 
 /// The first octet of a record of a handshake.
-pub(super) const HANDSHAKE_RECORD: u8 = 22;
+pub(crate) const HANDSHAKE_RECORD: u8 = 22;
 
 /// Plaintext of one record, and an upper bound of what one adds to it.
 const RECORD_BYTES: usize = 16 * 1024;
 const RECORD_OVERHEAD_BYTES_MAX: usize = 32;
 
-/// The client's half of a session.
-pub(super) struct Session {
-    tls: UnbufferedClientConnection,
+/// A connection as the library has it.
+pub(crate) trait Side {
+    /// What the library tells the sides apart by.
+    type Data;
+    /// Takes the first step that received octets allow for.
+    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+    /// Whether the handshake goes on.
+    fn is_handshaking(&self) -> bool;
+}
+
+impl Side for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(input)
+    }
+
+    fn is_handshaking(&self) -> bool {
+        (**self).is_handshaking()
+    }
+}
+
+impl Side for UnbufferedServerConnection {
+    type Data = ServerConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, input: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(input)
+    }
+
+    fn is_handshaking(&self) -> bool {
+        (**self).is_handshaking()
+    }
+}
+
+/// One half of a session.
+pub(crate) struct Session<S = UnbufferedClientConnection> {
+    tls: S,
     /// The beginning of a record.
     carry: Vec<u8>,
     /// Handshake and alerts to be sent.
@@ -36,32 +71,45 @@ pub(super) struct Session {
     has_ended: bool,
 }
 
+/// The server's half of a session.
+pub(crate) type ServerSession = Session<UnbufferedServerConnection>;
+
 impl Session {
     /// A session whose greeting waits to be sent.
-    pub(super) fn new() -> Result<Session, Fault> {
+    pub(crate) fn new() -> Result<Session, Fault> {
         let name = ServerName::try_from("localhost").map_err(|error| Fault::Setup(error.to_string()))?;
         let tls = UnbufferedClientConnection::new(config()?, name).map_err(broken)?;
         let mut session = Session { tls, carry: Vec::new(), pending: Vec::new(), has_ended: false };
         session.receive(&mut [], &mut Vec::new())?;
         Ok(session)
     }
+}
 
-    pub(super) fn is_handshaking(&self) -> bool {
+impl ServerSession {
+    /// A session that waits for a greeting.
+    pub(crate) fn accept(config: Arc<ServerConfig>) -> Result<ServerSession, Fault> {
+        let tls = UnbufferedServerConnection::new(config).map_err(broken)?;
+        Ok(Session { tls, carry: Vec::new(), pending: Vec::new(), has_ended: false })
+    }
+}
+
+impl<S: Side> Session<S> {
+    pub(crate) fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
     }
 
     /// Whether the server has said that it sends nothing more.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.has_ended
     }
 
     /// Takes what has to be sent beside data.
-    pub(super) fn take_pending(&mut self) -> Vec<u8> {
+    pub(crate) fn take_pending(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.pending)
     }
 
     /// Takes received octets and appends the data in them to `plain`. `raw` is overwritten.
-    pub(super) fn receive(&mut self, raw: &mut [u8], plain: &mut Vec<u8>) -> Result<(), Fault> {
+    pub(crate) fn receive(&mut self, raw: &mut [u8], plain: &mut Vec<u8>) -> Result<(), Fault> {
         if self.carry.is_empty() {
             let consumed = self.drive(raw, plain).map_err(broken)?;
             self.carry.extend_from_slice(&raw[consumed..]);
@@ -79,8 +127,7 @@ impl Session {
     fn drive(&mut self, input: &mut [u8], plain: &mut Vec<u8>) -> Result<usize, Error> {
         let mut consumed = 0;
         loop {
-            let UnbufferedStatus { mut discard, state } =
-                self.tls.process_tls_records(&mut input[consumed..]);
+            let UnbufferedStatus { mut discard, state } = self.tls.process(&mut input[consumed..]);
             let mut is_done = false;
             match state? {
                 ConnectionState::ReadTraffic(mut traffic) => {
@@ -107,10 +154,10 @@ impl Session {
     }
 
     /// Appends the records of `data` to `out`.
-    pub(super) fn seal(&mut self, data: &[u8], out: &mut Vec<u8>) -> std::io::Result<()> {
+    pub(crate) fn seal(&mut self, data: &[u8], out: &mut Vec<u8>) -> std::io::Result<()> {
         out.append(&mut self.pending);
         // The library keeps places in the octets that are not whole yet: it must see them at every call.
-        match self.tls.process_tls_records(&mut self.carry).state.map_err(std::io::Error::other)? {
+        match self.tls.process(&mut self.carry).state.map_err(std::io::Error::other)? {
             ConnectionState::WriteTraffic(mut traffic) => {
                 let start = out.len();
                 out.resize(start + sealed_bytes_max(data.len()), 0);
@@ -123,11 +170,9 @@ impl Session {
     }
 
     /// The words that nothing more will be sent.
-    pub(super) fn close(&mut self) -> Vec<u8> {
+    pub(crate) fn close(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
-        if let Ok(ConnectionState::WriteTraffic(mut traffic)) =
-            self.tls.process_tls_records(&mut self.carry).state
-        {
+        if let Ok(ConnectionState::WriteTraffic(mut traffic)) = self.tls.process(&mut self.carry).state {
             append(&mut out, |room| {
                 traffic.queue_close_notify(room).map_err(|error| match error {
                     rustls::unbuffered::EncryptError::InsufficientSize(size) => size.into(),
@@ -140,13 +185,26 @@ impl Session {
 }
 
 /// The greeting of a session, the same octets at every call.
-pub(super) fn greeting() -> Result<Vec<u8>, Fault> {
+pub(crate) fn greeting() -> Result<Vec<u8>, Fault> {
     static GREETING: OnceLock<Vec<u8>> = OnceLock::new();
     if let Some(known) = GREETING.get() {
         return Ok(known.clone());
     }
     let greeting = Session::new()?.take_pending();
     Ok(GREETING.get_or_init(|| greeting).clone())
+}
+
+/// What a server with a certificate of its own needs.
+pub(crate) fn server_config() -> Result<Arc<ServerConfig>, Fault> {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]);
+    let made = made.map_err(|error| Fault::Setup(format!("make a certificate: {error}")))?;
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der());
+    let key = key.map_err(|error| Fault::Setup(format!("make a key: {error}")))?;
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]);
+    let builder = builder.map_err(broken)?.with_no_client_auth();
+    let config = builder.with_single_cert(vec![made.cert.der().clone()], key).map_err(broken)?;
+    Ok(Arc::new(config))
 }
 
 fn config() -> Result<Arc<ClientConfig>, Fault> {
@@ -226,18 +284,12 @@ impl ServerCertVerifier for Anybody {
 
 #[cfg(test)]
 mod tests {
-    use rustls::{ServerConfig, ServerConnection, pki_types::PrivateKeyDer};
+    use rustls::ServerConnection;
 
     use super::*;
 
     fn server() -> ServerConnection {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-        let provider = Arc::new(ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]);
-        let builder = builder.expect("a version").with_no_client_auth();
-        let config = builder.with_single_cert(vec![made.cert.der().clone()], key).expect("a configuration");
-        ServerConnection::new(Arc::new(config)).expect("a server")
+        ServerConnection::new(server_config().expect("a configuration")).expect("a server")
     }
 
     fn give(server: &mut ServerConnection, mut octets: &[u8]) {
