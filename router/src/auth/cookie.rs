@@ -6,7 +6,7 @@ use crossring_codec::uri::well_known;
 
 use super::{Denial, Identity, Method, Provider, Step};
 use crate::address::{RealmId, RoleId, TransportId};
-use crate::config::RouterConfig;
+use crate::config::{RoleConfig, RouterConfig};
 use crate::cookies::CookieLogin;
 use crate::details::TransportDetails;
 
@@ -26,7 +26,7 @@ pub(crate) fn accept(config: &RouterConfig, login: &CookieLogin) -> Option<Step>
             "session was previously authenticated (via transport), but role \"{}\" no longer exists on realm \"{}\"",
             login.authrole, login.realm
         );
-        return Some(Step::Deny(Denial { reason: well_known::NO_SUCH_ROLE.into(), message }));
+        return Some(Step::Deny(Denial::new(well_known::NO_SUCH_ROLE, message)));
     };
     Some(Step::Accept(Identity {
         realm,
@@ -52,7 +52,7 @@ pub(crate) fn pseudonym(
 /// The realm and the role of that time. What a store says does not make anybody trusted.
 fn place(config: &RouterConfig, login: &CookieLogin) -> Option<(RealmId, RoleId)> {
     let realm = config.realms.iter().position(|realm| realm.name == login.realm)?;
-    let is_same = |role: &crate::config::RoleConfig| role.name == login.authrole && !role.is_trusted;
+    let is_same = |role: &RoleConfig| role.name == login.authrole && !role.is_trusted;
     let role = config.realms[realm].roles.iter().position(is_same)?;
     Some((RealmId(realm as u16), RoleId(role as u16)))
 }

@@ -195,8 +195,8 @@ impl Failures {
 
 /// The same whatever the failures were, and whether or not there is somebody of that name.
 fn too_many() -> Step {
-    let message = "too many failed attempts: try again later".to_owned();
-    Step::Deny(Denial { reason: well_known::AUTHENTICATION_DENIED.into(), message })
+    let message = "too many failed attempts: try again later";
+    Step::Deny(Denial::new(well_known::AUTHENTICATION_DENIED, message))
 }
 
 /// Failures of one sort.
