@@ -21,10 +21,7 @@ pub(super) fn hello(
     match source {
         Source::Static(users) => Ok(challenge_known(users, hello, context)),
         Source::Dynamic(authenticator) => {
-            let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
-            let authrole = hello.details.authrole.as_deref();
-            let more = vec![entry("authid", text(hello.authid())), entry("authrole", text(authrole))];
-            Asking::new(authenticator, Method::Cra, hello).ask(more, Secrets, context)
+            Asking::new(authenticator, Method::Cra, hello).ask_with_names(hello, Secrets, context)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `cryptosign`: the peer signs a challenge with its Ed25519 key; on request the router signs one with its own.
 
-use crossring_codec::value::{Dict, Value};
+use crossring_codec::value::Dict;
 
 use super::binding::{self, Binding};
 use super::chain::Certified;
@@ -34,10 +34,7 @@ pub(super) fn hello(
             Ok(request.challenge(public_key, holder, Dict::new(), context))
         }
         Source::Dynamic(authenticator) => {
-            let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
-            let authrole = hello.details.authrole.as_deref();
-            let more = vec![entry("authid", text(hello.authid())), entry("authrole", text(authrole))];
-            Asking::new(authenticator, Method::Cryptosign, hello).ask(more, request, context)
+            Asking::new(authenticator, Method::Cryptosign, hello).ask_with_names(hello, request, context)
         }
     }
 }

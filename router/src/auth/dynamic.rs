@@ -6,7 +6,10 @@ use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::well_known;
 use crossring_codec::value::{Dict, Value};
 
-use super::{Context, Denial, Grant, Hello, Method, PendingAuthentication, Provider, Step, entry, no_realm};
+use super::{
+    Context, Denial, Grant, Hello, Method, PendingAuthentication, Provider, Step, entry, no_realm,
+    text_or_null, value_of,
+};
 use crate::address::RealmId;
 use crate::config::{Authenticator, TRUSTED};
 use crate::inquiry::{Answer, Question};
@@ -78,9 +81,25 @@ impl Asking {
             entry("authextra", Value::Dict(self.authextra.clone())),
         ];
         details.extend(more);
-        let arguments = vec![text(self.realm.as_deref()), text(self.authid.as_deref()), Value::Dict(details)];
+        let arguments = vec![
+            text_or_null(self.realm.as_deref()),
+            text_or_null(self.authid.as_deref()),
+            Value::Dict(details),
+        ];
         let question = Question { realm, procedure: self.authenticator.procedure.clone(), arguments };
         Ok(Step::Ask(Box::new(Asked { asking: self, finding }), question))
+    }
+
+    /// As [`Self::ask`], with what HELLO asks for as details of the method.
+    pub(super) fn ask_with_names(
+        self,
+        hello: &Hello<'_>,
+        finding: impl Finding,
+        context: &Context<'_>,
+    ) -> Result<Step, Denial> {
+        let authrole = hello.details.authrole.as_deref();
+        let names = [("authid", hello.authid()), ("authrole", authrole)];
+        self.ask(names.map(|(key, name)| entry(key, text_or_null(name))).into(), finding, context)
     }
 
     /// The realm on which the procedure is called.
@@ -139,8 +158,7 @@ impl Asking {
 impl Told {
     /// An entry; null is as good as absent.
     pub(super) fn value(&self, key: &str) -> Option<&Value> {
-        let entry = self.principal.iter().find(|(name, _)| name == key);
-        entry.map(|(_, value)| value).filter(|value| **value != Value::Null)
+        value_of(&self.principal, key)
     }
 
     /// A text.
@@ -219,8 +237,4 @@ fn in_json(value: &Value) -> String {
     let mut octets = Vec::new();
     let written = value.encode(SerializerId::Json, &mut octets);
     written.ok().and_then(|()| String::from_utf8(octets).ok()).unwrap_or_default()
-}
-
-fn text(text: Option<&str>) -> Value {
-    text.map_or(Value::Null, Value::from)
 }

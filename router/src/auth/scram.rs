@@ -4,7 +4,7 @@ use crossring_codec::value::{Dict, Value};
 
 use super::binding::{self, Binding};
 use super::dynamic::{Asking, Finding, Told, failed};
-use super::{Context, Denial, Grant, Hello, Method, PendingAuthentication, Step, entry, stand_in};
+use super::{Context, Denial, Grant, Hello, Method, PendingAuthentication, Step, entry, stand_in, value_of};
 use crate::config::{Principals, ScramPrincipal, Source};
 use crate::credentials::cryptosign::octets;
 use crate::credentials::scram::{self, Dialect, Exchange, Kdf, StoredKeys};
@@ -208,8 +208,7 @@ struct Proof {
 
 impl Proof {
     fn is_right(&self, signature: &str, extra: &Dict) -> bool {
-        let told = |key: &str| extra.iter().find(|(name, _)| name == key).map(|(_, value)| value);
-        let same_nonce = match told("nonce") {
+        let same_nonce = match value_of(extra, "nonce") {
             Some(Value::String(nonce)) => *nonce == self.nonce,
             Some(_) => false,
             None => self.dialect == Dialect::Autobahn,
@@ -217,15 +216,11 @@ impl Proof {
         same_nonce && self.is_same_channel(extra) && self.keys.verify(&self.auth_message, signature)
     }
 
-    /// The peer names the channel that it has proved itself for; null is as good as absent.
+    /// The peer names the channel that it has proved itself for.
     fn is_same_channel(&self, extra: &Dict) -> bool {
-        let told = |key: &str| {
-            let entry = extra.iter().find(|(name, _)| name == key);
-            entry.map(|(_, value)| value).filter(|value| **value != Value::Null)
-        };
         let name = self.binding.as_ref().map(|binding| Value::from(binding.name));
         let data = self.binding.as_ref().map(|binding| Value::String(to_base64(&binding.data)));
-        told("channel_binding") == name.as_ref() && told("cbind_data") == data.as_ref()
+        value_of(extra, "channel_binding") == name.as_ref() && value_of(extra, "cbind_data") == data.as_ref()
     }
 
     /// That the router knows the keys.

@@ -3,7 +3,7 @@
 use crossring_codec::value::{Dict, Value};
 
 use super::dynamic::{Asking, Join};
-use super::{Context, Denial, Grant, Hello, Method, Step, entry};
+use super::{Context, Denial, Grant, Hello, Method, Step, entry, value_of};
 use crate::config::{Principals, Source, TlsPrincipal};
 
 pub(super) fn hello(
@@ -32,6 +32,5 @@ pub(super) fn hello(
 
 /// Octets in upper case hexadecimal digits, joined by colons.
 fn fingerprint<'a>(certificate: &'a Dict, digest: &str) -> &'a str {
-    let entry = certificate.iter().find(|(name, _)| name == digest);
-    entry.and_then(|(_, value)| value.as_str()).unwrap_or_default()
+    value_of(certificate, digest).and_then(Value::as_str).unwrap_or_default()
 }
