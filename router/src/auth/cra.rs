@@ -132,8 +132,8 @@ struct Salted {
 
 impl PendingAuthentication for Salted {
     fn authenticate(self: Box<Self>, signature: &str, _: &Dict, _: &mut Context<'_>) -> Step {
-        let Self { derivation, pending } = *self;
-        let password = pending.key.clone();
+        let Self { derivation, mut pending } = *self;
+        let password = std::mem::take(&mut pending.key);
         Step::Derive(Box::new(Derived { signature: signature.to_owned(), pending }), password, derivation)
     }
 }
@@ -142,6 +142,7 @@ impl PendingAuthentication for Salted {
 #[derive(Debug)]
 struct Derived {
     signature: String,
+    /// Without key.
     pending: Signature,
 }
 

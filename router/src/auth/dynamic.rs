@@ -22,6 +22,7 @@ pub(super) struct Asking {
     realm: Option<Box<str>>,
     /// What the peer calls itself, or what it is called if the procedure says nothing else.
     pub(super) authid: Option<Box<str>>,
+    /// Empty once the procedure has been asked.
     authextra: Dict,
 }
 
@@ -68,7 +69,7 @@ impl Asking {
 
     /// `authenticator(realm, authid, details)`; `more` are details of the method. The answer goes to `finding`.
     pub(super) fn ask(
-        self,
+        mut self,
         more: Dict,
         finding: impl Finding,
         context: &Context<'_>,
@@ -78,7 +79,7 @@ impl Asking {
             entry("transport", Value::Dict(context.channel.to_dict())),
             entry("session", context.session.get()),
             entry("authmethod", self.method.as_str()),
-            entry("authextra", Value::Dict(self.authextra.clone())),
+            entry("authextra", Value::Dict(std::mem::take(&mut self.authextra))),
         ];
         details.extend(more);
         let arguments = vec![
