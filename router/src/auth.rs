@@ -244,10 +244,9 @@ impl Hello<'_> {
         self.details.authid.as_deref()
     }
 
-    /// A text of `HELLO.Details.authextra`; null is as good as absent.
+    /// An entry of `HELLO.Details.authextra`.
     fn extra(&self, key: &str) -> Option<&Value> {
-        let entry = self.details.authextra.iter().find(|(name, _)| name == key);
-        entry.map(|(_, value)| value).filter(|value| **value != Value::Null)
+        value_of(&self.details.authextra, key)
     }
 }
 
@@ -363,6 +362,17 @@ impl Grant {
 
 fn no_realm(name: &str) -> Denial {
     Denial::new(well_known::NO_SUCH_REALM, format!("no realm \"{name}\" exists on this router"))
+}
+
+/// The value of an entry; null is as good as absent.
+fn value_of<'a>(dict: &'a Dict, key: &str) -> Option<&'a Value> {
+    let entry = dict.iter().find(|(name, _)| name == key);
+    entry.map(|(_, value)| value).filter(|value| **value != Value::Null)
+}
+
+/// A text, or null where there is none.
+fn text_or_null(text: Option<&str>) -> Value {
+    text.map_or(Value::Null, Value::from)
 }
 
 /// An entry of a dict.

@@ -20,8 +20,7 @@ pub use address::Address;
 use super::cryptosign::Octets32;
 use typed_data::Recoverable;
 
-/// Certificates of a chain: a delegate, the authorities between, a root. Each costs the check of a signature before anybody has proved
-/// anything.
+/// Certificates of a chain: a delegate, the authorities between, a root. Each costs the check of a signature, about 70 µs.
 pub const CERTIFICATES_MAX: usize = 4;
 
 /// Octets of `meta`, which nobody here looks at.

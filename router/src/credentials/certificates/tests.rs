@@ -232,7 +232,7 @@ fn changed_chains_prove_nothing_else() {
     let mut random = crate::rng::SecretGenerator::new(4, "chains");
     let mut next = move |below: usize| random.next_u64() as usize % below;
     let mut accepted = 0;
-    for round in 0..4000 {
+    for round in 0..1500 {
         let example = &examples[next(examples.len())];
         let mut certificates = example.certificates.clone();
         for _ in 0..=next(3) {
