@@ -29,7 +29,8 @@ pub use resolve::Environment;
 pub use routes::Routes;
 pub use schema::Support;
 pub use site::{
-    JsonConfig, LongPollConfig, RestConfig, RestDeed, ServiceConfig, SharedOptions, SiteConfig, StaticConfig,
+    ArchiveConfig, JsonConfig, LongPollConfig, RestConfig, RestDeed, ServiceConfig, SharedOptions,
+    SiteConfig, StaticConfig, UploadConfig,
 };
 pub use source::{FILE_BYTES_MAX, Format, SourceError, find, format_of, parse};
 pub use tls::{CertificateFiles, ClientCertificates, TlsEndpoint, TlsVersion};

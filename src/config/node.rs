@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::site::{ServiceConfig, SharedOptions};
+use super::site::SharedOptions;
 use crossring_codec::transport::DeflateOptions;
 use crossring_router::config::{PrivateKey, TransportAuthentication};
 use crossring_router::limits::{FailureLimits, Limits, loopback};
@@ -665,9 +665,7 @@ impl NodeConfig {
         for transport in &mut self.transports {
             if let TransportKind::Shared(shared) = &mut transport.kind {
                 for service in shared.site.routes.services_mut() {
-                    if let ServiceConfig::Static(files) = service {
-                        files.directory = node_directory.join(&files.directory);
-                    }
+                    service.resolve_paths(node_directory);
                 }
             }
             match &mut transport.endpoint {

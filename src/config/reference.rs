@@ -110,6 +110,7 @@ fn off_text(off: Off) -> Option<&'static str> {
     match off {
         Off::Never => None,
         Off::True => Some("`true`"),
+        Off::False => Some("`false`"),
         Off::Empty => Some("empty"),
     }
 }

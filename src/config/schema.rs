@@ -27,6 +27,7 @@ pub(crate) enum Status {
 pub(crate) enum Off {
     Never,
     True,
+    False,
     Empty,
 }
 
@@ -35,6 +36,7 @@ impl Off {
         match self {
             Off::Never => false,
             Off::True => value == &Value::Bool(true),
+            Off::False => value == &Value::Bool(false),
             Off::Empty => match value {
                 Value::Array(list) => list.is_empty(),
                 Value::Object(map) => map.is_empty(),

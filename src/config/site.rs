@@ -1,7 +1,7 @@
 //! What listeners serve whose connections begin with RawSocket, a WebSocket handshake or HTTP.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crossring_router::config::Secret;
@@ -45,10 +45,30 @@ pub enum ServiceConfig {
     NodeInfo,
     /// Calls and publications for those who only speak HTTP.
     Rest(Box<RestConfig>),
+    /// The files in a ZIP archive.
+    Archive(Box<ArchiveConfig>),
+    /// Files that browsers send in chunks.
+    Upload(Box<UploadConfig>),
     /// WAMP by HTTP requests.
     LongPoll(LongPollConfig),
     /// Nothing: only paths below may have services.
     Nothing,
+}
+
+impl ServiceConfig {
+    /// Makes relative paths absolute: they are relative to the node directory.
+    pub(super) fn resolve_paths(&mut self, node_directory: &Path) {
+        match self {
+            ServiceConfig::Static(files) => files.directory = node_directory.join(&files.directory),
+            ServiceConfig::Archive(archive) => archive.archive = node_directory.join(&archive.archive),
+            ServiceConfig::Upload(upload) => {
+                for directory in [&mut upload.directory, &mut upload.temp_directory] {
+                    *directory = node_directory.join(&*directory);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A `static` service.
@@ -135,4 +155,44 @@ pub struct LongPollConfig {
     pub queue_limit_messages: usize,
     /// Octets of messages sent in one request.
     pub max_message_size: usize,
+}
+
+/// An `archive` service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArchiveConfig {
+    /// Relative to the node directory.
+    pub archive: PathBuf,
+    /// Permitted SHA-256 fingerprints, in hexadecimal digits; empty = any.
+    pub hashes: Vec<String>,
+    /// Files are kept unpacked.
+    pub cache: bool,
+    /// Appended to paths that end with a slash.
+    pub default_object: Option<String>,
+    /// Directory inside the archive that is served.
+    pub object_prefix: String,
+    /// Content type by extension.
+    pub mime_types: BTreeMap<String, String>,
+    /// Served for paths that do not exist.
+    pub default_file: Option<String>,
+}
+
+/// An `upload` service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadConfig {
+    /// The transport whose anonymous role is the service's, as an index into the node's transports.
+    pub transport: usize,
+    /// The realm in which progress is published.
+    pub realm: String,
+    /// Where complete files are, relative to the node directory.
+    pub directory: PathBuf,
+    /// Where files are until they are complete, relative to the node directory.
+    pub temp_directory: PathBuf,
+    /// What the fields of the form are called, by what they mean.
+    pub form_fields: BTreeMap<String, String>,
+    /// Octets of a file; `None` = any.
+    pub max_file_size: Option<u64>,
+    /// Extensions of files that are taken; empty = any.
+    pub file_types: Vec<String>,
+    /// Permissions of complete files.
+    pub file_permissions: u32,
 }

@@ -8,12 +8,13 @@ use hyper::header::HeaderValue;
 
 use super::bridge::Bridge;
 use super::service::{
-    Admission, Deed, Files, Hook, Json, LongPoll, Network, NodeInfo, PollBounds, PollChannels, Redirect,
-    Rest, Service, Signatures,
+    Admission, Archive, ArchiveRules, Deed, FieldNames, Files, Hook, Json, LongPoll, Network, NodeInfo,
+    PollBounds, PollChannels, Redirect, Rest, Service, Signatures, Store, StoreRules, Upload,
 };
 use super::{Demands, Site, Sites};
 use crate::config::{
-    LongPollConfig, NodeConfig, RestConfig, RestDeed, ServiceConfig, SiteConfig, StaticConfig, TransportKind,
+    ArchiveConfig, LongPollConfig, NodeConfig, RestConfig, RestDeed, ServiceConfig, SiteConfig, StaticConfig,
+    TransportKind, UploadConfig,
 };
 use crate::node::{outbound_limits, serializers};
 use crate::worker::outbound::SlowConsumer;
@@ -88,6 +89,8 @@ fn service(written: &ServiceConfig, surroundings: &Surroundings<'_>) -> Result<S
             url: HeaderValue::try_from(url).map_err(|_| format!("{url:?} cannot be redirected to"))?,
         }),
         ServiceConfig::Rest(written) => Service::Rest(Box::new(rest(written, demands)?)),
+        ServiceConfig::Archive(written) => Service::Archive(Box::new(archive(written)?)),
+        ServiceConfig::Upload(written) => Service::Upload(Box::new(upload(written, demands)?)),
         ServiceConfig::LongPoll(written) => Service::LongPoll(Box::new(long_poll(written, surroundings))),
         ServiceConfig::NodeInfo => Service::NodeInfo(NodeInfo { facts: facts.clone() }),
         ServiceConfig::Nothing => Service::Nothing,
@@ -107,6 +110,46 @@ fn files(written: &StaticConfig) -> Result<Files, String> {
         types: written.mime_types.clone(),
         cache_s: written.cache_timeout,
         fallback: written.default_file.clone(),
+    })
+}
+
+fn archive(written: &ArchiveConfig) -> Result<Archive, String> {
+    let rules = ArchiveRules {
+        prefix: written.object_prefix.clone(),
+        index: written.default_object.clone(),
+        fallback: written.default_file.clone(),
+        types: written.mime_types.clone(),
+        keeps: written.cache,
+    };
+    Archive::open(&written.archive, &written.hashes, rules)
+}
+
+fn upload(written: &UploadConfig, demands: &Demands) -> Result<Upload, String> {
+    let field = |meaning: &str| written.form_fields.get(meaning).cloned();
+    let needed = |meaning: &str| field(meaning).ok_or_else(|| format!("form field {meaning:?} has no name"));
+    let rules = StoreRules {
+        directory: written.directory.clone(),
+        temporary: written.temp_directory.clone(),
+        file_size_max: written.max_file_size,
+        extensions: written.file_types.clone(),
+        mode: written.file_permissions,
+    };
+    Ok(Upload {
+        names: FieldNames {
+            file_name: needed("file_name")?,
+            mime_type: needed("mime_type")?,
+            total_size: needed("total_size")?,
+            chunk_number: needed("chunk_number")?,
+            chunk_size: needed("chunk_size")?,
+            total_chunks: needed("total_chunks")?,
+            content: needed("content")?,
+            on_progress: field("on_progress"),
+            session: field("session"),
+            chunk_extra: field("chunk_extra"),
+            finish_extra: field("finish_extra"),
+        },
+        store: Store::open(rules)?,
+        bridge: Bridge::new(TransportId(written.transport as u16), &written.realm, demands.clone()),
     })
 }
 

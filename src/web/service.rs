@@ -7,6 +7,7 @@ use hyper::{Method, StatusCode};
 
 use super::{Body, Peer, Request, Response};
 
+mod archive;
 mod body;
 mod files;
 mod fixed;
@@ -14,13 +15,16 @@ mod longpoll;
 mod node_info;
 mod rest;
 mod signature;
+mod upload;
 
+pub(crate) use archive::{Archive, ArchiveRules};
 pub(crate) use files::Files;
 pub(crate) use fixed::{Json, Redirect, allow_cross_origin, preflight};
 pub(crate) use longpoll::{Bounds as PollBounds, Channels as PollChannels, LongPoll};
 pub(crate) use node_info::NodeInfo;
 pub(crate) use rest::{Admission, Deed, Hook, Network, Rest};
 pub(crate) use signature::Signatures;
+pub(crate) use upload::{FieldNames, Store, StoreRules, Upload};
 
 /// A service of a path.
 #[derive(Debug)]
@@ -37,6 +41,10 @@ pub(crate) enum Service {
     NodeInfo(NodeInfo),
     /// Calls and publications.
     Rest(Box<Rest>),
+    /// The files in an archive.
+    Archive(Box<Archive>),
+    /// Files that browsers send.
+    Upload(Box<Upload>),
     /// WAMP by requests.
     LongPoll(Box<LongPoll>),
     /// Nothing.
@@ -67,6 +75,8 @@ impl Service {
             Service::Redirect(redirect) => redirect.answer(&request),
             Service::NodeInfo(info) => info.answer(&request),
             Service::Rest(rest) => rest.answer(context.peer, request).await,
+            Service::Archive(archive) => archive.answer(context.rest, &request).await,
+            Service::Upload(upload) => upload.answer(request).await,
             Service::LongPoll(service) => service.answer(context, request).await,
             Service::Nothing => not_found(),
         }

@@ -56,7 +56,7 @@ fn samples_of_every_kind_are_valid_and_name_what_is_refused() {
         (
             "web.json",
             &[
-                "workers[0].transports[0].paths.zip (type \"archive\")",
+                "workers[0].transports[0].paths.zip.download",
                 "workers[0].transports[0].paths.cgi (type \"cgi\")",
                 "workers[0].transports[0].paths.app (type \"wsgi\")",
                 "workers[0].transports[0].paths.py (type \"resource\")",

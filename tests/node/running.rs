@@ -5,12 +5,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod archive;
 mod authentication;
 mod commands;
 mod endpoints;
 mod limits;
 mod longpoll;
 mod security;
+mod upload;
 mod web;
 
 use std::io::{Read, Write};

@@ -13,7 +13,7 @@ use super::support::{Address, PATIENCE, Router, free_port};
 pub(super) struct Site {
     pub(super) router: Router,
     at: SocketAddr,
-    directory: TempDir,
+    pub(super) directory: TempDir,
 }
 
 impl Site {

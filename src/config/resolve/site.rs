@@ -1,5 +1,6 @@
 //! Transports that serve HTTP: `web` and `universal`.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use super::super::cursor::Cursor;
 use super::super::node::{CONNECTIONS_DEFAULT, Endpoint, NodeConfig, TransportConfig, TransportKind};
 use super::super::routes::Routes;
 use super::super::site::{
-    JsonConfig, LongPollConfig, RestConfig, RestDeed, ServiceConfig, SharedOptions, SiteConfig, StaticConfig,
+    ArchiveConfig, JsonConfig, LongPollConfig, RestConfig, RestDeed, ServiceConfig, SharedOptions,
+    SiteConfig, StaticConfig, UploadConfig,
 };
 use super::{Names, Resolver, auth, transport};
 
@@ -18,6 +20,9 @@ const HSTS_MAX_AGE_DEFAULT: u64 = 31_536_000;
 
 /// Longest time of a long-poll service: a week.
 const LONG_POLL_TIME_MAX_S: u64 = 7 * 86_400;
+
+/// Octets of an uploaded file where `max_file_size` is not given.
+const FILE_SIZE_DEFAULT: u64 = 10 << 20;
 
 /// What resolving a listener's parts needs.
 struct Parts<'a, 'r> {
@@ -110,6 +115,8 @@ impl Parts<'_, '_> {
             "publisher" => self.rest(written, RestDeed::Publish),
             "caller" => self.rest(written, RestDeed::Call),
             "webhook" => self.rest(written, hook(&written.key("options"))?),
+            "archive" => ServiceConfig::Archive(Box::new(archive(written)?)),
+            "upload" => self.upload(written)?,
             "longpoll" => self.long_poll(written),
             "none" => ServiceConfig::Nothing,
             _ => return None,
@@ -118,11 +125,7 @@ impl Parts<'_, '_> {
 
     fn rest(&mut self, written: &Cursor<'_>, deed: RestDeed) -> ServiceConfig {
         let options = written.key("options");
-        let transport = self.part(written, TransportKind::Service);
-        let role = written.key("role").text().unwrap_or_default().into();
-        let anonymous = Some(Source::Static(AnonymousConfig { role, authid: None }));
-        self.node.transports[transport].auth =
-            Some(TransportAuthentication { anonymous, ..TransportAuthentication::default() });
+        let transport = self.session(written);
         let networks = options.key("require_ip");
         for network in networks.items().filter(|it| it.text().is_some_and(|text| !is_network(text))) {
             self.resolver.faults.add(network.path, "expected an IP address, or a network such as 10.0.0.0/8");
@@ -138,6 +141,37 @@ impl Parts<'_, '_> {
             require_ip: networks.items().filter_map(|it| it.string()).collect(),
             post_body_limit: options.key("post_body_limit").integer().unwrap_or(0),
         }))
+    }
+
+    /// Appends a transport for the session of a service, whose role is its anonymous one; its index.
+    fn session(&mut self, written: &Cursor<'_>) -> usize {
+        let transport = self.part(written, TransportKind::Service);
+        let role = written.key("role").text().unwrap_or_default().into();
+        let anonymous = Some(Source::Static(AnonymousConfig { role, authid: None }));
+        self.node.transports[transport].auth =
+            Some(TransportAuthentication { anonymous, ..TransportAuthentication::default() });
+        transport
+    }
+
+    fn upload(&mut self, written: &Cursor<'_>) -> Option<ServiceConfig> {
+        let options = written.key("options");
+        let directory = written.key("directory").text()?;
+        let fields = written.key("form_fields");
+        let fields =
+            fields.members().filter_map(|(meaning, name)| Some((meaning.to_owned(), name.string()?)));
+        let mode = options.key("file_permissions");
+        let mode = mode.text().and_then(|digits| u32::from_str_radix(digits, 8).ok());
+        let size = options.key("max_file_size");
+        Some(ServiceConfig::Upload(Box::new(UploadConfig {
+            transport: self.session(written),
+            realm: written.key("realm").string().unwrap_or_default(),
+            directory: directory.into(),
+            temp_directory: written.key("temp_directory").text().unwrap_or(directory).into(),
+            form_fields: fields.collect(),
+            max_file_size: if size.is_present() { size.nonzero() } else { Some(FILE_SIZE_DEFAULT) },
+            file_types: options.key("file_types").items().filter_map(|kind| kind.string()).collect(),
+            file_permissions: mode.unwrap_or(0o644) & 0o777,
+        })))
     }
 
     fn long_poll(&mut self, written: &Cursor<'_>) -> ServiceConfig {
@@ -193,14 +227,29 @@ const CACHE_TIMEOUT_DEFAULT: u64 = 43_200;
 fn files(written: &Cursor<'_>) -> Option<StaticConfig> {
     let options = written.key("options");
     let cache = options.value.get("cache_timeout");
-    let types = options.key("mime_types");
-    let types = types.members().filter_map(|(extension, kind)| Some((extension.to_owned(), kind.string()?)));
     Some(StaticConfig {
         directory: written.key("directory").text()?.into(),
         enable_directory_listing: options.key("enable_directory_listing").flag(false),
-        mime_types: types.collect(),
+        mime_types: mime_types(&options),
         cache_timeout: cache.map_or(Some(CACHE_TIMEOUT_DEFAULT), serde_json::Value::as_u64),
         default_file: options.key("default_file").string(),
+    })
+}
+
+fn mime_types(written: &Cursor<'_>) -> BTreeMap<String, String> {
+    let types = written.key("mime_types");
+    types.members().filter_map(|(extension, kind)| Some((extension.to_owned(), kind.string()?))).collect()
+}
+
+fn archive(written: &Cursor<'_>) -> Option<ArchiveConfig> {
+    Some(ArchiveConfig {
+        archive: written.key("archive").text()?.into(),
+        hashes: written.key("hashes").items().filter_map(|hash| hash.string()).collect(),
+        cache: written.key("cache").flag(false),
+        default_object: written.key("default_object").string(),
+        object_prefix: written.key("object_prefix").string().unwrap_or_default(),
+        mime_types: mime_types(written),
+        default_file: written.key("options").key("default_file").string(),
     })
 }
 

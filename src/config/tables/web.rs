@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::super::schema::{Choice, Key, Kind, Rule, Table, Union, choice, key, later_variant, variant};
-use super::super::syntax::{ANY_NAME, HEXADECIMAL, HTTP_URL, REALM, WEB_PATH};
+use super::super::schema::{Choice, Key, Kind, Off, Rule, Table, Union, choice, key, later_variant, variant};
+use super::super::syntax::{ANY_NAME, FILE_MODE, HEXADECIMAL, HTTP_URL, REALM, WEB_PATH};
 use super::endpoint::PORT;
 use super::{DEBUG_KEY, ID_KEY, TEXTS, transport};
 
@@ -41,7 +41,8 @@ static SERVICE: Union = Union {
         variant("caller", &CALLER),
         variant("publisher", &PUBLISHER),
         variant("webhook", &WEBHOOK),
-        later_variant("archive", &ARCHIVE),
+        variant("archive", &ARCHIVE),
+        variant("upload", &UPLOAD),
         later_variant("wap", &WAP),
         later_variant("catalog", &CATALOG),
     ],
@@ -292,8 +293,10 @@ static ARCHIVE: Table = Table {
     keys: &[
         ID_KEY,
         key("archive", &Kind::Text, "ZIP file, relative to the node directory.").required(),
-        key("origin", &Kind::Word(&HTTP_URL), "Where to fetch it."),
-        key("download", &Kind::Flag, "Fetch it at start when missing.").default("false"),
+        key("origin", &Kind::Word(&HTTP_URL), "Where to fetch it.").no_effect("archives are not fetched"),
+        key("download", &Kind::Flag, "Fetch it at start when missing.")
+            .default("false")
+            .later_unless(Off::False),
         key("cache", &Kind::Flag, "Keep decompressed files in memory.").default("false"),
         key("default_object", &Kind::Text, "Appended to paths that end in /."),
         key("object_prefix", &Kind::Text, "Directory inside the archive."),
@@ -311,6 +314,55 @@ fn download_needs_origin(archive: &Map<String, Value>) -> Option<String> {
 
 static ARCHIVE_OPTIONS: Table =
     Table { name: "paths.*.options, type archive", keys: &[DEFAULT_FILE], rules: &[] };
+
+static UPLOAD: Table = Table {
+    name: "paths.*, type upload",
+    keys: &[
+        ID_KEY,
+        SERVICE_REALM,
+        SERVICE_ROLE,
+        key("directory", &Kind::Text, "Where files appear, relative to the node directory.").required(),
+        key(
+            "temp_directory",
+            &Kind::Text,
+            "Where they are until they are complete; on the same file system.",
+        )
+        .default("`directory`"),
+        key("form_fields", &Kind::Object(&UPLOAD_FIELDS), "What the fields of the form are called.")
+            .required(),
+        key("options", &Kind::Object(&UPLOAD_OPTIONS), "Which files are taken.").default("{}"),
+    ],
+    rules: &[],
+};
+
+static UPLOAD_FIELDS: Table = Table {
+    name: "paths.*.form_fields, type upload",
+    keys: &[
+        key("file_name", &Kind::Text, "Name of the file.").required(),
+        key("mime_type", &Kind::Text, "Its media type.").required(),
+        key("total_size", &Kind::Text, "Its size in octets.").required(),
+        key("chunk_number", &Kind::Text, "Number of the chunk, from 1.").required(),
+        key("chunk_size", &Kind::Text, "Octets of every chunk but the last.").required(),
+        key("total_chunks", &Kind::Text, "How many chunks there are.").required(),
+        key("content", &Kind::Text, "The chunk; it has to be the last field.").required(),
+        key("on_progress", &Kind::Text, "Topic on which progress is published."),
+        key("session", &Kind::Text, "The only session that may receive it."),
+        key("chunk_extra", &Kind::Text, "Text published with each chunk."),
+        key("finish_extra", &Kind::Text, "Text published with the end."),
+    ],
+    rules: &[],
+};
+
+static UPLOAD_OPTIONS: Table = Table {
+    name: "paths.*.options, type upload",
+    keys: &[
+        key("max_file_size", &Kind::Integer(0, i64::MAX), "Octets of a file; 0 = any.").default("10485760"),
+        key("file_types", &TEXTS, "Extensions of files that are taken.").default("any"),
+        key("file_permissions", &Kind::Word(&FILE_MODE), "Permissions of complete files.")
+            .default("\"0644\""),
+    ],
+    rules: &[],
+};
 
 static WAP: Table = Table {
     name: "paths.*, type wap",

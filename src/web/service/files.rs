@@ -22,10 +22,10 @@ use super::{full, is_read, method_not_allowed, not_found, text, with_type};
 use crate::web::{Body, Request, Response};
 
 /// Octets read from a file at a time.
-const CHUNK_SIZE: usize = 64 * 1024;
+pub(super) const CHUNK_SIZE: usize = 64 * 1024;
 
 /// Chunks of a file that may wait to be sent.
-const CHUNKS_MAX: usize = 2;
+pub(super) const CHUNKS_MAX: usize = 2;
 
 /// Entries of a directory that are listed.
 const ENTRIES_MAX: usize = 10_000;
@@ -136,7 +136,7 @@ impl Files {
 
     fn headers(&self, path: &Path, version: &Version) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        insert(&mut headers, header::CONTENT_TYPE, &self.type_of(path));
+        insert(&mut headers, header::CONTENT_TYPE, &content_type(&self.types, path));
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -155,17 +155,18 @@ impl Files {
         }
         headers
     }
+}
 
-    fn type_of(&self, path: &Path) -> String {
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        let configured = [extension.to_owned(), format!(".{extension}")];
-        if let Some(kind) = configured.iter().find_map(|extension| self.types.get(extension)) {
-            return kind.clone();
-        }
-        let kind = mime_guess::from_ext(extension).first_or_octet_stream();
-        let is_text = kind.type_() == "text" || matches!(kind.subtype().as_str(), "javascript" | "json");
-        if is_text { format!("{kind}; charset=utf-8") } else { kind.to_string() }
+/// The content type of a file by its extension, which may be among the configured ones.
+pub(super) fn content_type(types: &BTreeMap<String, String>, path: &Path) -> String {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let configured = [extension.to_owned(), format!(".{extension}")];
+    if let Some(kind) = configured.iter().find_map(|extension| types.get(extension)) {
+        return kind.clone();
     }
+    let kind = mime_guess::from_ext(extension).first_or_octet_stream();
+    let is_text = kind.type_() == "text" || matches!(kind.subtype().as_str(), "javascript" | "json");
+    if is_text { format!("{kind}; charset=utf-8") } else { kind.to_string() }
 }
 
 /// The path below the root; none for one that could lead out of it, or to something hidden.
@@ -359,7 +360,8 @@ impl Version {
     }
 }
 
-fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
+/// Puts a field into a head, if its value may be there.
+pub(super) fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
@@ -397,11 +399,12 @@ async fn read(mut file: File, part: Range<u64>) -> Body {
     FileBody(receiver).boxed_unsync()
 }
 
-fn send_chunks(mut file: File, size: u64, sender: &mpsc::Sender<io::Result<Bytes>>) {
+/// Sends `size` octets, chunk by chunk, until they are sent or nobody wants more.
+pub(super) fn send_chunks(mut source: impl Read, size: u64, sender: &mpsc::Sender<io::Result<Bytes>>) {
     let mut left = size;
     while left > 0 {
         let mut chunk = vec![0; left.min(CHUNK_SIZE as u64) as usize];
-        let read = file.read_exact(&mut chunk).map(|()| Bytes::from(chunk));
+        let read = source.read_exact(&mut chunk).map(|()| Bytes::from(chunk));
         left -= left.min(CHUNK_SIZE as u64);
         let is_over = read.is_err();
         if sender.blocking_send(read).is_err() || is_over {
@@ -411,7 +414,7 @@ fn send_chunks(mut file: File, size: u64, sender: &mpsc::Sender<io::Result<Bytes
 }
 
 /// Chunks that another thread reads.
-struct FileBody(mpsc::Receiver<io::Result<Bytes>>);
+pub(super) struct FileBody(pub(super) mpsc::Receiver<io::Result<Bytes>>);
 
 impl FileBody {
     fn failed(error: io::Error) -> Self {
