@@ -15,6 +15,9 @@ const CARRY_SIZE_MAX: usize = 128 * 1024;
 const RECORD_SIZE: usize = 16 * 1024;
 const RECORD_OVERHEAD_MAX: usize = 5 + 8 + 1 + 16;
 
+/// Changes of keys, ours and the one the peer has asked for, that may leave before data: records of five octets.
+const KEY_UPDATES_SIZE_MAX: usize = 2 * (5 + RECORD_OVERHEAD_MAX);
+
 /// Why a session has ended. The peer has been told in `pending`.
 #[derive(Debug)]
 pub enum Failure {
@@ -284,9 +287,9 @@ impl Session {
     }
 }
 
-/// Upper bound of the octets that records of `size` octets of data take.
+/// Upper bound of the octets that records of `size` octets of data take, and what may have to leave before.
 fn sealed_size_max(size: usize) -> usize {
-    size + (size / RECORD_SIZE + 1) * RECORD_OVERHEAD_MAX
+    size + (size / RECORD_SIZE + 1) * RECORD_OVERHEAD_MAX + KEY_UPDATES_SIZE_MAX
 }
 
 /// Appends what the library encodes: it first says how much room it needs.
