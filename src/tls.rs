@@ -7,6 +7,7 @@ mod binding;
 mod certificate;
 mod client;
 mod files;
+pub mod fuzzing;
 mod server;
 mod session;
 
