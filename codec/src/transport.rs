@@ -231,6 +231,14 @@ impl Transport {
         }
     }
 
+    /// Lets compressed messages inflate to so many octets at most, until this is called again: of a peer that nobody knows yet.
+    /// None is no limit beside those of the options. Without effect before [`Incoming::Opened`].
+    pub fn limit_inflation(&mut self, size_max: Option<usize>) {
+        if let State::WebSocket(open) = &mut self.state {
+            open.limit_inflation(size_max);
+        }
+    }
+
     /// Whether messages wait inside, so that [`Transport::next`] finds something though the input is used up.
     pub fn is_holding(&self) -> bool {
         matches!(&self.state, State::WebSocket(open) if open.is_holding())

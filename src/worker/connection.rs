@@ -322,6 +322,7 @@ impl Connection {
         if let Some(writer) = transport.take_writer() {
             routing.outbound.set_writer(self.key, writer);
         }
+        transport.limit_inflation(Some(routing.unjoined_octets_max as usize));
         self.phase = Phase::Open;
         let established = routing.outbound.secured.take_established(self.key);
         let cookie = self.rare.as_mut().and_then(|rare| rare.cookie.take());
@@ -332,7 +333,13 @@ impl Connection {
 
     /// Takes note of octets about to be taken; `false`: who has no session has sent too many.
     fn is_within_budget(&mut self, received: usize, routing: &Routing<'_>) -> bool {
-        if !routing.shard.is_unjoined(self.key) {
+        let was_unjoined = self.unjoined_octets > 0;
+        let is_unjoined = routing.shard.is_unjoined(self.key);
+        if let Some(transport) = self.transport.as_mut().filter(|_| is_unjoined != was_unjoined) {
+            // What compressed octets stand for must not be more either.
+            transport.limit_inflation(is_unjoined.then_some(routing.unjoined_octets_max as usize));
+        }
+        if !is_unjoined {
             self.unjoined_octets = 0;
             return true;
         }

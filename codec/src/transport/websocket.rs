@@ -192,6 +192,13 @@ impl WebSocket {
         taken
     }
 
+    /// Lets compressed messages inflate to so many octets at most.
+    pub(crate) fn limit_inflation(&mut self, size_max: Option<usize>) {
+        if let Some(inflater) = &mut self.inflater {
+            inflater.limit(size_max);
+        }
+    }
+
     /// Whether messages that were received wait inside.
     pub(crate) fn is_holding(&self) -> bool {
         self.inflater.as_ref().is_some_and(|inflater| inflater.is_holding())

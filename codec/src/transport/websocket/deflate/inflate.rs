@@ -10,6 +10,8 @@ use crate::transport::mask::{self, MaskKey};
 pub(crate) struct Inflater {
     direction: Direction,
     ratio_max: u32,
+    /// Octets that a message may inflate to at most, beside the limit of messages.
+    size_max: usize,
     state: Option<Inflate>,
     /// A batch of messages that is being handed out, and how much of it has been.
     batch: Vec<u8>,
@@ -27,10 +29,16 @@ impl Inflater {
         Inflater {
             direction: incoming,
             ratio_max: options.inflate_ratio_max,
+            size_max: usize::MAX,
             state: None,
             batch: Vec::new(),
             taken: 0,
         }
+    }
+
+    /// Lets messages inflate to so many octets at most; none is no limit beside that of messages.
+    pub(crate) fn limit(&mut self, size_max: Option<usize>) {
+        self.size_max = size_max.unwrap_or(usize::MAX);
     }
 
     /// Inflates a whole message, masked with `key`, which replaces the contents of `out`.
@@ -43,12 +51,13 @@ impl Inflater {
     ) -> Result<(), TransportErrorKind> {
         out.clear();
         let by_ratio = compressed.len().saturating_mul(self.ratio_max as usize).max(SIZE_FREE);
+        let inflated_max = by_ratio.min(self.size_max);
         let bits = self.direction.window_bits.max(WINDOW_BITS_MIN);
         let mut run = Run {
             state: self.state.take().unwrap_or_else(|| Inflate::new(false, bits)),
             out,
-            size_max: size_max.min(by_ratio),
-            too_long: match by_ratio < size_max {
+            size_max: size_max.min(inflated_max),
+            too_long: match inflated_max < size_max {
                 true => TransportErrorKind::InflateRatio,
                 false => TransportErrorKind::MessageTooLong,
             },

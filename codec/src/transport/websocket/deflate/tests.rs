@@ -176,4 +176,16 @@ fn bombs_end_before_memory_is_taken() {
     }
 }
 
+#[test]
+fn a_stranger_may_inflate_less() {
+    let mut inflater = Inflater::new(BOTH, &DeflateOptions::default());
+    let mut inflate = |limit, size| {
+        inflater.limit(limit);
+        inflater.inflate(&bomb(size), [0; 4], 1 << 24, &mut Vec::new())
+    };
+    assert_eq!(inflate(Some(1_000), 1_000), Ok(()));
+    assert_eq!(inflate(Some(1_000), 1_001), Err(TransportErrorKind::InflateRatio));
+    assert_eq!(inflate(None, 1_001), Ok(()));
+}
+
 use crate::transport::framing::{OPCODE_BINARY, WebSocketHeader};
