@@ -668,7 +668,12 @@ impl<E: Engine> Worker<E> {
         match connection.ping(now, ping, &mut self.outbound) {
             Ok(next) => self.timers.add_at(next, Timer { key, kind: TimerKind::Ping }),
             Err(()) => {
-                tracing::info!(shard = self.id.0, slot = key.slot, "no answer to a ping: connection dropped");
+                tracing::debug!(
+                    shard = self.id.0,
+                    slot = key.slot,
+                    "no answer to a ping: connection dropped"
+                );
+                self.door.refusals.add(Refusal::Silence);
                 self.engine.close(connection_of(key), Close::Now);
             }
         }

@@ -24,6 +24,8 @@ pub enum Refusal {
     HandshakeTimeout,
     /// It did not join in time.
     JoinTimeout,
+    /// It did not answer a ping.
+    Silence,
     /// It sent too much before it had joined.
     UnjoinedOctets,
     /// Its message, frame or HTTP head was too long.
@@ -32,6 +34,8 @@ pub enum Refusal {
     Inflation,
     /// It broke the rules of TLS.
     Tls,
+    /// It speaks MQTT.
+    Mqtt,
     /// It broke the rules of its transport in another way.
     Transport,
     /// It sent what is no WAMP message, or none that may come.
@@ -46,7 +50,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Refusal; 16] = [
+    pub const ALL: [Refusal; 18] = [
         Refusal::Unjoined,
         Refusal::ListenerFull,
         Refusal::AddressFull,
@@ -54,10 +58,12 @@ impl Refusal {
         Refusal::AddressRate,
         Refusal::HandshakeTimeout,
         Refusal::JoinTimeout,
+        Refusal::Silence,
         Refusal::UnjoinedOctets,
         Refusal::Size,
         Refusal::Inflation,
         Refusal::Tls,
+        Refusal::Mqtt,
         Refusal::Transport,
         Refusal::Message,
         Refusal::Subscriptions,
@@ -75,10 +81,12 @@ impl Refusal {
             Refusal::AddressRate => "new connections from one address come too fast",
             Refusal::HandshakeTimeout => "handshake not in time",
             Refusal::JoinTimeout => "not joined in time",
+            Refusal::Silence => "no answer to a ping",
             Refusal::UnjoinedOctets => "too much sent before joining",
             Refusal::Size => "message too long",
             Refusal::Inflation => "message inflates to too much",
             Refusal::Tls => "not TLS as it must be",
+            Refusal::Mqtt => "a client speaks MQTT, which is not supported",
             Refusal::Transport => "not the transport as it must be",
             Refusal::Message => "not a WAMP message, or none that may come",
             Refusal::Subscriptions => "too many subscriptions of a session",

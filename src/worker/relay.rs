@@ -85,12 +85,7 @@ impl<E: Engine> Worker<E> {
                 self.pumped(key, pumped);
             }
             Decision::RefusedMqtt => {
-                tracing::warn!(
-                    shard = self.id.0,
-                    slot = key.slot,
-                    "a client speaks MQTT: not supported, connection closed"
-                );
-                self.door.refusals.add(Refusal::Transport);
+                self.door.refusals.add(Refusal::Mqtt);
                 self.engine.close(connection_of(key), Close::Now);
             }
             Decision::Undecidable(error) => {
