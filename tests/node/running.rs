@@ -14,6 +14,7 @@ mod longpoll;
 mod security;
 mod upload;
 mod web;
+mod websocket;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -9,7 +9,7 @@ mod support;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -647,5 +647,57 @@ fn files_that_do_not_fit_are_told_at_start() {
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         assert!(!output.status.success() && said.contains(fault) && said.contains(key), "{said}");
+    }
+}
+
+/// Runs `openssl s_client` with `input` on its standard input until `is_enough` of its output; `None`: there is no such program.
+fn openssl(
+    node: &Node,
+    at: SocketAddr,
+    arguments: &[&str],
+    input: &[u8],
+    is_enough: fn(&[u8]) -> bool,
+) -> Option<Vec<u8>> {
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-connect", &at.to_string(), "-servername", "localhost", "-CAfile"]);
+    command.arg(node.directory.path().join("authority.crt")).arg("-verify_return_error").args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = match command.spawn() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        child => child.expect("a process"),
+    };
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(input).expect("it reads");
+    let mut stdout = child.stdout.take().expect("piped");
+    let mut output = Vec::new();
+    let mut piece = [0; 4096];
+    while !is_enough(&output) {
+        match stdout.read(&mut piece).expect("piped") {
+            0 => break,
+            count => output.extend_from_slice(&piece[..count]),
+        }
+    }
+    drop(stdin);
+    let _ = child.kill();
+    child.wait().expect("our child");
+    Some(output)
+}
+
+#[test]
+fn openssl_speaks_with_both_transports() {
+    let node = Node::start(json!({"minimum_version": "1.2"}));
+    for version in ["-tls1_3", "-tls1_2"] {
+        let handshake = [0x7f, 0xf1, 0, 0];
+        let quiet = ["-quiet", version];
+        let Some(answer) = openssl(&node, node.rawsocket, &quiet, &handshake, |it| it.len() >= 4) else {
+            return println!("skipped: there is no program openssl");
+        };
+        assert_eq!(answer[..2], handshake[..2], "{version}: {}", String::from_utf8_lossy(&answer));
+        let told = |it: &[u8]| String::from_utf8_lossy(it).contains("Verify return code");
+        let alpn = ["-alpn", "http/1.1", version];
+        let text = openssl(&node, node.websocket, &alpn, b"", told).expect("there was one");
+        let text = String::from_utf8_lossy(&text);
+        assert!(text.contains("ALPN protocol: http/1.1"), "{version}: {text}");
+        assert!(text.contains("Verify return code: 0 (ok)"), "{version}: {text}");
     }
 }

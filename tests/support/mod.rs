@@ -83,6 +83,10 @@ impl Router {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         assert!(
             kill_process(Pid::from_child(&self.child), signal).is_ok(),
@@ -180,5 +184,40 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// 40 KB that inflate to 6 MB: one code for 258 equal octets, again and again.
+pub(crate) fn bomb() -> Vec<u8> {
+    let mut out = Bits::default();
+    out.put(0b010, 3, false); // more blocks follow; fixed codes
+    out.put(0b0011_0000 + u32::from(b' '), 8, true);
+    for _ in 0..25_000 {
+        out.put(0b1100_0101, 8, true); // 258 octets
+        out.put(0, 5, true); // as the one before
+    }
+    out.put(0, 7, true); // the end of the block
+    out.put(0, 3, false); // an empty block follows, as at the end of each message
+    out.octets
+}
+
+#[derive(Default)]
+struct Bits {
+    octets: Vec<u8>,
+    used: usize,
+}
+
+impl Bits {
+    /// Codes have their highest bit first, all else the lowest.
+    fn put(&mut self, bits: u32, count: usize, is_code: bool) {
+        for index in 0..count {
+            let place = if is_code { count - 1 - index } else { index };
+            if self.used.is_multiple_of(8) {
+                self.octets.push(0);
+            }
+            let bit = (bits >> place & 1) as u8;
+            *self.octets.last_mut().expect("pushed above") |= bit << (self.used % 8);
+            self.used += 1;
+        }
     }
 }
