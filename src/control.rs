@@ -143,11 +143,7 @@ impl Control {
             if running == 0 {
                 return Ok(NodeEnd::Drained);
             }
-            // While a data shard is behind, nobody who speaks HTTP is listened to.
-            let has_credit = self.mail.has_credit();
-            if !has_credit {
-                self.mail.wait_for_credit();
-            }
+            let has_credit = self.look_for_credit();
             let now = Monotonic::read();
             if stopping.is_some_and(|deadline| now >= deadline.after_ns(EXIT_TIMEOUT_NS)) {
                 return Ok(NodeEnd::Forced);
@@ -155,15 +151,7 @@ impl Control {
             if stop_at.take_if(|at| now >= *at).is_some() && stopping.is_none() {
                 stopping = Some(self.begin_stop());
             }
-            let deadlines = [
-                self.core.deadline().map(Monotonic),
-                stopping.map(|at| at.after_ns(EXIT_TIMEOUT_NS)),
-                stop_at,
-                self.failures.deadline(),
-                self.certificates.deadline(),
-                (!self.mail.prepare_sleep()).then_some(now),
-            ];
-            let deadline = deadlines.into_iter().flatten().min();
+            let deadline = self.deadline(now, [stopping.map(|at| at.after_ns(EXIT_TIMEOUT_NS)), stop_at]);
             tokio::select! {
                 ready = bell.readable() => {
                     ready?.clear_ready();
@@ -196,6 +184,26 @@ impl Control {
             }
             self.mail.woke();
         }
+    }
+
+    /// Whether those who speak HTTP are listened to: not while a data shard is behind.
+    fn look_for_credit(&mut self) -> bool {
+        let has_credit = self.mail.has_credit();
+        if !has_credit {
+            self.mail.wait_for_credit();
+        }
+        has_credit
+    }
+
+    /// When there is something to do that nobody rings for.
+    fn deadline(&mut self, now: Monotonic, others: [Option<Monotonic>; 2]) -> Option<Monotonic> {
+        let deadlines = [
+            self.core.deadline().map(Monotonic),
+            self.failures.deadline(),
+            self.certificates.deadline(),
+            (!self.mail.prepare_sleep()).then_some(now),
+        ];
+        deadlines.into_iter().chain(others).flatten().min()
     }
 
     /// Handles the mail that is there, then sends what it caused.

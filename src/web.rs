@@ -3,6 +3,7 @@
 //! Data shards keep the sockets, with their TLS, and relay octets; WebSocket handshakes stay there. Each connection is a
 //! task, each path is answered by a [`service`].
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -240,9 +241,14 @@ async fn answer(
     request: Request,
 ) -> Result<Response, std::convert::Infallible> {
     let begun = Instant::now();
-    let line = site.has_access_log.then(|| format!("{} {}", request.method(), request.uri()));
     let path = request.uri().path().to_owned();
-    let mut response = match site.routes.find(&path) {
+    let found = site.routes.find(&path);
+    let line = site.has_access_log.then(|| {
+        let shown = found.map_or(Cow::Borrowed(&*path), |(service, rest)| service.loggable(&path, rest));
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{} {shown}{query}", request.method())
+    });
+    let mut response = match found {
         Some((Service::WebSocket, _)) if wants_websocket(&request) => {
             let taker = handover.borrow_mut().take();
             if let Some(taker) = taker {

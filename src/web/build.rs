@@ -9,7 +9,7 @@ use hyper::header::HeaderValue;
 use super::bridge::Bridge;
 use super::service::{
     Admission, Archive, ArchiveRules, Deed, FieldNames, Files, Hook, Json, LongPoll, Network, NodeInfo,
-    PollBounds, PollChannels, Redirect, Rest, Service, Signatures, Store, StoreRules, Upload,
+    PollAdmission, PollBounds, PollChannels, Redirect, Rest, Service, Signatures, Store, StoreRules, Upload,
 };
 use super::{Demands, Site, Sites};
 use crate::config::{
@@ -157,6 +157,8 @@ fn long_poll(written: &LongPollConfig, surroundings: &Surroundings<'_>) -> LongP
     let Surroundings { config, demands, .. } = *surroundings;
     let transport = &config.transports[written.transport];
     let outbound = outbound_limits(config);
+    let channels_max =
+        usize::try_from(transport.max_connections).unwrap_or(usize::MAX).min(POLL_CHANNELS_MAX);
     LongPoll {
         transport: TransportId(written.transport as u16),
         serializers: serializers(transport),
@@ -168,8 +170,12 @@ fn long_poll(written: &LongPollConfig, surroundings: &Surroundings<'_>) -> LongP
             queue_size_hard: written.queue_limit_bytes.max(outbound.queue_size_max as usize),
             ends_slow: outbound.slow_consumer == SlowConsumer::End,
             body_size_max: written.max_message_size,
-            channels_max: usize::try_from(transport.max_connections)
-                .map_or(POLL_CHANNELS_MAX, |count| count.min(POLL_CHANNELS_MAX)),
+        },
+        admission: PollAdmission {
+            channels_max,
+            channels_per_address_max: (transport.limits.per_address_max as usize)
+                .min(channels_max.div_ceil(4)),
+            exempt: transport.limits.exempt.clone(),
         },
         demands: demands.clone(),
         channels: Rc::new(PollChannels::default()),

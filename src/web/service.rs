@@ -1,5 +1,7 @@
 //! What answers the requests of a path.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{self, HeaderValue};
@@ -20,7 +22,7 @@ mod upload;
 pub(crate) use archive::{Archive, ArchiveRules};
 pub(crate) use files::Files;
 pub(crate) use fixed::{Json, Redirect, allow_cross_origin, preflight};
-pub(crate) use longpoll::{Bounds as PollBounds, Channels as PollChannels, LongPoll};
+pub(crate) use longpoll::{Bounds as PollBounds, Channels as PollChannels, LongPoll, PollAdmission};
 pub(crate) use node_info::NodeInfo;
 pub(crate) use rest::{Admission, Deed, Hook, Network, Rest};
 pub(crate) use signature::Signatures;
@@ -61,10 +63,21 @@ pub(crate) struct Context<'a> {
 }
 
 impl Service {
+    /// A path as logs may show it: the ids of long-poll transports are secrets of their clients.
+    pub(super) fn loggable<'a>(&self, path: &'a str, rest: &str) -> Cow<'a, str> {
+        let is_open = rest.trim_matches('/') == "open";
+        match (self, path.strip_suffix(rest)) {
+            (Service::LongPoll(_), Some(own)) if !is_open => {
+                let operation = ["send", "receive", "close"].iter().find(|name| rest.ends_with(**name));
+                Cow::Owned(format!("{own}/***/{}", operation.copied().unwrap_or_default()))
+            }
+            _ => Cow::Borrowed(path),
+        }
+    }
+
     pub(super) async fn answer(&self, context: Context<'_>, request: Request) -> Response {
         tracing::trace!(
-            path = context.path,
-            rest = context.rest,
+            path = &*self.loggable(context.path, context.rest),
             secure = context.peer.is_secure(),
             "request"
         );

@@ -30,7 +30,7 @@ fn site(options: Value) -> Site {
         "tickets": poll(&ticket, &json!({})),
         "json": {"type": "longpoll", "serializers": ["json"]},
     });
-    Site::start(&paths, &json!({}), |_| {})
+    Site::start(&paths, &json!({"access_log": true}), |_| {})
 }
 
 /// A client with one connection for what it sends and another for what it waits for.
@@ -126,6 +126,9 @@ fn a_session_by_requests() {
     assert_eq!(request(&mut client.sending, &close, b"").status, 204);
     assert_eq!(client.described().0, 404);
     assert_eq!(client.send(HELLO), 404);
+    let (log, id) = (site.router.log(), client.path.trim_start_matches("/lp/"));
+    assert!(log.contains("POST /lp/***/receive") && log.contains("POST /lp/open"), "{log}");
+    assert!(!log.contains(id), "who knows the id is the client");
 }
 
 #[test]

@@ -144,6 +144,12 @@ fn what_is_no_good_chunk_is_refused() {
     assert_eq!(post(&site, &form.replace("resumableTotalSize", "other")).status, 400);
     assert_eq!(post(&site, &form.replace("name=\"file\"", "name=\"other\"")).status, 400);
     assert_eq!(post(&site, &form[..form.len() / 2]).status, 400);
+    let endless = format!("--{BOUNDARY}\r\nContent-Disposition: {}", "x".repeat(2 << 20));
+    assert_eq!(post(&site, &endless).status, 400);
+    let many = (0..100).map(|_| ("a", "b")).collect::<Vec<_>>();
+    check(&Chunk { more: &many, ..good }, 400);
+    let long = "x".repeat(70_000);
+    check(&Chunk { more: &[("a", &long)], ..good }, 400);
     assert_eq!(site.ask("POST /up", "Content-Length: 0\r\n").status, 400);
     assert_eq!(site.ask("DELETE /up", "").status, 405);
     assert!(names(&site.directory.path().join("unfinished")).is_empty(), "nothing is left of them");

@@ -14,10 +14,10 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use zip::ZipArchive;
 
-use super::files::{CHUNK_SIZE, CHUNKS_MAX, FileBody, content_type, insert, send_chunks};
+use super::files::{CHUNK_SIZE, CHUNKS_MAX, FileBody, content_type, insert};
 use super::{allow_cross_origin, full, is_read, method_not_allowed, not_found, text};
 use crate::web::{Body, Request, Response};
 
@@ -26,6 +26,9 @@ const KEPT_SIZE_MAX: usize = 64 << 20;
 
 /// Octets of a file that is kept.
 const KEPT_FILE_SIZE_MAX: u64 = 1 << 20;
+
+/// Long files of one archive that are unpacked at the same time; others wait.
+const UNPACKING_MAX: usize = 64;
 
 /// What is done with an archive.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +49,10 @@ pub(crate) struct ArchiveRules {
 #[derive(Debug)]
 pub(crate) struct Archive {
     reader: ZipArchive<Window>,
+    objects: HashMap<String, Object>,
     rules: ArchiveRules,
+    /// Who unpacks a long file; each holds a thread for as long as its client takes.
+    unpacking: Arc<Semaphore>,
     kept: RefCell<Kept>,
 }
 
@@ -58,9 +64,9 @@ struct Kept {
 }
 
 /// A file of the archive.
+#[derive(Debug)]
 struct Object {
     number: usize,
-    name: String,
     size: u64,
     crc: u32,
 }
@@ -107,15 +113,17 @@ impl Archive {
         }
         let size = file.metadata().map_err(|error| fault(&error))?.len();
         let window = Window { file: Arc::new(file), position: 0, size };
-        let reader = ZipArchive::new(window).map_err(|error| fault(&error))?;
-        Ok(Self { reader, rules, kept: RefCell::default() })
+        let mut reader = ZipArchive::new(window).map_err(|error| fault(&error))?;
+        let objects = objects(&mut reader).map_err(|error| fault(&error))?;
+        let unpacking = Arc::new(Semaphore::new(UNPACKING_MAX));
+        Ok(Self { reader, objects, rules, unpacking, kept: RefCell::default() })
     }
 
     pub(super) async fn answer(&self, rest: &str, request: &Request) -> Response {
         if !is_read(request) {
             return method_not_allowed("GET, HEAD");
         }
-        let Some(object) = self.find(rest) else { return not_found() };
+        let Some((name, object)) = self.find(rest) else { return not_found() };
         let tag = format!("\"{:x}-{:x}\"", object.crc, object.size);
         let mut headers = HeaderMap::new();
         insert(&mut headers, header::ETAG, &tag);
@@ -126,17 +134,13 @@ impl Archive {
         if is_known {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         } else {
-            insert(
-                &mut headers,
-                header::CONTENT_TYPE,
-                &content_type(&self.rules.types, Path::new(&object.name)),
-            );
+            insert(&mut headers, header::CONTENT_TYPE, &content_type(&self.rules.types, Path::new(name)));
             insert(&mut headers, header::CONTENT_LENGTH, &object.size.to_string());
             if request.method() == Method::GET {
-                *response.body_mut() = match self.unpack(&object).await {
+                *response.body_mut() = match self.unpack(object).await {
                     Ok(body) => body,
                     Err(error) => {
-                        tracing::warn!(name = object.name, "archive: {error}");
+                        tracing::warn!(name, "archive: {error}");
                         return text(StatusCode::INTERNAL_SERVER_ERROR, "500: the file cannot be read");
                     }
                 };
@@ -148,7 +152,7 @@ impl Archive {
     }
 
     /// The file that a path leads to.
-    fn find(&self, rest: &str) -> Option<Object> {
+    fn find(&self, rest: &str) -> Option<(&str, &Object)> {
         let path = percent_decode_str(rest).decode_utf8().ok()?;
         let mut name = path.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
         if name.is_empty() || path.ends_with('/') {
@@ -160,14 +164,10 @@ impl Archive {
         self.object(&name).or_else(|| self.object(self.rules.fallback.as_deref()?))
     }
 
-    fn object(&self, name: &str) -> Option<Object> {
+    fn object(&self, name: &str) -> Option<(&str, &Object)> {
         let prefix = self.rules.prefix.trim_matches('/');
         let name = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-        let number = self.reader.index_for_name(&name).filter(|_| !name.ends_with('/'))?;
-        let mut reader = self.reader.clone();
-        let entry = reader.by_index_raw(number).ok()?;
-        let (size, crc) = (entry.size(), entry.crc32());
-        Some(Object { number, name, size, crc })
+        self.objects.get_key_value(&name).map(|(name, object)| (name.as_str(), object))
     }
 
     /// The content of a file: a small one at once, a long one as fast as the peer takes it.
@@ -179,9 +179,13 @@ impl Archive {
         let is_kept = self.rules.keeps && size <= KEPT_FILE_SIZE_MAX;
         if size > CHUNK_SIZE as u64 && !is_kept {
             let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
-            tokio::task::spawn_blocking(move || match reader.by_index(number) {
-                Ok(entry) => send_chunks(entry, size, &sender),
-                Err(error) => drop(sender.blocking_send(Err(io::Error::other(error)))),
+            let permit = Arc::clone(&self.unpacking).acquire_owned().await.map_err(io::Error::other)?;
+            tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                match reader.by_index(number) {
+                    Ok(entry) => send_chunks(entry, size, &sender),
+                    Err(error) => drop(sender.blocking_send(Err(io::Error::other(error)))),
+                }
             });
             return Ok(FileBody(receiver).boxed_unsync());
         }
@@ -203,6 +207,36 @@ impl Archive {
             kept.size += octets.len();
         }
     }
+}
+
+/// Sends `size` octets, chunk by chunk, until they are sent or nobody wants more.
+fn send_chunks(mut source: impl Read, size: u64, sender: &mpsc::Sender<io::Result<Bytes>>) {
+    let mut left = size;
+    while left > 0 {
+        let mut chunk = vec![0; left.min(CHUNK_SIZE as u64) as usize];
+        let read = source.read_exact(&mut chunk).map(|()| Bytes::from(chunk));
+        left -= left.min(CHUNK_SIZE as u64);
+        let is_over = read.is_err();
+        if sender.blocking_send(read).is_err() || is_over {
+            return;
+        }
+    }
+}
+
+/// The files of an archive, by name.
+fn objects(reader: &mut ZipArchive<Window>) -> zip::result::ZipResult<HashMap<String, Object>> {
+    let mut objects = HashMap::new();
+    for number in 0..reader.len() {
+        let entry = reader.by_index_raw(number)?;
+        // Nobody can ask for a name that is no text.
+        if let Ok(name) = entry.name()
+            && entry.is_file()
+        {
+            let object = Object { number, size: entry.size(), crc: entry.crc32() };
+            objects.insert(name.into_owned(), object);
+        }
+    }
+    Ok(objects)
 }
 
 /// The SHA-256 of a file, in hexadecimal digits.

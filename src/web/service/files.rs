@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
@@ -374,43 +376,39 @@ fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
     response
 }
 
-/// A part of a file as a body: a small one at once, a long one chunk by chunk, as fast as the peer takes it.
-async fn read(mut file: File, part: Range<u64>) -> Body {
-    let size = part.end - part.start;
-    let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
-    let work = move || -> io::Result<Option<Bytes>> {
-        file.seek(SeekFrom::Start(part.start))?;
-        if size <= CHUNK_SIZE as u64 {
-            let mut octets = vec![0; size as usize];
-            file.read_exact(&mut octets)?;
-            return Ok(Some(octets.into()));
-        }
-        send_chunks(file, size, &sender);
-        Ok(None)
-    };
-    if size <= CHUNK_SIZE as u64 {
-        let octets = tokio::task::spawn_blocking(work).await.map_err(io::Error::other).flatten();
-        return match octets {
-            Ok(octets) => full(octets.unwrap_or_default()),
+/// A part of a file as a body: a small one at once, a long one chunk by chunk, as fast as the peer takes it. No thread waits
+/// for a peer.
+async fn read(file: File, part: Range<u64>) -> Body {
+    let file = Arc::new(file);
+    if part.end - part.start <= CHUNK_SIZE as u64 {
+        return match read_chunk(&file, part).await {
+            Ok(octets) => full(octets),
             Err(error) => FileBody::failed(error).boxed_unsync(),
         };
     }
-    tokio::task::spawn_blocking(work);
+    let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
+    tokio::task::spawn_local(async move {
+        let mut at = part.start;
+        while at < part.end {
+            let chunk = at..part.end.min(at + CHUNK_SIZE as u64);
+            at = chunk.end;
+            let read = read_chunk(&file, chunk).await;
+            let is_over = read.is_err();
+            if sender.send(read).await.is_err() || is_over {
+                return;
+            }
+        }
+    });
     FileBody(receiver).boxed_unsync()
 }
 
-/// Sends `size` octets, chunk by chunk, until they are sent or nobody wants more.
-pub(super) fn send_chunks(mut source: impl Read, size: u64, sender: &mpsc::Sender<io::Result<Bytes>>) {
-    let mut left = size;
-    while left > 0 {
-        let mut chunk = vec![0; left.min(CHUNK_SIZE as u64) as usize];
-        let read = source.read_exact(&mut chunk).map(|()| Bytes::from(chunk));
-        left -= left.min(CHUNK_SIZE as u64);
-        let is_over = read.is_err();
-        if sender.blocking_send(read).is_err() || is_over {
-            return;
-        }
-    }
+async fn read_chunk(file: &Arc<File>, chunk: Range<u64>) -> io::Result<Bytes> {
+    let file = Arc::clone(file);
+    let work = move || {
+        let mut octets = vec![0; (chunk.end - chunk.start) as usize];
+        file.read_exact_at(&mut octets, chunk.start).map(|()| octets.into())
+    };
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other).flatten()
 }
 
 /// Chunks that another thread reads.

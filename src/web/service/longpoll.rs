@@ -4,8 +4,9 @@
 //! `POST <id>/close` ends it. Behind each transport is a guest of the service shard, so its session joins and is routed
 //! like any other.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crossring_codec::serializer::{Serializer, SerializerId, SerializerSet};
 use crossring_router::address::TransportId;
 use crossring_router::details::{ChannelType, TransportDetails, TransportExtra};
+use crossring_router::limits::is_within;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 use tokio::sync::{mpsc, oneshot};
@@ -25,9 +27,11 @@ use crate::web::{Demand, Demands, Peer, Request, Response};
 use crate::worker::presentable;
 
 mod channel;
+mod tally;
 
 pub(crate) use channel::Bounds;
-use channel::{Channel, Joining};
+use channel::{Channel, Places};
+use tally::Tally;
 
 /// Octets of the body of `open`.
 const OPEN_SIZE_MAX: usize = 16 * 1024;
@@ -47,14 +51,27 @@ pub(crate) struct LongPoll {
     pub(crate) bounds: Bounds,
     pub(crate) demands: Demands,
     pub(crate) channels: Rc<Channels>,
+    pub(crate) admission: PollAdmission,
+}
+
+/// How many clients are let in.
+#[derive(Debug)]
+pub(crate) struct PollAdmission {
+    /// Transports at the same time.
+    pub(crate) channels_max: usize,
+    /// The same of one address.
+    pub(crate) channels_per_address_max: usize,
+    /// Networks whose addresses are not told apart.
+    pub(crate) exempt: Vec<(IpAddr, u8)>,
 }
 
 /// The open transports.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     by_id: RefCell<HashMap<String, Rc<Channel>>>,
+    open: Tally,
     /// Those that have not joined yet.
-    joining: Rc<Cell<usize>>,
+    joining: Tally,
 }
 
 /// Why a request has no result: status and text.
@@ -150,7 +167,7 @@ impl LongPoll {
         let details = details(peer, request.headers());
         let wanted = body::read(request.into_body(), OPEN_SIZE_MAX).await?;
         let serializer = self.agree(&wanted)?;
-        let joining = self.admit()?;
+        let places = self.admit(peer)?;
         let details = TransportDetails { serializer: Some(serializer), ..details };
         let (outputs, incoming) = mpsc::unbounded_channel();
         let (opened, key) = oneshot::channel();
@@ -159,7 +176,7 @@ impl LongPoll {
         self.demands.send(Demand::Guest(wish)).map_err(|_| shuts_down())?;
         let key = key.await.map_err(|_| shuts_down())?;
         let key = key.ok_or_else(|| Fault::full("503: too many transports"))?;
-        let channel = Channel::new(key, serializer, self.bounds, self.demands.clone(), joining);
+        let channel = Channel::new(key, serializer, self.bounds, self.demands.clone(), places);
         let id = random_id().inspect_err(|_| channel.close())?;
         self.channels.by_id.borrow_mut().insert(id.clone(), Rc::clone(&channel));
         let told = serde_json::json!({"transport": id, "protocol": serializer.subprotocol()});
@@ -186,15 +203,16 @@ impl LongPoll {
         })
     }
 
-    /// Lets one more client in, if there is room.
-    fn admit(&self) -> Result<Joining, Fault> {
-        let joining = Joining::new(&self.channels.joining);
-        let count = self.channels.by_id.borrow().len();
-        if count >= self.bounds.channels_max || self.channels.joining.get() > JOINING_MAX {
-            tracing::debug!("long-poll: a client is turned away, there are too many");
-            return Err(Fault::full("503: too many transports"));
-        }
-        Ok(joining)
+    /// Lets one more client in, if there is room. One address may take a quarter of it.
+    fn admit(&self, peer: &Peer) -> Result<Places, Fault> {
+        let PollAdmission { channels_max, channels_per_address_max, exempt } = &self.admission;
+        let address = peer.address().filter(|address| !is_within(exempt, *address));
+        let open = self.channels.open.add(address, *channels_max, *channels_per_address_max);
+        let joining = self.channels.joining.add(address, JOINING_MAX, JOINING_MAX / 4);
+        open.zip(joining).map(|(open, joining)| Places { open, joining }).ok_or_else(|| {
+            tracing::debug!(peer = peer.details.peer.to_text(), "long-poll: turned away, there are too many");
+            Fault::full("503: too many transports")
+        })
     }
 }
 

@@ -3,6 +3,11 @@
 //! Each request brings one chunk, behind the fields that say which. Its octets go to the disk as they come. A file that is
 //! complete appears in the directory at once and whole; a file that is there already is never replaced.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,11 +16,11 @@ use crossring_codec::message::PublishOptions;
 use crossring_codec::uri::{Match, Strictness, is_valid};
 use crossring_codec::value::{Dict, Value};
 use http_body_util::BodyDataStream;
+use hyper::body::{Body as HttpBody, Frame, Incoming};
 use hyper::header;
 use hyper::{Method, StatusCode};
 use multer::{Constraints, Multipart, SizeLimit};
 use percent_encoding::percent_decode_str;
-use tokio::sync::mpsc;
 
 use super::{allow_cross_origin, full, method_not_allowed, preflight, text};
 use crate::web::bridge::Bridge;
@@ -26,8 +31,8 @@ mod store;
 use store::{Piece, Stored, Trouble};
 pub(crate) use store::{Store, StoreRules};
 
-/// Octets of the value of a field.
-const FIELD_SIZE_MAX: u64 = 8 * 1024;
+/// Octets of all names and values of a form.
+const FIELDS_SIZE_MAX: usize = 64 * 1024;
 
 /// Fields of a form.
 const FIELDS_MAX: usize = 64;
@@ -38,8 +43,12 @@ const OVERHEAD_SIZE_MAX: u64 = 1 << 20;
 /// How long the next octets of a chunk may take.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Pieces of a chunk that may wait to be written.
-const PIECES_MAX: usize = 4;
+/// How long a whole chunk may take.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Octets of a form that may come without being part of anything, such as the head of a field without end. Protects memory:
+/// they are kept.
+const PENDING_SIZE_MAX: u64 = 1 << 20;
 
 /// What the fields of a form are called.
 #[derive(Clone, Debug)]
@@ -135,21 +144,26 @@ impl Upload {
         let boundary = multer::parse_boundary(kind.unwrap_or_default())?;
         let limits = SizeLimit::new().whole_stream(self.store.chunk_size_max() + OVERHEAD_SIZE_MAX);
         let constraints = Constraints::new().size_limit(limits);
-        let stream = BodyDataStream::new(request.into_body());
-        let mut form = Multipart::with_constraints(stream, boundary, constraints);
+        let meter = Meter::default();
+        let metered = Metered { body: request.into_body(), meter: meter.clone() };
+        let mut form = Multipart::with_constraints(BodyDataStream::new(metered), boundary, constraints);
         let mut fields = Fields::default();
+        let mut fields_size = 0;
         while let Some(mut part) = timely(form.next_field()).await? {
+            meter.reset();
             let name = part.name().unwrap_or_default().to_owned();
             if name == self.names.content {
-                return self.take_content(&fields, part).await;
+                return timeout(CHUNK_TIMEOUT, self.take_content(&fields, part, &meter)).await;
             }
             let mut value = Vec::new();
             while let Some(octets) = timely(part.chunk()).await? {
+                meter.reset();
                 value.extend_from_slice(&octets);
-                if value.len() as u64 > FIELD_SIZE_MAX {
-                    return Err(Fault::bad(format!("400: field {name:?} is too long")));
+                if value.len() + name.len() + fields_size > FIELDS_SIZE_MAX {
+                    return Err(Fault::bad("400: the fields are too long"));
                 }
             }
+            fields_size += value.len() + name.len();
             if fields.0.len() == FIELDS_MAX {
                 return Err(Fault::bad("400: too many fields"));
             }
@@ -163,26 +177,17 @@ impl Upload {
         &self,
         fields: &Fields,
         mut part: multer::Field<'static>,
+        meter: &Meter,
     ) -> Result<Response, Fault> {
         let piece = fields.piece(&self.names)?;
-        let place = self.store.begin(&piece).await?;
+        let mut place = self.store.begin(&piece).await?;
         if place.is_new() {
             self.tell(fields, &piece, "started", piece.total_size).await;
         }
-        let (sender, pieces) = mpsc::channel(PIECES_MAX);
-        let writing = place.write(pieces);
-        let reading = async {
-            while let Some(octets) = timely(part.chunk()).await? {
-                if sender.send(octets).await.is_err() {
-                    break; // What has gone wrong is told by the writer.
-                }
-            }
-            drop(sender);
-            Ok::<(), Fault>(())
-        };
-        let (read, written) = tokio::join!(reading, writing);
-        read?;
-        written?;
+        while let Some(octets) = timely(part.chunk()).await? {
+            meter.reset();
+            place.write(octets).await?;
+        }
         let stored = place.finish().await?;
         let status = if stored == Stored::File { "finished" } else { "progress" };
         self.tell(fields, &piece, status, self.store.remaining(&piece)).await;
@@ -203,7 +208,7 @@ impl Upload {
         }
         let event = [Value::Dict(self.progress(fields, piece, status, remaining))];
         if let Err(refusal) = self.bridge.publish(topic.to_owned(), options, &event, &Dict::new()).await {
-            tracing::warn!(topic, "upload: {}", refusal.error);
+            tracing::debug!(topic, "upload: {}", refusal.error);
         }
     }
 
@@ -229,9 +234,49 @@ impl Upload {
 
 /// What comes of a form within the time allowed.
 async fn timely<T>(next: impl Future<Output = Result<T, multer::Error>>) -> Result<T, Fault> {
-    match tokio::time::timeout(PIECE_TIMEOUT, next).await {
-        Ok(next) => Ok(next?),
-        Err(_) => Err(Fault(StatusCode::REQUEST_TIMEOUT, "408: the form took too long".to_owned())),
+    timeout(PIECE_TIMEOUT, async { Ok(next.await?) }).await
+}
+
+async fn timeout<T>(after: Duration, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let late = |_| Err(Fault(StatusCode::REQUEST_TIMEOUT, "408: the form took too long".to_owned()));
+    tokio::time::timeout(after, work).await.unwrap_or_else(late)
+}
+
+/// Counts the octets of a form that have come since something was made of them.
+#[derive(Clone, Debug, Default)]
+struct Meter(Arc<AtomicU64>);
+
+impl Meter {
+    /// Something has been made of them.
+    fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn adds(&self, size: usize) -> bool {
+        self.0.fetch_add(size as u64, Ordering::Relaxed) + size as u64 <= PENDING_SIZE_MAX
+    }
+}
+
+/// A body that ends with an error when too much of it is kept.
+struct Metered {
+    body: Incoming,
+    meter: Meter,
+}
+
+impl HttpBody for Metered {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let next = ready!(Pin::new(&mut self.body).poll_frame(context));
+        Poll::Ready(next.map(|frame| {
+            let frame = frame.map_err(io::Error::other)?;
+            let is_too_much = frame.data_ref().is_some_and(|octets| !self.meter.adds(octets.len()));
+            if is_too_much { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(frame) }
+        }))
     }
 }
 

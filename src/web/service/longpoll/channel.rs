@@ -1,6 +1,6 @@
 //! One transport of a long-poll client: what waits for it, and how long it lives without a request.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -13,10 +13,11 @@ use crossring_codec::transport::Batching;
 use crossring_router::address::SessionKey;
 use crossring_router::control::GuestOutput;
 use hyper::body::Incoming;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Fault;
+use super::tally::Counted;
 use crate::web::bridge::Wish;
 use crate::web::service::body::{self, BodyError};
 use crate::web::{Demand, Demands};
@@ -47,25 +48,15 @@ pub(crate) struct Bounds {
     pub(crate) ends_slow: bool,
     /// Octets of the body of `send`.
     pub(crate) body_size_max: usize,
-    /// Transports at the same time.
-    pub(crate) channels_max: usize,
 }
 
-/// Counts a transport among those that have not joined.
+/// The places that a transport takes.
 #[derive(Debug)]
-pub(super) struct Joining(Rc<Cell<usize>>);
-
-impl Joining {
-    pub(super) fn new(count: &Rc<Cell<usize>>) -> Self {
-        count.set(count.get() + 1);
-        Self(Rc::clone(count))
-    }
-}
-
-impl Drop for Joining {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
+pub(super) struct Places {
+    /// Among all that are open.
+    pub(super) open: Counted,
+    /// Among those that have not joined.
+    pub(super) joining: Counted,
 }
 
 /// A transport.
@@ -79,6 +70,9 @@ pub(crate) struct Channel {
     /// Those who wait for messages, or to send some, look again.
     changed: Notify,
     closed: Notify,
+    /// Who sends. One at a time: messages keep their order, and little waits in memory.
+    sending: Mutex<()>,
+    _open: Counted,
 }
 
 #[derive(Debug)]
@@ -88,7 +82,7 @@ struct State {
     queue: VecDeque<Vec<u8>>,
     /// Octets of them.
     queued_size: usize,
-    joining: Option<Joining>,
+    joining: Option<Counted>,
     unjoined_size: usize,
     session: Option<u64>,
     /// The session waits for its authorizer.
@@ -132,13 +126,13 @@ impl Channel {
         serializer: Serializer,
         bounds: Bounds,
         demands: Demands,
-        joining: Joining,
+        places: Places,
     ) -> Rc<Self> {
         let state = State {
             batching: Batching::new(serializer),
             queue: VecDeque::new(),
             queued_size: 0,
-            joining: Some(joining),
+            joining: Some(places.joining),
             unjoined_size: 0,
             session: None,
             is_paused: false,
@@ -149,7 +143,18 @@ impl Channel {
             dropped_count: 0,
         };
         let (changed, closed) = (Notify::new(), Notify::new());
-        Rc::new(Self { key, serializer, bounds, demands, state: RefCell::new(state), changed, closed })
+        let (state, sending) = (RefCell::new(state), Mutex::new(()));
+        Rc::new(Self {
+            key,
+            serializer,
+            bounds,
+            demands,
+            state,
+            changed,
+            closed,
+            sending,
+            _open: places.open,
+        })
     }
 
     pub(super) fn serializer(&self) -> Serializer {
@@ -298,6 +303,7 @@ impl Channel {
 
     /// Gives the messages of a body to the router. Returns when it has dealt with them.
     pub(super) async fn send(&self, body: Incoming) -> Result<(), Fault> {
+        let _turn = self.sending.lock().await;
         self.may_send().await?;
         let body = match body::read(body, self.sendable_size()).await {
             Err(error @ BodyError::TooLong(_)) => {
@@ -306,7 +312,7 @@ impl Channel {
             }
             body => body?,
         };
-        // Others may have sent meanwhile.
+        // The session may have ended meanwhile.
         self.may_send().await?;
         self.count_unjoined(body.len())?;
         let messages = self.state.borrow_mut().batching.split(&body);

@@ -18,7 +18,6 @@ use bytes::Bytes;
 use crossring_router::credentials::to_hex;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
-use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
 /// Chunks of a file.
@@ -227,6 +226,10 @@ pub(super) struct Place<'a> {
     piece: &'a Piece,
     upload: Rc<Unfinished>,
     is_new: bool,
+    /// Octets of the chunk that have been written.
+    written: u64,
+    /// Shows that the file is written to.
+    share: Option<Arc<File>>,
 }
 
 impl Store {
@@ -281,7 +284,8 @@ impl Store {
             None => self.create(piece).await?,
         };
         upload.progress.borrow_mut().heard = Instant::now();
-        Ok(Place { store: self, piece, upload, is_new })
+        let share = Arc::clone(&upload.file);
+        Ok(Place { store: self, piece, upload, is_new, written: 0, share: Some(share) })
     }
 
     fn check(&self, piece: &Piece) -> Result<(), Trouble> {
@@ -359,25 +363,23 @@ impl Place<'_> {
         self.is_new
     }
 
-    /// Writes what comes, which has to be as much as the form says.
-    pub(super) async fn write(&self, mut pieces: Receiver<Bytes>) -> Result<(), Trouble> {
-        let (file, offset, size) = (Arc::clone(&self.upload.file), self.piece.offset(), self.piece.size());
-        on_disk(move || {
-            let mut written = 0;
-            while let Some(octets) = pieces.blocking_recv() {
-                if octets.len() as u64 > size - written {
-                    return Err(Trouble::Incomplete);
-                }
-                file.write_all_at(&octets, offset + written)?;
-                written += octets.len() as u64;
-            }
-            if written == size { Ok(()) } else { Err(Trouble::Incomplete) }
-        })
-        .await
+    /// Writes the next octets of the chunk.
+    pub(super) async fn write(&mut self, octets: Bytes) -> Result<(), Trouble> {
+        let size = octets.len() as u64;
+        if size > self.piece.size() - self.written {
+            return Err(Trouble::Incomplete);
+        }
+        let (file, offset) = (Arc::clone(&self.upload.file), self.piece.offset() + self.written);
+        self.written += size;
+        on_disk(move || Ok(file.write_all_at(&octets, offset)?)).await
     }
 
     /// Takes note of the chunk, and puts the file where it belongs if it was the last.
-    pub(super) async fn finish(self) -> Result<Stored, Trouble> {
+    pub(super) async fn finish(mut self) -> Result<Stored, Trouble> {
+        self.share = None;
+        if self.written < self.piece.size() {
+            return Err(Trouble::Incomplete);
+        }
         if self.upload.received(self.piece) > 0 {
             return Ok(Stored::Chunk);
         }
