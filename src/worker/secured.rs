@@ -8,9 +8,10 @@ use rustls::ServerConfig;
 
 use crate::tls::{Established, Session};
 
-/// Steps of handshakes made in one turn. A step with an RSA key takes up to a millisecond; the sessions that are served by
-/// the same thread must not feel a flood of connections.
-const HANDSHAKE_STEPS_PER_TURN: u32 = 4;
+/// Steps of handshakes made in one turn. A step takes a tenth of a millisecond, with an RSA key up to a whole one; the
+/// sessions that are served by the same thread must not feel a flood of connections. With one step a turn they wait a third
+/// as long as with four, and no fewer handshakes are made.
+const HANDSHAKE_STEPS_PER_TURN: u32 = 1;
 
 /// Sessions by slot.
 #[derive(Default)]
