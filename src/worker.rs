@@ -628,6 +628,7 @@ impl<E: Engine> Worker<E> {
         refusals.set(Refusal::Subscriptions, core.subscriptions_refused);
         refusals.set(Refusal::Registrations, core.registrations_refused);
         refusals.set(Refusal::Calls, core.calls_refused);
+        refusals.set(Refusal::Payload, core.payloads_refused);
         if let Some(line) = refusals.line(self.engine.now()) {
             tracing::warn!(shard = self.id.0, "refused: {line}");
         }

@@ -23,6 +23,8 @@ pub struct Counters {
     pub registrations_refused: u64,
     /// CALLs beyond what the session may have pending.
     pub calls_refused: u64,
+    /// Messages whose payload was longer than sessions may send.
+    pub payloads_refused: u64,
     /// PUBLISH accepted.
     pub publications: u64,
     /// PUBLISH without acknowledgement that was not allowed, and so dropped.

@@ -21,6 +21,8 @@ pub struct Limits {
     pub queued_octets_per_session_max: u32,
     /// SUBSCRIBE and REGISTER requests one session may have under way. Protects the control lane.
     pub requests_per_session_max: u32,
+    /// Octets of payload of one message. Protects receivers; a transport may take less.
+    pub payload_octets_max: u32,
     /// Testaments one session may have. Protects the registry.
     pub testaments_per_session_max: u32,
     /// Octets of all testaments of one session.
@@ -101,6 +103,7 @@ impl Limits {
             calls_per_session_max: own.calls_per_session_max,
             invocations_per_session_max: own.invocations_per_session_max,
             requests_per_session_max: own.requests_per_session_max,
+            payload_octets_max: own.payload_octets_max,
             ..self
         }
     }
@@ -156,6 +159,7 @@ impl Default for Limits {
             kept_octets_per_session_max: 16 << 20,
             queued_octets_per_session_max: 32 << 20,
             requests_per_session_max: 4 * 1024,
+            payload_octets_max: u32::MAX,
             testaments_per_session_max: 100,
             testament_octets_per_session_max: 64 * 1024,
             detail_octets_per_session_max: 16 * 1024,

@@ -242,8 +242,16 @@ impl Shard {
             Message::Call { request, options, procedure, payload } => {
                 self.call(key, request, &options, &procedure, &payload, out)
             }
+            Message::Yield { request, payload, .. } if self.is_too_long(&payload) => {
+                self.answer_is_too_long(key, request, out)
+            }
             Message::Yield { request, options, payload } => {
                 self.yielded(key, request, options, &payload, out)
+            }
+            Message::Error { request_type: MessageType::Invocation, request, payload, .. }
+                if self.is_too_long(&payload) =>
+            {
+                self.answer_is_too_long(key, request, out)
             }
             Message::Error { request_type: MessageType::Invocation, request, details, error, payload } => {
                 self.failed(key, request, details, &error, &payload, out)
@@ -278,6 +286,26 @@ impl Shard {
             Message::Error { .. } => Err(Violation("ERROR for something else than INVOCATION")),
             _ => Err(Violation("message not allowed in a joined session")),
         }
+    }
+
+    /// Whether a payload is longer than sessions may send; one that is is counted.
+    #[inline]
+    pub(crate) fn is_too_long(&mut self, payload: &Payload<'_>) -> bool {
+        let is_too_long = payload.octets.len() > self.limits.payload_octets_max as usize;
+        self.counters.payloads_refused += u64::from(is_too_long);
+        is_too_long
+    }
+
+    /// The caller is told in place of the answer.
+    #[cold]
+    fn answer_is_too_long<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        request: RequestId,
+        out: &mut O,
+    ) -> Result<(), Violation> {
+        let error = well_known::PAYLOAD_SIZE_EXCEEDED;
+        self.failed(key, request, ErrorDetails::default(), error, &Payload::default(), out)
     }
 
     fn letter<O: Outbox>(&mut self, now: Now, from: ShardId, letter: Letter, out: &mut O) {

@@ -100,6 +100,8 @@ pub struct SessionLimits {
     pub invocations_max: u32,
     /// SUBSCRIBE and REGISTER requests that are not answered yet.
     pub requests_max: u32,
+    /// Bytes of payload of one message; `None` = what the transport takes.
+    pub payload_bytes_max: Option<u32>,
 }
 
 impl Default for SessionLimits {
@@ -111,6 +113,7 @@ impl Default for SessionLimits {
             calls_max: core.calls_per_session_max,
             invocations_max: core.invocations_per_session_max,
             requests_max: core.requests_per_session_max,
+            payload_bytes_max: None,
         }
     }
 }

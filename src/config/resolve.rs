@@ -194,6 +194,7 @@ fn session_limits(written: &Cursor<'_>) -> SessionLimits {
         calls_max: number("max_calls", default.calls_max),
         invocations_max: number("max_invocations", default.invocations_max),
         requests_max: number("max_requests", default.requests_max),
+        payload_bytes_max: written.key("max_payload").nonzero(),
     }
 }
 

@@ -204,6 +204,7 @@ pub(super) fn limits(config: &NodeConfig) -> Limits {
         calls_per_session_max: session.calls_max,
         invocations_per_session_max: session.invocations_max,
         requests_per_session_max: session.requests_max,
+        payload_octets_max: session.payload_bytes_max.unwrap_or(u32::MAX),
         join_timeout_ms,
         strict_request_ids,
         failures,

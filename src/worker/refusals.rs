@@ -46,11 +46,13 @@ pub enum Refusal {
     Registrations,
     /// Its session has as many calls pending as it may.
     Calls,
+    /// Its payload was longer than sessions may send.
+    Payload,
 }
 
 impl Refusal {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Refusal; 18] = [
+    pub const ALL: [Refusal; 19] = [
         Refusal::Unjoined,
         Refusal::ListenerFull,
         Refusal::AddressFull,
@@ -69,6 +71,7 @@ impl Refusal {
         Refusal::Subscriptions,
         Refusal::Registrations,
         Refusal::Calls,
+        Refusal::Payload,
     ];
 
     /// What the log says.
@@ -92,11 +95,12 @@ impl Refusal {
             Refusal::Subscriptions => "too many subscriptions of a session",
             Refusal::Registrations => "too many registrations of a session",
             Refusal::Calls => "too many pending calls of a session",
+            Refusal::Payload => "payload too long",
         }
     }
 }
 
-const _: () = assert!(Refusal::ALL.len() == Refusal::Calls as usize + 1);
+const _: () = assert!(Refusal::ALL.len() == Refusal::Payload as usize + 1);
 
 /// How often peers were refused, by reason, since the start.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]

@@ -32,7 +32,12 @@ fn the_controller_sets_engine_shards_and_limits() {
     };
     assert_eq!(node.limits.failures, failures);
     assert_eq!(node.limits.unauthenticated_bytes_max, 4_096);
-    let session = SessionLimits { subscriptions_max: 10, calls_max: 20, ..SessionLimits::default() };
+    let session = SessionLimits {
+        subscriptions_max: 10,
+        calls_max: 20,
+        payload_bytes_max: Some(1_000),
+        ..SessionLimits::default()
+    };
     assert_eq!(node.limits.session, session);
 }
 

@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crossring::client::Client;
-use crossring_codec::message::{CallOptions, RegisterOptions, SubscribeOptions};
+use crossring_codec::message::{
+    CallOptions, Message, PublishOptions, RegisterOptions, SubscribeOptions, YieldOptions,
+};
 use crossring_codec::payload::Payload;
 use crossring_router::client::ClientEvent;
 use serde_json::{Value as Json, json};
@@ -154,4 +156,38 @@ fn a_session_holds_as_much_as_is_configured() {
     for text in ["subscriptions of a session", "registrations of a session", "pending calls of a session"] {
         assert!(log.contains(text), "{text:?} is not in {log}");
     }
+}
+
+#[test]
+fn a_payload_that_is_too_long_is_an_error_of_its_request() {
+    let node = Node::start(json!({"shards": 2, "session_limits": {"max_payload": 1_000}}), json!({}));
+    let [mut callee, mut caller] = [node.join(), node.join()];
+    assert!(!is_refused(&mut callee, "register", "com.example.long"));
+    let payload = |size| super::numbered(1, size);
+    let answer_to = |message: &Message<'_>, client: &mut Client| {
+        client.send(message).expect("connected");
+        client.next(Some(PATIENCE)).expect("an answer")
+    };
+    let options = PublishOptions { acknowledge: true, ..PublishOptions::default() };
+    for (size, is_fine) in [(900, true), (1_100, false)] {
+        let publish = caller.session.publish("com.example.topic", options.clone(), payload(size));
+        let answer = answer_to(&publish.expect("joined").message, &mut caller);
+        assert_eq!(matches!(answer, ClientEvent::Published { .. }), is_fine);
+        assert_eq!(is_payload_refused(&answer), !is_fine, "{answer:?}");
+    }
+    let call = caller.session.call("com.example.long", CallOptions::default(), payload(1_100));
+    assert!(is_payload_refused(&answer_to(&call.expect("joined").message, &mut caller)));
+    // The question is short, the answer is not.
+    let call = caller.session.call("com.example.long", CallOptions::default(), payload(10));
+    caller.send(&call.expect("joined").message).expect("connected");
+    let invocation = callee.next(Some(PATIENCE)).expect("a call");
+    let ClientEvent::Invocation { request, .. } = invocation else { panic!("{invocation:?}") };
+    let answer = callee.session.yield_result(request, YieldOptions::default(), payload(1_100));
+    callee.send(&answer.expect("a call")).expect("connected");
+    assert!(is_payload_refused(&caller.next(Some(PATIENCE)).expect("an answer")));
+    assert_told(&node, "payload too long");
+}
+
+fn is_payload_refused(event: &ClientEvent<'_>) -> bool {
+    matches!(event, ClientEvent::Error { error, .. } if error == "wamp.error.payload_size_exceeded")
 }

@@ -91,7 +91,11 @@ impl Shard {
                 return Ok(());
             }
         };
-        let outcome = match route.refusal(options) {
+        let refusal = match self.is_too_long(payload) {
+            true => Some(well_known::PAYLOAD_SIZE_EXCEEDED),
+            false => route.refusal(options),
+        };
+        let outcome = match refusal {
             None => {
                 self.route_publication(key, request, options, topic, payload, &route, out);
                 None

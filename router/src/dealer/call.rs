@@ -143,6 +143,7 @@ impl Shard {
         let outcome = match target {
             Target::Refused(error) => Err(error),
             _ if is_refused => Err(well_known::DISCLOSE_ME_DISALLOWED),
+            _ if self.is_too_long(payload) => Err(well_known::PAYLOAD_SIZE_EXCEEDED),
             Target::Registration(id) => self.partition_key(key, options).and_then(|rkey| {
                 let question =
                     Question { procedure, options, disclose, trustlevel, rkey, arrival: None, payload };

@@ -85,6 +85,11 @@ impl Shard {
         if let Some(session) = self.sessions.get(caller) {
             Demands::of(None, payload.shape).check_sender(session)?;
         }
+        if !is_killed && self.is_too_long(payload) {
+            self.withdraw(key, Withdrawal::Canceled, out);
+            self.fail(CallAddress { shard: self.id, key }, well_known::PAYLOAD_SIZE_EXCEEDED, out);
+            return Ok(());
+        }
         self.restart_timeout(key);
         if !is_killed && !self.let_more_queue(key, progress, payload, out) {
             self.send_more(key, progress, payload, out);

@@ -103,6 +103,8 @@ static SESSION_LIMITS: Table = Table {
         key("max_invocations", &HOLDING, "Invocations it has not answered yet; calls beyond go to other callees, or wait where there is a queue.")
             .default("65536"),
         key("max_requests", &HOLDING, "SUBSCRIBE and REGISTER requests that are not answered yet.").default("4096"),
+        key("max_payload", &Kind::Integer(0, 67_108_864), "Bytes of payload of one message; a longer CALL or PUBLISH is answered with ERROR `wamp.error.payload_size_exceeded`, and so is the caller of a longer YIELD. 0 = what the transport takes.")
+            .default("0"),
     ],
     rules: &[],
 };
