@@ -18,7 +18,7 @@ use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::Match;
 use crossring_codec::value::{Dict, Value};
 
-use crate::address::{Now, RealmId, RoleId, SessionKey, ShardId};
+use crate::address::{CallAddress, Now, RealmId, RoleId, SessionKey, ShardId};
 use crate::authz::{Action, InHand, Ruling};
 use crate::letter::{Letter, Petition};
 use crate::limits::{HELD_MESSAGES_PAUSE, HELD_OCTETS_PAUSE, LIMIT_EXCEEDED};
@@ -96,7 +96,8 @@ impl Shard {
     /// A message of a session whose earlier ones wait.
     pub(crate) fn hold<O: Outbox>(&mut self, now: Now, key: SessionKey, message: Message<'_>, out: &mut O) {
         if self.answers_the_router(key, &message) {
-            return self.take_again(now, key, message, out);
+            self.take_again(now, key, message, out);
+            return self.pause_if_due(key, out);
         }
         let Some(held) = self.sessions.held_mut(key) else { return };
         held.octets += size(&message);
@@ -111,12 +112,47 @@ impl Shard {
         self.pause_if_due(key, out);
     }
 
+    /// Who sends on is read no further, unless the router waits for an answer of the session, which is behind: then it is as long
+    /// as there is plenty of room.
     fn pause_if_due<O: Outbox>(&mut self, key: SessionKey, out: &mut O) {
-        let Some(held) = self.sessions.held_mut(key) else { return };
-        let is_due = held.messages.len() > HELD_MESSAGES_PAUSE || held.octets > HELD_OCTETS_PAUSE;
-        if is_due && !std::mem::replace(&mut held.is_paused, true) {
+        let State::Held(held) = self.sessions.state(key) else { return };
+        let is_due =
+            !held.is_paused && (held.messages.len() > HELD_MESSAGES_PAUSE || held.octets > HELD_OCTETS_PAUSE);
+        if !is_due || self.has_room(held) && self.is_asked(&held.session) {
+            return;
+        }
+        if let Some(held) = self.sessions.held_mut(key) {
+            held.is_paused = true;
             out.pause_input(key);
         }
+    }
+
+    /// A session has been called by the router itself: the answer has to be read.
+    pub(crate) fn read_answer<O: Outbox>(&mut self, key: SessionKey, out: &mut O) {
+        let State::Held(held) = self.sessions.state(key) else { return };
+        if !held.is_paused || !self.has_room(held) {
+            return;
+        }
+        if let Some(held) = self.sessions.held_mut(key) {
+            held.is_paused = false;
+            out.resume_input(key);
+        }
+    }
+
+    fn has_room(&self, held: &Held) -> bool {
+        held.messages.len() <= self.limits.held_messages_per_session_max as usize / 2
+            && held.octets <= self.limits.held_octets_per_session_max as usize / 2
+    }
+
+    /// Whether calls of the router's own sessions wait for an answer.
+    fn is_asked(&self, session: &Session) -> bool {
+        let Some(callee) = &session.callee else { return false };
+        callee.invocations.values().any(|invocation| self.is_own_call(invocation.origin))
+    }
+
+    /// Whether a call is one of the router's own sessions.
+    pub(crate) const fn is_own_call(&self, call: CallAddress) -> bool {
+        call.shard.index() == self.shards - 1
     }
 
     /// Whether a message is the answer to a call of the router's own sessions. Such answers do not wait: the session may be the
@@ -129,7 +165,7 @@ impl Shard {
         };
         let callee = self.sessions.get(key).and_then(|session| session.callee.as_ref());
         let invocation = callee.and_then(|callee| callee.invocations.get(&request.get()));
-        invocation.is_some_and(|invocation| invocation.origin.shard.index() == self.shards - 1)
+        invocation.is_some_and(|invocation| self.is_own_call(invocation.origin))
     }
 
     /// The registry: what the authorizer says. Acted upon in the next turn.

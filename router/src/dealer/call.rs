@@ -536,7 +536,11 @@ impl Shard {
         let invocation = Invocation { origin, registration, receive_progress, slot };
         callee.invocations.insert(request.get(), invocation);
         self.counters.invocations += 1;
-        Ok(Invoked { request, is_kept: reroute_announced && entry.invoke != InvocationPolicy::Single })
+        let is_kept = reroute_announced && entry.invoke != InvocationPolicy::Single;
+        if self.is_own_call(origin) {
+            self.read_answer(key, out);
+        }
+        Ok(Invoked { request, is_kept })
     }
 
     /// Queues a call behind others of a callee that has not got its REGISTERED.
