@@ -29,6 +29,8 @@ pub struct SimClient {
     pub calls: Vec<RequestId>,
     /// Questions to this client as an authorizer or authenticator.
     pub questions: Vec<authorize::Question>,
+    /// It has asked for an office.
+    pub in_office: bool,
     /// Counts how often its mind has changed.
     pub opinion: u64,
     /// Progressive invocations under way.
@@ -96,6 +98,7 @@ impl Default for SimClient {
             registrations: Vec::new(),
             calls: Vec::new(),
             questions: Vec::new(),
+            in_office: false,
             opinion: 0,
             progressive: Vec::new(),
             invocations: Vec::new(),
@@ -186,6 +189,7 @@ impl SimClient {
         self.progressive.clear();
         self.invocations.clear();
         self.questions.clear();
+        self.in_office = false;
         self.requests_apart.clear();
     }
 

@@ -20,7 +20,7 @@ pub mod writes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crossring_codec::id::SessionId;
+use crossring_codec::id::{RequestId, SessionId};
 use crossring_codec::message::{Forwarder, Message};
 use crossring_codec::payload::Payload;
 use crossring_codec::uri::{self, Match, Strictness};
@@ -95,6 +95,8 @@ pub struct Model {
     authority: Authority,
     /// What authenticators say.
     attempts: Vec<identity::Attempt>,
+    /// Answers to the router that did not wait behind other messages, as far as anybody sees.
+    answers_early: Vec<(Peer, RequestId)>,
     /// A message that a shard has just been given, or has just taken up.
     in_hand: Option<InHand>,
     /// What the message that is acted upon is to get.
@@ -139,6 +141,7 @@ impl Model {
             order: 0,
             authority: Authority::default(),
             attempts: Vec::new(),
+            answers_early: Vec::new(),
             in_hand: None,
             verdict: None,
         }
@@ -339,18 +342,18 @@ impl Model {
     fn registrations_depart(&mut self, index: SessionIndex) {
         let session = &self.sessions[index];
         let wanted = session.requests.iter().filter_map(Pending::registration);
+        let is_authorizer = session.registrations.iter().any(|held| held.key.uri == AUTHORIZER);
         let departing = session.registrations.iter().chain(wanted);
         let keys: Vec<(Key, bool)> = departing.map(|held| (held.key.clone(), held.forced)).collect();
         let realm = session.realm;
+        if is_authorizer {
+            self.authorizer_departs(realm);
+        }
         keys.into_iter().for_each(|(key, forced)| self.depart(realm, key, forced));
     }
 
     fn depart(&mut self, realm: usize, key: Key, forced: bool) {
         let tick = self.tick;
-        if key.uri == AUTHORIZER {
-            let before = self.next_order();
-            self.void_decisions(realm, before, false);
-        }
         self.departed.retain(|departed| departed.tick + DEPARTURE_TICKS > tick);
         self.departed.push(Departed { realm, key, forced, tick });
     }

@@ -205,7 +205,7 @@ impl Simulation {
         let gone = self.phase != Phase::Leave || self.hosts.iter().all(|host| host.open() == 0);
         gone && self.postbox.waiting() == 0
             && self.hosts.iter().all(Host::is_quiet)
-            && self.shards.iter().all(|shard| !shard.has_deferred() && shard.inspect().sizes().parked == 0)
+            && self.shards.iter().all(is_idle)
             && self.control.registry().inspect().sizes().parked == 0
             && self.clients.iter().all(SimClient::is_settled)
     }
@@ -413,4 +413,10 @@ impl Simulation {
         };
         (&mut self.shards[index], Emission { mail, host: &mut self.hosts[index] })
     }
+}
+
+/// Whether nothing waits on a shard.
+fn is_idle(shard: &Shard) -> bool {
+    let sizes = shard.inspect().sizes();
+    !shard.has_deferred() && sizes.parked == 0 && sizes.messages_held == 0
 }

@@ -22,7 +22,11 @@ impl Flow {
                 Err(format!("p{} is read although its shard wants no more of it", peer.0))
             }
             Observation::Arrived { peer, .. } => {
-                let held = model.peer(*peer).and_then(|record| record.held.as_ref());
+                let record = model.peer(*peer);
+                if record.and_then(|record| record.session).is_some_and(|index| model.is_asked(index)) {
+                    return Ok(()); // its answer may be behind
+                }
+                let held = record.and_then(|record| record.held.as_ref());
                 match held.map_or(0, |held| held.messages.len()) {
                     kept if kept > KEPT_MAX => {
                         Err(format!("p{} is read although {kept} messages wait", peer.0))

@@ -120,10 +120,30 @@ impl Model {
         self.authority.said.push(Said { about, answer: read_answer(arguments.first()) });
     }
 
+    /// Whether an INVOCATION is a question of the router.
+    pub(super) fn is_question(&self, callee: SessionIndex, request: RequestId) -> bool {
+        let id = request.get();
+        let mut open = self.authority.open.iter();
+        open.any(|question| question.callee == callee && question.invocation == id)
+            || self.attempts.iter().any(|attempt| attempt.is(callee, id))
+    }
+
     /// What was said in answer to questions put before `before` is void, at once or by the time all shards must know.
     pub(super) fn void_decisions(&mut self, realm: usize, before: u64, at_once: bool) {
         let due_tick = if at_once { self.tick } else { self.tick + DEPARTURE_TICKS };
         self.authority.voids.push(Void { realm, before, due_tick });
+    }
+
+    /// An authorizer has gone.
+    pub(super) fn authorizer_departs(&mut self, realm: usize) {
+        let before = self.next_order();
+        self.void_decisions(realm, before, false);
+    }
+
+    /// Whether the router waits for an answer of a session.
+    pub fn is_asked(&self, callee: SessionIndex) -> bool {
+        self.authority.open.iter().any(|question| question.callee == callee)
+            || self.attempts.iter().any(|attempt| attempt.is_open(callee))
     }
 
     /// What answers a session of a role with an authorizer may get to what it wants, by the ruling that was given to its shard

@@ -181,6 +181,9 @@ impl Model {
                 let realm = session.realm;
                 let revoked = session.registrations.iter().position(|held| Some(held.id) == revocation.id);
                 if let Some(held) = revoked.map(|index| session.registrations.swap_remove(index)) {
+                    if held.key.uri == AUTHORIZER {
+                        self.authorizer_departs(realm);
+                    }
                     self.depart(realm, held.key, held.forced);
                 }
             }

@@ -7,7 +7,7 @@ use crossring_codec::uri::well_known;
 use super::meta::is_meta_procedure;
 use super::{Expected, Hello, Key, Kind, Model, Pending, PendingKind, Registration, SessionIndex};
 use crate::observation::Peer;
-use crate::realm::Action;
+use crate::realm::{AUTHORIZER, Action};
 
 impl Model {
     pub(super) fn handled(&mut self, peer: Peer, message: &Message<'static>) {
@@ -126,7 +126,11 @@ impl Model {
         });
         let expected = match ended {
             Some((key, forced, revoking)) => {
-                self.depart(self.sessions[index].realm, key, forced);
+                let realm = self.sessions[index].realm;
+                if key.uri == AUTHORIZER {
+                    self.authorizer_departs(realm);
+                }
+                self.depart(realm, key, forced);
                 if revoking { Expected::Either } else { Expected::Success }
             }
             None => Expected::Error(well_known::NO_SUCH_REGISTRATION),

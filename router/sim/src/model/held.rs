@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use crossring_codec::message::Message;
+use crossring_codec::id::RequestId;
+use crossring_codec::message::{Message, MessageType};
 use crossring_codec::uri::Match;
 use crossring_router::address::ShardId;
 use crossring_router::letter::{self, Petition, Ruling};
@@ -58,7 +59,7 @@ pub enum Course {
 impl Model {
     /// A message has come.
     pub fn arrived(&mut self, peer: Peer, message: &Message<'static>) -> Course {
-        let waits = !matches!(message, Message::Abort { .. });
+        let waits = !matches!(message, Message::Abort { .. }) && !self.answers_the_router(peer, message);
         let held = self.held_mut(peer).filter(|held| held.number.is_some() && waits);
         if let Some(held) = held {
             held.messages.push_back(message.clone());
@@ -72,6 +73,10 @@ impl Model {
     /// # Errors
     /// It is not the one whose turn it is.
     pub fn taken_up(&mut self, peer: Peer, message: &Message<'static>) -> Result<Course, String> {
+        let answer = answered(message).map(|request| (peer, request));
+        if answer.is_some_and(|answer| self.answers_early.contains(&answer)) {
+            return Ok(Course::Now);
+        }
         let Some(held) = self.held_mut(peer) else {
             // Its session has ended by the message before, or has lost its transport, of which the shard does not know.
             return Ok(self.take_in_hand(peer, message, None));
@@ -91,6 +96,15 @@ impl Model {
                 first.map(|first| first.message_type().name())
             )),
         }
+    }
+
+    /// Whether a message answers a question of the router. Such answers do not wait: their session may be the one that is asked
+    /// about itself. They do if the router has given the question up, which nobody sees.
+    fn answers_the_router(&mut self, peer: Peer, message: &Message<'_>) -> bool {
+        let Some(index) = self.peer(peer).and_then(|record| record.session) else { return false };
+        let is_it = answered(message).filter(|request| self.is_question(index, *request));
+        self.answers_early.extend(is_it.map(|request| (peer, request)));
+        is_it.is_some()
     }
 
     fn take_in_hand(&mut self, peer: Peer, message: &Message<'static>, decided: Option<Held>) -> Course {
@@ -176,6 +190,15 @@ impl From<letter::Action> for Action {
             letter::Action::Publish => Action::Publish,
             letter::Action::Subscribe => Action::Subscribe,
         }
+    }
+}
+
+/// The invocation that a message answers.
+const fn answered(message: &Message<'_>) -> Option<RequestId> {
+    match message {
+        Message::Yield { request, .. }
+        | Message::Error { request_type: MessageType::Invocation, request, .. } => Some(*request),
+        _ => None,
     }
 }
 

@@ -31,6 +31,18 @@ pub struct Identity {
     pub role: Option<String>,
 }
 
+impl Attempt {
+    /// Whether nobody has seen the answer of a session.
+    pub(super) const fn is_open(&self, callee: SessionIndex) -> bool {
+        self.callee == callee && self.answer.is_none()
+    }
+
+    /// Whether it is this INVOCATION.
+    pub(super) const fn is(&self, callee: SessionIndex, invocation: u64) -> bool {
+        self.callee == callee && self.invocation == invocation
+    }
+}
+
 impl Model {
     /// INVOCATION: is it a question to an authenticator?
     pub(super) fn asked_who(
@@ -60,7 +72,7 @@ impl Model {
         request: RequestId,
         payload: Option<&Payload<'_>>,
     ) {
-        let is_it = |attempt: &&mut Attempt| attempt.callee == callee && attempt.invocation == request.get();
+        let is_it = |attempt: &&mut Attempt| attempt.is(callee, request.get());
         let Some(attempt) = self.attempts.iter_mut().find(is_it) else { return };
         let arguments = payload.and_then(|payload| payload.arguments().ok()).unwrap_or_default();
         let asked_for = attempt.asked_for.clone();

@@ -51,7 +51,8 @@ pub fn read(request: RequestId, payload: &Payload<'_>, world: &mut World<'_>) ->
 
 /// What an official does in one tick.
 pub fn attend(client: &mut SimClient, world: &mut World<'_>) {
-    if world.rng.chance(if client.registrations.is_empty() { 60 } else { 10 }) {
+    if world.rng.chance(if client.in_office { 10 } else { 300 }) {
+        client.in_office = true;
         register(client, world);
     }
     if world.rng.chance(5) {

@@ -123,7 +123,15 @@ fn draw_profile(world: &mut World<'_>) -> Profile {
     let link = world.rng.chance(world.options.link_per_mille);
     let clerk = world.rng.chance(world.options.clerk_per_mille);
     let stranger = world.rng.chance(world.options.stranger_per_mille);
+    let official = world.options.has_officials() && world.rng.chance(250);
     let transport = match world.rng.below(4) {
+        _ if official => {
+            if clerk && world.rng.chance(200) {
+                TRANSPORT_CLERKS
+            } else {
+                TRANSPORT_MEMBERS
+            }
+        }
         _ if stranger => TRANSPORT_STRANGERS,
         _ if clerk => TRANSPORT_CLERKS,
         _ if link => TRANSPORT_LINKS,
@@ -134,14 +142,14 @@ fn draw_profile(world: &mut World<'_>) -> Profile {
     };
     let principals = if restricted { PRINCIPALS.len() } else { 1 };
     let link = link && transport == TRANSPORT_LINKS;
-    let honest = !world.rng.chance(faults.hostile_per_mille);
+    let honest = official || !world.rng.chance(faults.hostile_per_mille);
     Profile {
         honest,
         realm: usize::from(world.rng.chance(world.options.second_realm_per_mille)),
         transport,
         principal: (transport == TRANSPORT_TICKETS).then(|| world.rng.below(principals)),
         stranger: (transport == TRANSPORT_STRANGERS).then(|| *world.rng.pick(&STRANGERS)),
-        official: honest && transport == TRANSPORT_MEMBERS && world.options.has_officials(),
+        official,
         link,
         serializer: world.options.serializers.then(|| *world.rng.pick(&SERIALIZERS)),
         wrong_ticket: world.rng.chance(50),
