@@ -17,6 +17,7 @@ mod source;
 mod syntax;
 mod tables;
 mod tls;
+mod upstream;
 
 use std::path::Path as FilePath;
 
@@ -27,13 +28,14 @@ pub use node::*;
 pub use reference::{all_config_keys, reference_markdown};
 pub use resolve::Environment;
 pub use routes::Routes;
-pub use schema::Support;
+pub use schema::{Refusal, Support};
 pub use site::{
-    ArchiveConfig, JsonConfig, LongPollConfig, RestConfig, RestDeed, ServiceConfig, SharedOptions,
-    SiteConfig, StaticConfig, UploadConfig,
+    ArchiveConfig, CgiConfig, JsonConfig, LongPollConfig, RestConfig, RestDeed, ReverseProxyConfig, Scheme,
+    ServiceConfig, SharedOptions, SiteConfig, StaticConfig, UploadConfig, WebSocketProxyConfig,
 };
 pub use source::{FILE_BYTES_MAX, Format, SourceError, find, format_of, parse};
 pub use tls::{CertificateFiles, ClientCertificates, TlsEndpoint, TlsVersion};
+pub use upstream::{UpstreamConfig, UpstreamPlace, UpstreamTls};
 
 use cursor::Cursor;
 use fault::{Faults, Path};

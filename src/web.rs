@@ -26,11 +26,15 @@ use crate::config::Routes;
 use crate::worker::mail::{Relay, RelayPart};
 use service::Service;
 use stream::{Pipe, Stream};
+use tunnel::Tunnel;
 
 mod bridge;
 mod build;
 mod service;
+mod slots;
 mod stream;
+mod tunnel;
+mod upstream;
 
 pub(crate) use bridge::{Guests, Wish};
 pub(crate) use build::{NodeFacts, sites};
@@ -181,7 +185,7 @@ async fn serve(site: Rc<Site>, peer: Peer, stream: Stream) {
 
 async fn serve_http1(site: Rc<Site>, peer: Peer, stream: Stream) -> Result<(), hyper::Error> {
     let (taker, mut taken) = oneshot::channel();
-    let handover = Rc::new(RefCell::new(Some(taker)));
+    let handover = Rc::new(Handover(RefCell::new(Some(taker))));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -195,11 +199,15 @@ async fn serve_http1(site: Rc<Site>, peer: Peer, stream: Stream) -> Result<(), h
     let mut connection = builder.serve_connection(stream, service);
     tokio::select! {
         ended = &mut connection => ended,
-        Ok(head) = &mut taken => {
+        Ok(takeover) = &mut taken => {
             let parts = connection.into_parts();
-            let mut octets: Vec<u8> = head;
-            octets.extend_from_slice(&parts.read_buf);
-            parts.io.hand_over(octets);
+            match takeover {
+                Takeover::Shard(mut octets) => {
+                    octets.extend_from_slice(&parts.read_buf);
+                    parts.io.hand_over(octets);
+                }
+                Takeover::Tunnel(tunnel) => tunnel.run(parts.io, &parts.read_buf).await,
+            }
             Ok(())
         }
     }
@@ -214,7 +222,7 @@ async fn serve_http2(site: Rc<Site>, peer: Peer, stream: Stream) -> Result<(), h
         .max_header_list_size(HEAD_SIZE_MAX as u32);
     let service = service_fn(move |request| {
         let (site, peer) = (Rc::clone(&site), peer.clone());
-        async move { answer(&site, &peer, &RefCell::new(None), request).await }
+        async move { answer(&site, &peer, &Handover::default(), request).await }
     });
     builder.serve_connection(stream, service).await
 }
@@ -231,8 +239,31 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for LocalTasks {
     }
 }
 
-/// Where the head of a WebSocket handshake goes, to take the connection away from HTTP.
-type Handover = RefCell<Option<oneshot::Sender<Vec<u8>>>>;
+/// What takes a connection away from HTTP.
+pub(crate) enum Takeover {
+    /// The shard of the connection: the head of a WebSocket handshake.
+    Shard(Vec<u8>),
+    /// Another server.
+    Tunnel(Tunnel),
+}
+
+/// The way out of HTTP, which a connection takes once. HTTP/2 has none.
+#[derive(Default)]
+pub(crate) struct Handover(RefCell<Option<oneshot::Sender<Takeover>>>);
+
+impl Handover {
+    /// Takes the connection away. The answer to its request is not sent then.
+    pub(crate) fn take(&self, takeover: Takeover) {
+        if let Some(taker) = self.0.take() {
+            // Whoever takes is there as long as the connection.
+            let _ = taker.send(takeover);
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+}
 
 async fn answer(
     site: &Site,
@@ -248,17 +279,12 @@ async fn answer(
         let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
         format!("{} {shown}{query}", request.method())
     });
+    let could_leave = handover.is_open();
     let mut response = match found {
-        Some((Service::WebSocket, _)) if wants_websocket(&request) => {
-            let taker = handover.borrow_mut().take();
-            if let Some(taker) = taker {
-                let _ = taker.send(head_of(&request));
-                // The connection is taken away before this answer is needed.
-                return std::future::pending().await;
-            }
-            service::text(hyper::StatusCode::HTTP_VERSION_NOT_SUPPORTED, "WebSockets need HTTP/1.1")
+        Some((service, rest)) => {
+            let context = Context { peer, path: &path, rest, handover };
+            service.answer(context, request).await
         }
-        Some((service, rest)) => service.answer(Context { peer, path: &path, rest }, request).await,
         None => service::not_found(),
     };
     let headers = response.headers_mut();
@@ -271,10 +297,15 @@ async fn answer(
         let took_us = begun.elapsed().as_micros() as u64;
         tracing::info!(target: "crossring::access", peer = address, status, took_us, "{line}");
     }
+    if could_leave && !handover.is_open() {
+        // The connection is taken away before this answer is needed.
+        return std::future::pending().await;
+    }
     Ok(response)
 }
 
-fn wants_websocket(request: &Request) -> bool {
+/// Whether the request begins the handshake of a WebSocket.
+pub(crate) fn wants_websocket(request: &Request) -> bool {
     let upgrade = request.headers().get_all(header::UPGRADE);
     let words = upgrade.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     request.method() == hyper::Method::GET
@@ -282,7 +313,7 @@ fn wants_websocket(request: &Request) -> bool {
 }
 
 /// The request as it came, but for the order of its fields.
-fn head_of(request: &Request) -> Vec<u8> {
+pub(crate) fn head_of(request: &Request) -> Vec<u8> {
     let mut head = format!("GET {} HTTP/1.1\r\n", request.uri()).into_bytes();
     for (name, value) in request.headers() {
         head.extend_from_slice(name.as_str().as_bytes());

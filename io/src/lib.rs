@@ -52,6 +52,7 @@ mod socket;
 mod uring;
 
 pub mod affinity;
+pub mod descriptors;
 pub mod listener;
 pub mod mailbox;
 pub mod sim;

@@ -39,6 +39,6 @@ fn report(checked: &Checked) {
     checked.support.without_effect.iter().for_each(|(path, why)| say!("no effect: {path} ({why})"));
     if !checked.support.refused.is_empty() {
         say!("The configuration is valid, but this version refuses to start with it:");
-        checked.support.refused.iter().for_each(|path| say!("not supported yet: {path}"));
+        checked.support.refused.iter().for_each(|refusal| say!("{refusal}"));
     }
 }

@@ -114,6 +114,8 @@ fn prepare_process() {
     // A connection is a descriptor: take as many as the administrator allows, not as many as a shell starts with.
     let files = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
+    // Scripts get nothing that was left open around the router.
+    let _ = crossring_io::descriptors::hide_from_programs();
     // Huge pages make small things resident in large pieces: the receive buffers and tables of an idle node took twice
     // the memory, and the hot part of a shard fits its caches anyway.
     let _ = disable_transparent_huge_pages(true);
@@ -121,7 +123,7 @@ fn prepare_process() {
 
 /// Names everything that the configuration asks for beyond this version.
 fn refuse_unsupported(checked: &Checked) -> Result<(), String> {
-    let lines = checked.support.refused.iter().map(|path| format!("not supported yet: {path}"));
+    let lines = checked.support.refused.iter().map(ToString::to_string);
     let lines = lines.collect::<Vec<_>>();
     if lines.is_empty() { Ok(()) } else { Err(lines.join("\n")) }
 }

@@ -36,7 +36,9 @@ fn tables(only_live: bool) -> Vec<Reachable> {
 // Writing to a String cannot fail, so the results of `write!` are dropped here.
 fn section(text: &mut String, table: &Table, union: Option<&Union>, is_live: bool) {
     let _ = writeln!(text, "### {}\n", table.name);
-    if !is_live {
+    if let Some(instead) = union.and_then(|union| alternative_to(table, union)) {
+        let _ = writeln!(text, "Not supported: {instead}.\n");
+    } else if !is_live {
         let _ = writeln!(text, "Checked, but part of something that does not work in this version.\n");
     }
     if table.keys.is_empty() && union.is_none() {
@@ -49,6 +51,15 @@ fn section(text: &mut String, table: &Table, union: Option<&Union>, is_live: boo
     }
     table.keys.iter().for_each(|key| key_row(text, key, is_live));
     text.push('\n');
+}
+
+/// What to do instead of using an object of this kind.
+fn alternative_to(table: &Table, union: &Union) -> Option<&'static str> {
+    let variant = union.variants.iter().find(|variant| std::ptr::eq(variant.table, table))?;
+    match variant.status {
+        Status::Refused(_, instead) => instead,
+        _ => None,
+    }
 }
 
 fn tag_row(text: &mut String, table: &Table, union: &Union) {
@@ -79,7 +90,7 @@ fn type_text(kind: &Kind) -> String {
     match kind {
         Kind::Choice(list) => {
             let choices = list.iter().map(|choice| match choice.status {
-                Status::Later(_) => format!("`{}` (refused)", choice.text),
+                Status::Refused(..) => format!("`{}` (refused)", choice.text),
                 _ => format!("`{}`", choice.text),
             });
             choices.collect::<Vec<_>>().join(", ")
@@ -99,10 +110,11 @@ fn status_text(key: &Key) -> String {
     match key.status {
         Status::Works => "works".into(),
         Status::NoEffect(why) | Status::Fixed(_, why) => format!("no effect: {why}"),
-        Status::Later(off) => match off_text(off) {
-            Some(off) => format!("refused unless {off}"),
-            None => "refused".into(),
-        },
+        Status::Refused(off, instead) => {
+            let unless = off_text(off).map(|off| format!(" unless {off}")).unwrap_or_default();
+            let instead = instead.map(|instead| format!(": {instead}")).unwrap_or_default();
+            format!("refused{unless}{instead}")
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod cookie;
 mod realm;
 mod site;
 mod transport;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

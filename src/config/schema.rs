@@ -14,8 +14,9 @@ use super::syntax::Syntax;
 pub(crate) enum Status {
     /// Takes effect.
     Works,
-    /// Checked, but refused at start unless its value switches the feature off.
-    Later(Off),
+    /// Checked, but refused at start unless its value switches the feature off. The text says what to do instead; without
+    /// one the feature is planned.
+    Refused(Off, Option<&'static str>),
     /// Accepted, without effect by design; the text says why.
     NoEffect(&'static str),
     /// The router always behaves as if this value were given; any other is accepted without effect, for the reason.
@@ -121,7 +122,16 @@ impl Key {
     }
 
     pub(crate) const fn later_unless(self, off: Off) -> Key {
-        Key { status: Status::Later(off), ..self }
+        Key { status: Status::Refused(off, None), ..self }
+    }
+
+    /// Not planned: `instead` is what to do.
+    pub(crate) const fn refused(self, instead: &'static str) -> Key {
+        self.refused_unless(Off::Never, instead)
+    }
+
+    pub(crate) const fn refused_unless(self, off: Off, instead: &'static str) -> Key {
+        Key { status: Status::Refused(off, Some(instead)), ..self }
     }
 
     pub(crate) const fn fixed(self, value: Off, why: &'static str) -> Key {
@@ -167,7 +177,16 @@ pub(crate) const fn variant(name: &'static str, table: &'static Table) -> Varian
 }
 
 pub(crate) const fn later_variant(name: &'static str, table: &'static Table) -> Variant {
-    Variant { name, table, status: Status::Later(Off::Never) }
+    Variant { name, table, status: Status::Refused(Off::Never, None) }
+}
+
+/// Not planned: `instead` is what to do.
+pub(crate) const fn refused_variant(
+    name: &'static str,
+    table: &'static Table,
+    instead: &'static str,
+) -> Variant {
+    Variant { name, table, status: Status::Refused(Off::Never, Some(instead)) }
 }
 
 impl Union {
@@ -420,10 +439,28 @@ fn distance(one: &str, other: &str) -> usize {
 /// What a valid document asks for beyond this version.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Support {
-    /// Places this version refuses to start with, such as `workers[0].transports[1].endpoint.tls`.
-    pub refused: Vec<String>,
+    /// What this version refuses to start with.
+    pub refused: Vec<Refusal>,
     /// Places that are accepted without effect, each with the reason: `(path, reason)`.
     pub without_effect: Vec<(String, &'static str)>,
+}
+
+/// Something that this version refuses to start with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Such as `workers[0].transports[1].endpoint (type "onion")`.
+    pub place: String,
+    /// What to do instead; without it the feature is planned.
+    pub instead: Option<&'static str>,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.instead {
+            Some(instead) => write!(f, "not supported: {}: {instead}", self.place),
+            None => write!(f, "not supported yet: {}", self.place),
+        }
+    }
 }
 
 /// Lists everything in a valid document that is refused at start or has no effect.
@@ -472,8 +509,8 @@ fn survey_object(table: &Table, object: &Map<String, Value>, path: &Path<'_>, su
 fn admit(status: Status, value: &Value, place: &str, support: &mut Support) -> bool {
     match status {
         Status::Works => return true,
-        Status::Later(built_in) | Status::Fixed(built_in, _) if built_in.is(value) => {}
-        Status::Later(_) => support.refused.push(place.to_string()),
+        Status::Refused(built_in, _) | Status::Fixed(built_in, _) if built_in.is(value) => {}
+        Status::Refused(_, instead) => support.refused.push(Refusal { place: place.to_string(), instead }),
         Status::NoEffect(why) | Status::Fixed(_, why) => {
             support.without_effect.push((place.to_string(), why))
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crossring_router::config::Secret;
 
 use super::routes::Routes;
+use super::upstream::UpstreamConfig;
 
 /// A listener whose connections speak what their first octets say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,6 +52,12 @@ pub enum ServiceConfig {
     Upload(Box<UploadConfig>),
     /// WAMP by HTTP requests.
     LongPoll(LongPollConfig),
+    /// Another server.
+    ReverseProxy(Box<ReverseProxyConfig>),
+    /// Another server, for WebSockets alone.
+    WebSocketProxy(Box<WebSocketProxyConfig>),
+    /// Programs.
+    Cgi(CgiConfig),
     /// Nothing: only paths below may have services.
     Nothing,
 }
@@ -66,6 +73,9 @@ impl ServiceConfig {
                     *directory = node_directory.join(&*directory);
                 }
             }
+            ServiceConfig::ReverseProxy(proxy) => proxy.upstream.resolve_paths(node_directory),
+            ServiceConfig::WebSocketProxy(proxy) => proxy.upstream.resolve_paths(node_directory),
+            ServiceConfig::Cgi(cgi) => cgi.resolve_paths(node_directory),
             _ => {}
         }
     }
@@ -195,4 +205,65 @@ pub struct UploadConfig {
     pub file_types: Vec<String>,
     /// Permissions of complete files.
     pub file_permissions: u32,
+}
+
+/// A `reverseproxy` service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReverseProxyConfig {
+    /// The server.
+    pub upstream: UpstreamConfig,
+    /// Path on the server that the service's own path stands for.
+    pub path: String,
+    /// `X-Forwarded-Port`; `None` = what the client has used.
+    pub forwarded_port: Option<u16>,
+    /// `X-Forwarded-Proto`; `None` = what the client has used.
+    pub forwarded_proto: Option<Scheme>,
+    /// How long the server may be silent.
+    pub timeout: Duration,
+}
+
+/// How the client has reached the outermost server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+/// A `websocket-reverseproxy` service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebSocketProxyConfig {
+    /// The server.
+    pub upstream: UpstreamConfig,
+    /// What its handshake asks for.
+    pub url: String,
+    /// Origins of pages that may connect; `*` matches any text.
+    pub allowed_origins: Vec<String>,
+    /// Whether `Origin: null` may.
+    pub allow_null_origin: bool,
+}
+
+/// A `cgi` service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CgiConfig {
+    /// Of the scripts, relative to the node directory.
+    pub directory: PathBuf,
+    /// What runs them: a path, relative to the node directory, or a name that is looked up.
+    pub processor: PathBuf,
+    /// How long a script may be silent.
+    pub timeout: Duration,
+    /// Scripts that run at once.
+    pub processes_max: usize,
+    /// Octets of a body.
+    pub body_size_max: usize,
+}
+
+impl CgiConfig {
+    fn resolve_paths(&mut self, directory: &Path) {
+        self.directory = directory.join(&self.directory);
+        if self.processor.components().count() > 1 {
+            self.processor = directory.join(&self.processor);
+        }
+    }
 }

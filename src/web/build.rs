@@ -3,18 +3,22 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use crossring_codec::transport::WebSocketServerOptions;
 use crossring_router::address::TransportId;
 use hyper::header::HeaderValue;
+use hyper::http::uri::PathAndQuery;
 
 use super::bridge::Bridge;
 use super::service::{
-    Admission, Archive, ArchiveRules, Deed, FieldNames, Files, Hook, Json, LongPoll, Network, NodeInfo,
-    PollAdmission, PollBounds, PollChannels, Redirect, Rest, Service, Signatures, Store, StoreRules, Upload,
+    Admission, Archive, ArchiveRules, Backend, Cgi, Deed, FieldNames, Files, Forwarded, Hook, Json, LongPoll,
+    Network, NodeInfo, PollAdmission, PollBounds, PollChannels, Proxy, Redirect, Rest, Service, Signatures,
+    Store, StoreRules, Upload, WebSocketProxy,
 };
+use super::upstream::Upstream;
 use super::{Demands, Site, Sites};
 use crate::config::{
-    ArchiveConfig, LongPollConfig, NodeConfig, RestConfig, RestDeed, ServiceConfig, SiteConfig, StaticConfig,
-    TransportKind, UploadConfig,
+    ArchiveConfig, LongPollConfig, NodeConfig, RestConfig, RestDeed, ReverseProxyConfig, ServiceConfig,
+    SiteConfig, StaticConfig, TransportKind, UploadConfig, UpstreamPlace, WebSocketProxyConfig,
 };
 use crate::node::{outbound_limits, serializers};
 use crate::worker::outbound::SlowConsumer;
@@ -92,6 +96,11 @@ fn service(written: &ServiceConfig, surroundings: &Surroundings<'_>) -> Result<S
         ServiceConfig::Archive(written) => Service::Archive(Box::new(archive(written)?)),
         ServiceConfig::Upload(written) => Service::Upload(Box::new(upload(written, demands)?)),
         ServiceConfig::LongPoll(written) => Service::LongPoll(Box::new(long_poll(written, surroundings))),
+        ServiceConfig::ReverseProxy(written) => Service::Proxy(Box::new(proxy(written)?)),
+        ServiceConfig::WebSocketProxy(written) => {
+            Service::WebSocketProxy(Box::new(websocket_proxy(written)?))
+        }
+        ServiceConfig::Cgi(written) => Service::Cgi(Box::new(Cgi::new(written)?)),
         ServiceConfig::NodeInfo => Service::NodeInfo(NodeInfo { facts: facts.clone() }),
         ServiceConfig::Nothing => Service::Nothing,
     })
@@ -180,6 +189,53 @@ fn long_poll(written: &LongPollConfig, surroundings: &Surroundings<'_>) -> LongP
         demands: demands.clone(),
         channels: Rc::new(PollChannels::default()),
     }
+}
+
+fn proxy(written: &ReverseProxyConfig) -> Result<Proxy, String> {
+    let upstream = Upstream::new(&written.upstream)?;
+    let host = host_of(&written.upstream.place, if upstream.is_secure() { 443 } else { 80 });
+    Ok(Proxy {
+        backend: Backend {
+            host: HeaderValue::try_from(&host).map_err(|_| format!("{host:?} is no host"))?,
+            upstream,
+            forwarded: Forwarded { port: written.forwarded_port, scheme: written.forwarded_proto },
+            timeout: written.timeout,
+        },
+        path: written.path.trim_end_matches('/').to_owned(),
+    })
+}
+
+/// What a server is called in requests.
+fn host_of(place: &UpstreamPlace, default_port: u16) -> String {
+    match place {
+        UpstreamPlace::Unix(_) => "localhost".to_owned(),
+        UpstreamPlace::Tcp { host, port, .. } => {
+            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            if *port == default_port { host } else { format!("{host}:{port}") }
+        }
+    }
+}
+
+fn websocket_proxy(written: &WebSocketProxyConfig) -> Result<WebSocketProxy, String> {
+    let wrong = || format!("{:?} cannot be asked for", written.url);
+    // Of the URL only what the handshake says; where the server is, the endpoint says.
+    let (_, rest) = written.url.split_once("://").ok_or_else(wrong)?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    Ok(WebSocketProxy {
+        backend: Backend {
+            upstream: Upstream::new(&written.upstream)?,
+            host: HeaderValue::try_from(authority).map_err(|_| wrong())?,
+            forwarded: Forwarded::default(),
+            timeout: written.upstream.connect_timeout,
+        },
+        target: PathAndQuery::try_from(format!("{slash}{path}")).map_err(|_| wrong())?,
+        origins: WebSocketServerOptions {
+            origins: written.allowed_origins.clone(),
+            null_origin_allowed: written.allow_null_origin,
+            ..WebSocketServerOptions::default()
+        },
+    })
 }
 
 fn rest(written: &RestConfig, demands: &Demands) -> Result<Rest, String> {

@@ -5,25 +5,30 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{self, HeaderValue};
-use hyper::{Method, StatusCode};
+use hyper::{Method, StatusCode, Version};
 
-use super::{Body, Peer, Request, Response};
+use super::{Body, Handover, Peer, Request, Response, Takeover, head_of, wants_websocket};
 
 mod archive;
 mod body;
+mod cgi;
 mod files;
 mod fixed;
 mod longpoll;
 mod node_info;
+mod proxy;
 mod rest;
 mod signature;
 mod upload;
 
 pub(crate) use archive::{Archive, ArchiveRules};
+pub(crate) use cgi::Cgi;
 pub(crate) use files::Files;
 pub(crate) use fixed::{Json, Redirect, allow_cross_origin, preflight};
 pub(crate) use longpoll::{Bounds as PollBounds, Channels as PollChannels, LongPoll, PollAdmission};
 pub(crate) use node_info::NodeInfo;
+use proxy::remove_hop_by_hop;
+pub(crate) use proxy::{Backend, Forwarded, Proxy, RequestBody, WebSocketProxy};
 pub(crate) use rest::{Admission, Deed, Hook, Network, Rest};
 pub(crate) use signature::Signatures;
 pub(crate) use upload::{FieldNames, Store, StoreRules, Upload};
@@ -49,6 +54,12 @@ pub(crate) enum Service {
     Upload(Box<Upload>),
     /// WAMP by requests.
     LongPoll(Box<LongPoll>),
+    /// Another server.
+    Proxy(Box<Proxy>),
+    /// Another server, for WebSockets.
+    WebSocketProxy(Box<WebSocketProxy>),
+    /// Programs.
+    Cgi(Box<Cgi>),
     /// Nothing.
     Nothing,
 }
@@ -60,6 +71,7 @@ pub(crate) struct Context<'a> {
     pub(crate) path: &'a str,
     /// What is below the service's own path: empty, or with a leading `/`.
     pub(crate) rest: &'a str,
+    pub(crate) handover: &'a Handover,
 }
 
 impl Service {
@@ -82,7 +94,7 @@ impl Service {
             "request"
         );
         match self {
-            Service::WebSocket => upgrade_required(),
+            Service::WebSocket => websocket(&context, &request),
             Service::Static(files) => files.answer(context.rest, &request).await,
             Service::Json(json) => json.answer(&request),
             Service::Redirect(redirect) => redirect.answer(&request),
@@ -91,6 +103,9 @@ impl Service {
             Service::Archive(archive) => archive.answer(context.rest, &request).await,
             Service::Upload(upload) => upload.answer(request).await,
             Service::LongPoll(service) => service.answer(context, request).await,
+            Service::Proxy(proxy) => proxy.answer(context, request).await,
+            Service::Cgi(cgi) => cgi.answer(context, request).await,
+            Service::WebSocketProxy(proxy) => proxy.answer(context, request).await,
             Service::Nothing => not_found(),
         }
     }
@@ -131,6 +146,18 @@ pub(crate) fn method_not_allowed(allowed: &'static str) -> Response {
 /// Whether the request only reads.
 pub(crate) fn is_read(request: &Request) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+/// Hands the connection to its shard.
+fn websocket(context: &Context<'_>, request: &Request) -> Response {
+    if !wants_websocket(request) {
+        return upgrade_required();
+    }
+    if request.version() == Version::HTTP_2 {
+        return text(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "505: WebSockets need HTTP/1.1");
+    }
+    context.handover.take(Takeover::Shard(head_of(request)));
+    Response::new(full(Bytes::new()))
 }
 
 fn upgrade_required() -> Response {

@@ -57,11 +57,8 @@ fn samples_of_every_kind_are_valid_and_name_what_is_refused() {
             "web.json",
             &[
                 "workers[0].transports[0].paths.zip.download",
-                "workers[0].transports[0].paths.cgi (type \"cgi\")",
                 "workers[0].transports[0].paths.app (type \"wsgi\")",
                 "workers[0].transports[0].paths.py (type \"resource\")",
-                "workers[0].transports[0].paths.back (type \"reverseproxy\")",
-                "workers[0].transports[0].paths.wsback (type \"websocket-reverseproxy\")",
                 "workers[0].transports[0].paths.wap (type \"wap\")",
                 "workers[0].transports[0].paths.types (type \"catalog\")",
             ],
@@ -89,7 +86,49 @@ fn samples_of_every_kind_are_valid_and_name_what_is_refused() {
         ("auth.json", &[]),
     ];
     for (name, refused) in cases {
-        assert_eq!(sample(name).support.refused, refused, "{name}");
+        assert_eq!(places(&sample(name)), refused, "{name}");
+    }
+}
+
+fn places(checked: &Checked) -> Vec<&str> {
+    checked.support.refused.iter().map(|refusal| &*refusal.place).collect()
+}
+
+#[test]
+fn what_will_never_work_is_refused_with_what_to_do_instead() {
+    let function = json!({"type": "function", "create": "auth.create"});
+    let listen = |endpoint: Value| with_transport("endpoint", endpoint);
+    let onion = json!({"type": "onion", "port": 80, "private_key_file": "k", "tor_control_endpoint": {"type": "unix", "path": "c"}});
+    let worker = |worker: Value| json!({"version": 2, "workers": [worker]});
+    let endpoint = json!({"type": "tcp", "port": 1});
+    let path = |service: Value| {
+        let web = json!({"type": "web", "endpoint": endpoint, "paths": {"a": service}});
+        router(json!([]), json!([web]))
+    };
+    let cases = [
+        (with_transport("auth", json!({"wampcra": function})), "type dynamic"),
+        (listen(json!({"type": "twisted", "server_string": "tcp:80"})), "type tcp"),
+        (listen(onion), "HiddenServicePort"),
+        (worker(json!({"type": "container"})), "ordinary clients"),
+        (worker(json!({"type": "guest", "executable": "a"})), "service manager"),
+        (path(json!({"type": "wsgi", "module": "a", "object": "b"})), "a reverseproxy"),
+        (path(json!({"type": "resource", "classname": "a.B"})), "a reverseproxy"),
+        (path(json!({"type": "catalog", "filename": "a"})), "a static service"),
+        (
+            path(
+                json!({"type": "wap", "templates": "a", "routes": [], "wamp": {"realm": "realm1", "authrole": "a"}}),
+            ),
+            "a caller service",
+        ),
+        (path(json!({"type": "static", "package": "a", "resource": "b"})), "as directory"),
+    ];
+    for (document, instead) in cases {
+        let refused = load_json(&document).expect("valid").support.refused;
+        let text = refused.first().map(ToString::to_string).unwrap_or_default();
+        assert!(
+            text.starts_with("not supported: workers[0]") && text.contains(instead),
+            "{document}: {text}"
+        );
     }
 }
 
@@ -237,7 +276,6 @@ fn faults_of_transports_are_named_at_their_place() {
     let ticket = json!({"ticket": {"type": "static", "principals": {"joe": {"ticket": 5}}}});
     let principals = json!({"joe": {"ticket": "x", "role": "trusted"}});
     let trusted = json!({"ticket": {"type": "static", "principals": principals}});
-    let function = json!({"wampcra": {"type": "function", "create": "auth.create", "config": {}}});
     let dynamic = |uri: &str| json!({"scram": {"type": "dynamic", "authenticator": uri}});
     check_faults(&[
         (with_transport("serializers", json!([])), &at("serializers"), "no valid WAMP serializers"),
@@ -248,7 +286,6 @@ fn faults_of_transports_are_named_at_their_place() {
         (with_transport("auth", json!({"tickets": {}})), &at("auth.tickets"), "did you mean 'ticket'?"),
         (with_transport("auth", ticket), &at("auth.ticket.principals.joe.ticket"), "string, got a number"),
         (with_transport("auth", trusted), &at("auth.ticket.principals.joe.role"), "'trusted' is reserved"),
-        (with_transport("auth", function), &at("auth.wampcra.type"), "\"type\": \"dynamic\""),
         (with_transport("auth", dynamic("com.Auth")), &at("auth.scram.authenticator"), "components of a-z"),
         (
             with_transport("auth", json!({"anonymous": {"type": "dynamic"}})),
@@ -324,7 +361,7 @@ fn values_that_switch_a_missing_feature_off_are_not_refused() {
     document["workers"][0]["components"] =
         json!([{"type": "class", "classname": "a.B", "realm": "realm1", "role": "r"}]);
     let refused = load_json(&document).expect("valid").support.refused;
-    let names: Vec<_> = refused.iter().filter_map(|path| path.rsplit('.').next()).collect();
+    let names: Vec<_> = refused.iter().filter_map(|refusal| refusal.place.rsplit('.').next()).collect();
     assert_eq!(names, ["components"]);
 }
 

@@ -123,7 +123,7 @@ fn start_refuses_faults_and_what_is_not_supported() {
     let guests = "{\"version\": 2, \"workers\": [{\"type\": \"guest\", \"executable\": \"a\"}, {\"type\": \"proxy\"}]}";
     std::fs::write(directory.path().join("config.json"), guests).expect("written");
     let expected = [
-        "not supported yet: workers[0] (type \"guest\")\n",
+        "not supported: workers[0] (type \"guest\"): other programs",
         "not supported yet: workers[1] (type \"proxy\")\n",
     ];
     check(directory.path(), &start, 1, &expected);

@@ -14,6 +14,8 @@ mod longpoll;
 mod security;
 mod upload;
 mod web;
+mod web_cgi;
+mod web_proxy;
 mod websocket;
 
 use std::io::{Read, Write};

@@ -12,17 +12,28 @@ use super::support::{Address, PATIENCE, Router, free_port};
 
 pub(super) struct Site {
     pub(super) router: Router,
-    at: SocketAddr,
+    pub(super) at: SocketAddr,
     pub(super) directory: TempDir,
 }
 
 impl Site {
     /// `paths`: of the web server; `shards`: of the node.
     pub(super) fn start(paths: &Value, options: &Value, fill: impl FnOnce(&Path)) -> Self {
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        Self::start_at(at, paths, options, &[], fill)
+    }
+
+    /// `more`: further transports.
+    pub(super) fn start_at(
+        at: SocketAddr,
+        paths: &Value,
+        options: &Value,
+        more: &[Value],
+        fill: impl FnOnce(&Path),
+    ) -> Self {
         let directory = TempDir::new().expect("a directory");
         fill(directory.path());
-        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        let document = json!({
+        let mut document = json!({
             "version": 2,
             "controller": {"options": {"shards": 2}},
             "workers": [{
@@ -40,6 +51,9 @@ impl Site {
                 }]
             }]
         });
+        if let Some(transports) = document["workers"][0]["transports"].as_array_mut() {
+            transports.extend_from_slice(more);
+        }
         std::fs::write(directory.path().join("config.json"), document.to_string()).expect("a file");
         let log = directory.path().join("log");
         let router = Router::start(start_command(&directory, "config.json"), log, &[Address::Tcp(at)]);
@@ -79,7 +93,7 @@ impl Answer {
     }
 }
 
-fn ask(stream: &mut TcpStream, line: &str, fields: &str) -> Answer {
+pub(super) fn ask(stream: &mut TcpStream, line: &str, fields: &str) -> Answer {
     write!(stream, "{line} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n").expect("sent");
     read_answer(stream, line)
 }
@@ -100,11 +114,34 @@ pub(super) fn read_answer(stream: &mut TcpStream, line: &str) -> Answer {
         answer.body.resize(size.parse().expect("a number"), 0);
         stream.read_exact(&mut answer.body).expect("a body");
     }
+    while has_body && answer.field("transfer-encoding") == Some("chunked") {
+        let size = read_chunk(stream, &mut answer.body);
+        if size == 0 {
+            break;
+        }
+    }
     answer
 }
 
+/// Appends a chunk; its size.
+fn read_chunk(stream: &mut TcpStream, body: &mut Vec<u8>) -> usize {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        let mut octet = [0];
+        stream.read_exact(&mut octet).expect("a size");
+        line.push(octet[0]);
+    }
+    let line = String::from_utf8(line).expect("text");
+    let size = usize::from_str_radix(line.trim_end(), 16).expect("a number");
+    let start = body.len();
+    body.resize(start + size + 2, 0);
+    stream.read_exact(&mut body[start..]).expect("a chunk");
+    body.truncate(start + size);
+    size
+}
+
 /// A WebSocket handshake; the nonce is that of RFC 6455.
-const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+pub(super) const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: wamp.2.json\r\n";
 
 #[test]

@@ -13,7 +13,7 @@ use super::super::site::{
     ArchiveConfig, JsonConfig, LongPollConfig, RestConfig, RestDeed, ServiceConfig, SharedOptions,
     SiteConfig, StaticConfig, UploadConfig,
 };
-use super::{Names, Resolver, auth, transport};
+use super::{Names, Resolver, auth, transport, upstream};
 
 /// Seconds of `hsts_max_age` where it is not given: a year.
 const HSTS_MAX_AGE_DEFAULT: u64 = 31_536_000;
@@ -118,6 +118,11 @@ impl Parts<'_, '_> {
             "archive" => ServiceConfig::Archive(Box::new(archive(written)?)),
             "upload" => self.upload(written)?,
             "longpoll" => self.long_poll(written),
+            "reverseproxy" => ServiceConfig::ReverseProxy(Box::new(upstream::reverse_proxy(written)?)),
+            "websocket-reverseproxy" => {
+                ServiceConfig::WebSocketProxy(Box::new(upstream::websocket_proxy(written)?))
+            }
+            "cgi" => ServiceConfig::Cgi(upstream::cgi(written)?),
             "none" => ServiceConfig::Nothing,
             _ => return None,
         })

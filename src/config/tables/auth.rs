@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::super::schema::{Key, Kind, Rule, Table, Union, choice, key, later_variant, variant};
+use super::super::schema::{
+    Key, Kind, Rule, Table, Union, Variant, choice, key, later_variant, refused_variant, variant,
+};
 use super::super::syntax::{self, ANY_NAME, ETHEREUM_ADDRESS, HEXADECIMAL, PUBLIC_KEY, REALM, STRICT_URI};
 
 pub(super) static AUTH: Kind = Kind::Object(&METHODS);
@@ -67,26 +69,23 @@ static FUNCTION: Table = Table {
         key("expose_controller", &Kind::Flag, "Hand it the controller.").default("false"),
         DEFAULT_ROLE,
     ],
-    rules: &[Rule::Check("type", |_| {
-        Some(
-            "there is no Python in this router: let a WAMP client register the authenticator as a procedure, and name \
-             that with \"type\": \"dynamic\" and \"authenticator\""
-                .into(),
-        )
-    })],
+    rules: &[],
 };
 
-const fn method(what: &'static str, variants: &'static [super::super::schema::Variant]) -> Union {
+const BY_FUNCTION: Variant = refused_variant(
+    "function",
+    &FUNCTION,
+    "there is no Python in this router: let a WAMP client register the authenticator as a procedure, and name that with \
+     type dynamic and authenticator",
+);
+
+const fn method(what: &'static str, variants: &'static [Variant]) -> Union {
     Union { what, tag: "type", default: None, variants }
 }
 
 static ANONYMOUS: Union = method(
     "WAMP-Anonymous configuration",
-    &[
-        variant("static", &ANONYMOUS_STATIC),
-        variant("dynamic", &DYNAMIC),
-        later_variant("function", &FUNCTION),
-    ],
+    &[variant("static", &ANONYMOUS_STATIC), variant("dynamic", &DYNAMIC), BY_FUNCTION],
 );
 
 static ANONYMOUS_STATIC: Table = Table {
@@ -101,7 +100,7 @@ static ANONYMOUS_STATIC: Table = Table {
 
 static TICKET: Union = method(
     "WAMP-Ticket configuration",
-    &[variant("static", &TICKET_STATIC), variant("dynamic", &DYNAMIC), later_variant("function", &FUNCTION)],
+    &[variant("static", &TICKET_STATIC), variant("dynamic", &DYNAMIC), BY_FUNCTION],
 );
 
 static TICKET_STATIC: Table = Table {
@@ -125,7 +124,7 @@ static TICKET_PRINCIPAL: Table = Table {
 
 static WAMPCRA: Union = method(
     "WAMP-CRA configuration",
-    &[variant("static", &WAMPCRA_STATIC), variant("dynamic", &DYNAMIC), later_variant("function", &FUNCTION)],
+    &[variant("static", &WAMPCRA_STATIC), variant("dynamic", &DYNAMIC), BY_FUNCTION],
 );
 
 static WAMPCRA_STATIC: Table = Table {
@@ -152,7 +151,7 @@ static WAMPCRA_USER: Table = Table {
 
 static SCRAM: Union = method(
     "WAMP-SCRAM configuration",
-    &[variant("static", &SCRAM_STATIC), variant("dynamic", &DYNAMIC), later_variant("function", &FUNCTION)],
+    &[variant("static", &SCRAM_STATIC), variant("dynamic", &DYNAMIC), BY_FUNCTION],
 );
 
 static SCRAM_STATIC: Table = Table {
@@ -205,20 +204,12 @@ fn is_key(principal: &Map<String, Value>, name: &str) -> Option<String> {
 
 static CRYPTOSIGN: Union = method(
     "WAMP-Cryptosign configuration",
-    &[
-        variant("static", &CRYPTOSIGN_STATIC),
-        variant("dynamic", &DYNAMIC),
-        later_variant("function", &FUNCTION),
-    ],
+    &[variant("static", &CRYPTOSIGN_STATIC), variant("dynamic", &DYNAMIC), BY_FUNCTION],
 );
 
 static CRYPTOSIGN_PROXY: Union = method(
     "cryptosign-proxy configuration",
-    &[
-        variant("static", &CRYPTOSIGN_STATIC),
-        variant("dynamic", &DYNAMIC),
-        later_variant("function", &FUNCTION),
-    ],
+    &[variant("static", &CRYPTOSIGN_STATIC), variant("dynamic", &DYNAMIC), BY_FUNCTION],
 );
 
 static CRYPTOSIGN_STATIC: Table = Table {
@@ -276,7 +267,7 @@ static TRUSTROOT: Table = Table {
 
 static TLS: Union = method(
     "WAMP-TLS configuration",
-    &[variant("static", &TLS_STATIC), variant("dynamic", &DYNAMIC), later_variant("function", &FUNCTION)],
+    &[variant("static", &TLS_STATIC), variant("dynamic", &DYNAMIC), BY_FUNCTION],
 );
 
 static TLS_STATIC: Table = Table {

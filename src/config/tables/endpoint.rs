@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::super::schema::{Key, Kind, Rule, Table, Union, choice, key, later_variant, variant};
+use super::super::schema::{Key, Kind, Rule, Table, Union, choice, key, refused_variant, variant};
 use super::super::syntax::{ACCOUNT, FILE_MODE, INTERFACE, PORT_REFERENCE};
 use super::TEXTS;
 
@@ -14,8 +14,16 @@ pub(crate) static LISTENING: Union = Union {
         variant("tcp", &LISTENING_TCP),
         variant("unix", &LISTENING_UNIX),
         variant("inherited", &LISTENING_INHERITED),
-        later_variant("twisted", &LISTENING_TWISTED),
-        later_variant("onion", &ONION),
+        refused_variant(
+            "twisted",
+            &LISTENING_TWISTED,
+            "say it with an endpoint of type tcp, unix or inherited",
+        ),
+        refused_variant(
+            "onion",
+            &ONION,
+            "let Tor run by itself, with a HiddenServicePort that leads to an endpoint of type tcp on 127.0.0.1 or unix",
+        ),
     ],
 };
 
@@ -172,8 +180,12 @@ pub(crate) static CONNECTING: Union = Union {
     variants: &[
         variant("tcp", &CONNECTING_TCP),
         variant("unix", &CONNECTING_UNIX),
-        variant("twisted", &CONNECTING_TWISTED),
-        variant("tor", &TOR),
+        refused_variant("twisted", &CONNECTING_TWISTED, "say it with an endpoint of type tcp or unix"),
+        refused_variant(
+            "tor",
+            &TOR,
+            "let a relay such as socat listen on 127.0.0.1 and pass on to the SOCKS port of Tor",
+        ),
     ],
 };
 
@@ -220,7 +232,7 @@ static TOR: Table = Table {
     rules: &[],
 };
 
-static CONNECTING_TLS: Table = Table {
+pub(super) static CONNECTING_TLS: Table = Table {
     name: "endpoint.tls (connecting)",
     keys: &[
         key("hostname", &Kind::Text, "Name the server's certificate must carry.").required(),

@@ -21,7 +21,10 @@ pub(super) static ROUTER: Table = Table {
         key("transports", &Kind::List(&transport::LISTENING), "Where clients connect.").default("[]"),
         key("components", &Kind::List(&container::ROUTER_COMPONENT), "Python components inside the router.")
             .default("[]")
-            .later_unless(Off::Empty),
+            .refused_unless(
+                Off::Empty,
+                "there is no Python in this router: run the components as ordinary clients",
+            ),
         CONNECTIONS,
     ],
     rules: &[],

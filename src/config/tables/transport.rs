@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::super::schema::{Choice, Key, Kind, Rule, Table, Union, choice, key, later_variant, variant};
+use super::super::schema::{
+    Choice, Key, Kind, Rule, Table, Union, choice, key, later_variant, refused_variant, variant,
+};
 use super::super::syntax::{ANY_NAME, NETWORK, RAWSOCKET_URL, REALM, WEBSOCKET_URL};
 use super::{DEBUG_KEY, ID_KEY, auth, endpoint, web, websocket, worker};
 
@@ -20,7 +22,7 @@ pub(super) static LISTENING: Kind = Kind::Tagged(&Union {
         later_variant("mqtt", &MQTT),
         variant("websocket.testee", &WEBSOCKET_TESTEE),
         variant("stream.testee", &STREAM_TESTEE),
-        later_variant("flashpolicy", &FLASH_POLICY),
+        refused_variant("flashpolicy", &FLASH_POLICY, "leave it out: Flash is gone from all browsers"),
     ],
 });
 
@@ -364,12 +366,24 @@ pub(super) static CONNECTING: Kind = Kind::Tagged(&Union {
 });
 
 /// The backend of a `websocket-reverseproxy` service.
-pub(super) static CONNECTING_WEBSOCKET_KIND: Kind = Kind::Tagged(&Union {
+pub(super) static PROXIED_WEBSOCKET: Kind = Kind::Tagged(&Union {
     what: "a connecting websocket transport",
     tag: "type",
     default: None,
-    variants: &[variant("websocket", &CONNECTING_WEBSOCKET)],
+    variants: &[variant("websocket", &PROXIED_WEBSOCKET_TABLE)],
 });
+
+static PROXIED_WEBSOCKET_TABLE: Table = Table {
+    name: "backend of a websocket-reverseproxy, type websocket",
+    keys: &[
+        ID_KEY,
+        CONNECTING_ENDPOINT,
+        key("url", &Kind::Word(&WEBSOCKET_URL), "What the handshake with the backend asks for.").required(),
+        SERIALIZERS.no_effect(websocket::RELAYED),
+        WEBSOCKET_OPTIONS.no_effect(websocket::RELAYED),
+    ],
+    rules: &[NO_SERIALIZER],
+};
 
 static CONNECTING_ENDPOINT: Key =
     key("endpoint", &Kind::Tagged(&endpoint::CONNECTING), "What to connect to.").required();

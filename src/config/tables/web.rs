@@ -2,10 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use super::super::schema::{Choice, Key, Kind, Off, Rule, Table, Union, choice, key, later_variant, variant};
+use super::super::schema::{
+    Choice, Key, Kind, Off, Rule, Table, Union, choice, key, refused_variant, variant,
+};
 use super::super::syntax::{ANY_NAME, FILE_MODE, HEXADECIMAL, HTTP_URL, REALM, WEB_PATH};
 use super::endpoint::PORT;
-use super::{DEBUG_KEY, ID_KEY, TEXTS, transport};
+use super::{DEBUG_KEY, ID_KEY, TEXTS, endpoint, transport, websocket};
 
 pub(super) static PATHS: Kind = Kind::Map(&WEB_PATH, &Kind::Tagged(&SERVICE));
 
@@ -28,23 +30,36 @@ static SERVICE: Union = Union {
         variant("none", &NO_KEYS),
         variant("path", &PATH),
         variant("redirect", &REDIRECT),
-        later_variant("resource", &RESOURCE),
-        later_variant("reverseproxy", &REVERSE_PROXY),
+        refused_variant(
+            "resource",
+            &RESOURCE,
+            "there is no Python in this router: run it in a web server of its own, and put a reverseproxy here",
+        ),
+        variant("reverseproxy", &REVERSE_PROXY),
         variant("nodeinfo", &NODE_INFO),
         variant("json", &JSON),
-        later_variant("cgi", &CGI),
-        later_variant("wsgi", &WSGI),
+        variant("cgi", &CGI),
+        refused_variant(
+            "wsgi",
+            &WSGI,
+            "there is no Python in this router: run the application under a WSGI server, and put a reverseproxy here",
+        ),
         variant("static", &STATIC),
         variant("websocket", &WEBSOCKET),
-        later_variant("websocket-reverseproxy", &WEBSOCKET_REVERSE_PROXY),
+        variant("websocket-reverseproxy", &WEBSOCKET_REVERSE_PROXY),
         variant("longpoll", &LONG_POLL),
         variant("caller", &CALLER),
         variant("publisher", &PUBLISHER),
         variant("webhook", &WEBHOOK),
         variant("archive", &ARCHIVE),
         variant("upload", &UPLOAD),
-        later_variant("wap", &WAP),
-        later_variant("catalog", &CATALOG),
+        refused_variant(
+            "wap",
+            &WAP,
+            "templates of Jinja need Python: let a page call procedures with AutobahnJS or by a caller service, or put a \
+             reverseproxy to a web application here",
+        ),
+        refused_variant("catalog", &CATALOG, "publish the schemas as files with a static service"),
     ],
 };
 
@@ -75,6 +90,15 @@ static RESOURCE: Table = Table {
 
 const SCHEMES: &[Choice] = &[choice("http"), choice("https")];
 
+static SECONDS: Kind = Kind::Integer(1, 86_400);
+
+const MAX_UPSTREAM_CONNECTIONS: Key = key(
+    "max_connections",
+    &Kind::Integer(1, 65_535),
+    "Connections to the backend at once; further requests wait a while, then get 503. Extension of crossring.",
+)
+.default("256");
+
 static REVERSE_PROXY: Table = Table {
     name: "paths.*, type reverseproxy",
     keys: &[
@@ -82,8 +106,20 @@ static REVERSE_PROXY: Table = Table {
         key("host", &Kind::Text, "Host of the backend.").required(),
         key("port", &PORT, "Port of the backend.").default("80"),
         key("path", &Kind::Text, "Path on the backend.").default("\"\""),
-        key("forwarded_port", &PORT, "Port sent in X-Forwarded-Port.").default("80"),
-        key("forwarded_proto", &Kind::Choice(SCHEMES), "Scheme sent in X-Forwarded-Proto.").default("http"),
+        key("forwarded_port", &PORT, "Port sent in X-Forwarded-Port.").default("the client's"),
+        key("forwarded_proto", &Kind::Choice(SCHEMES), "Scheme sent in X-Forwarded-Proto.")
+            .default("the client's"),
+        key(
+            "tls",
+            &Kind::Object(&endpoint::CONNECTING_TLS),
+            "Encryption to the backend. Extension of crossring.",
+        )
+        .default("none"),
+        key("connect_timeout", &SECONDS, "Time to connect, in seconds. Extension of crossring.")
+            .default("10"),
+        key("timeout", &SECONDS, "How long the backend may be silent, in seconds. Extension of crossring.")
+            .default("60"),
+        MAX_UPSTREAM_CONNECTIONS,
     ],
     rules: &[],
 };
@@ -113,7 +149,27 @@ static CGI: Table = Table {
     keys: &[
         ID_KEY,
         key("directory", &Kind::Text, "Directory of scripts.").required(),
-        key("processor", &Kind::Text, "Interpreter.").required(),
+        key(
+            "processor",
+            &Kind::Text,
+            "Interpreter: a path relative to the node directory, or a name that is looked up in /usr/local/bin, /usr/bin \
+             and /bin.",
+        )
+        .required(),
+        key("timeout", &SECONDS, "How long a script may be silent, in seconds. Extension of crossring.")
+            .default("60"),
+        key(
+            "max_processes",
+            &Kind::Integer(1, 1024),
+            "Scripts that run at once; further requests wait a while, then get 503. Extension of crossring.",
+        )
+        .default("16"),
+        key(
+            "post_body_limit",
+            &Kind::Integer(0, 67_108_864),
+            "Largest request body, in bytes; 0 = 1 MiB. Extension of crossring.",
+        )
+        .default("0"),
     ],
     rules: &[],
 };
@@ -130,13 +186,16 @@ static WSGI: Table = Table {
     rules: &[],
 };
 
+const NO_PACKAGE: &str =
+    "there is no Python in this router: name the directory that the files are in as directory";
+
 static STATIC: Table = Table {
     name: "paths.*, type static",
     keys: &[
         ID_KEY,
         key("directory", &Kind::Text, "Directory served, relative to the node directory."),
-        key("package", &Kind::Text, "Python package with the files.").later(),
-        key("resource", &Kind::Text, "Resource inside `package`.").later(),
+        key("package", &Kind::Text, "Python package with the files.").refused(NO_PACKAGE),
+        key("resource", &Kind::Text, "Resource inside `package`.").refused(NO_PACKAGE),
         key("options", &Kind::Object(&STATIC_OPTIONS), "How files are served.").default("{}"),
     ],
     rules: &[
@@ -184,9 +243,10 @@ static WEBSOCKET_REVERSE_PROXY: Table = Table {
     name: "paths.*, type websocket-reverseproxy",
     keys: &[
         ID_KEY,
-        key("backend", &transport::CONNECTING_WEBSOCKET_KIND, "The backend.").required(),
-        transport::URL,
-        transport::WEBSOCKET_OPTIONS,
+        key("backend", &transport::PROXIED_WEBSOCKET, "The backend.").required(),
+        transport::URL.no_effect("the handshake of the client may ask for any path below"),
+        key("options", &websocket::PROXIED_OPTIONS, "Who may connect.").default("{}"),
+        MAX_UPSTREAM_CONNECTIONS,
     ],
     rules: &[],
 };

@@ -1,7 +1,7 @@
 //! `workers[]`: the worker types and what all native workers share.
 
 use super::super::schema::{
-    Choice, Key, Kind, Off, Table, Union, Variant, choice, key, later_variant, variant,
+    Choice, Key, Kind, Off, Table, Union, Variant, choice, key, later_variant, refused_variant, variant,
 };
 use super::super::syntax::{ANY_NAME, BRACED_REFERENCE};
 use super::{ID_KIND, NO_PROCESS, TEXTS, container, controller, proxy, router, transport};
@@ -11,9 +11,17 @@ pub(crate) static WORKER: Kind =
 
 const WORKERS: &[Variant] = &[
     variant("router", &router::ROUTER),
-    later_variant("container", &container::CONTAINER),
+    refused_variant(
+        "container",
+        &container::CONTAINER,
+        "there is no Python in this router: run the components as ordinary clients, each by a service manager",
+    ),
     later_variant("proxy", &proxy::PROXY),
-    later_variant("guest", &container::GUEST),
+    refused_variant(
+        "guest",
+        &container::GUEST,
+        "other programs are no business of this router: let a service manager start and watch them",
+    ),
     variant("websocket-testee", &TESTEE),
 ];
 

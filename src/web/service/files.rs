@@ -172,7 +172,7 @@ pub(super) fn content_type(types: &BTreeMap<String, String>, path: &Path) -> Str
 }
 
 /// The path below the root; none for one that could lead out of it, or to something hidden.
-fn relative_path(rest: &str) -> Option<PathBuf> {
+pub(super) fn relative_path(rest: &str) -> Option<PathBuf> {
     let mut path = PathBuf::new();
     for component in rest.split('/').filter(|component| !component.is_empty()) {
         let name = percent_decode_str(component).decode_utf8().ok()?;
@@ -208,7 +208,7 @@ fn find(
 }
 
 /// Where a path leads, if that exists and is in the root.
-fn inside(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+pub(super) fn inside(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
     match fs::canonicalize(path) {
         Ok(real) => Ok(real.starts_with(root).then_some(real)),
         Err(error) => match error.kind() {

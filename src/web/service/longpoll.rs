@@ -98,6 +98,7 @@ impl From<BodyError> for Fault {
             BodyError::TooLong(_) => Self(StatusCode::PAYLOAD_TOO_LARGE, "413: too long".to_owned()),
             BodyError::Late => Self(StatusCode::REQUEST_TIMEOUT, "408: the body took too long".to_owned()),
             BodyError::Broken => Self::bad("400: the body broke off"),
+            BodyError::Busy => Self::full("503: too many requests at the same time"),
         }
     }
 }

@@ -201,6 +201,9 @@ impl Admission {
             BodyError::TooLong(Some(size)) => too_long(&size.to_string()),
             BodyError::TooLong(None) => too_long("it"),
             BodyError::Broken => Fault::bad("Malformed request to the REST bridge."),
+            BodyError::Busy => {
+                Fault(StatusCode::SERVICE_UNAVAILABLE, "Too many requests at once.".to_owned())
+            }
             BodyError::Late => {
                 Fault(StatusCode::REQUEST_TIMEOUT, "The request body took too long.".to_owned())
             }

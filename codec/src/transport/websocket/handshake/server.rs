@@ -252,7 +252,7 @@ fn read_fields(fields: Fields<'_>, options: &WebSocketServerOptions) -> Result<U
     let key = fields.one("sec-websocket-key")?.filter(|key| is_key(key));
     let key = key.ok_or(TransportErrorKind::KeyInvalid)?;
     if let Some(origin) = fields.one(origin_field)?
-        && !origin_allowed(origin, options)
+        && !options.allows_origin(origin)
     {
         return Err(TransportErrorKind::OriginRefused);
     }
@@ -341,17 +341,20 @@ fn is_key(key: &str) -> bool {
     key.len() == 24 && STANDARD.decode_slice(key, &mut nonce) == Ok(16)
 }
 
-fn origin_allowed(origin: &str, options: &WebSocketServerOptions) -> bool {
-    if origin == "null" {
-        return options.null_origin_allowed;
+impl WebSocketServerOptions {
+    /// Whether pages of this origin may connect.
+    pub fn allows_origin(&self, origin: &str) -> bool {
+        if origin == "null" {
+            return self.null_origin_allowed;
+        }
+        let port = match origin.split_once("://") {
+            Some(("http", host)) if !has_port(host) => ":80",
+            Some(("https", host)) if !has_port(host) => ":443",
+            _ => "",
+        };
+        let explicit = format!("{origin}{port}");
+        self.origins.iter().any(|pattern| matches(pattern, origin) || matches(pattern, &explicit))
     }
-    let port = match origin.split_once("://") {
-        Some(("http", host)) if !has_port(host) => ":80",
-        Some(("https", host)) if !has_port(host) => ":443",
-        _ => "",
-    };
-    let explicit = format!("{origin}{port}");
-    options.origins.iter().any(|pattern| matches(pattern, origin) || matches(pattern, &explicit))
 }
 
 fn has_port(host: &str) -> bool {
@@ -409,7 +412,7 @@ mod tests {
             ("http://[::1]:80", "http://[::1]", true),
         ] {
             let options = WebSocketServerOptions { origins: vec![pattern.to_owned()], ..Default::default() };
-            assert_eq!(origin_allowed(origin, &options), expected, "{pattern} {origin}");
+            assert_eq!(options.allows_origin(origin), expected, "{pattern} {origin}");
         }
     }
 
