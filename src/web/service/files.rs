@@ -1,5 +1,7 @@
 //! `static`: the files of a directory.
 
+mod cached;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -70,6 +72,9 @@ impl Files {
         let (root, lists, fallback) = (self.root.clone(), self.lists_directories, self.fallback.clone());
         let is_slashed = rest.is_empty() && request.uri().path().ends_with('/') || rest.ends_with('/');
         let encodings = accepted_encodings(request.headers());
+        if !is_slashed && let Some((file, encoding)) = cached::open(&root, &relative, encodings) {
+            return self.send(file, encoding, &relative, request).await;
+        }
         let search = move || {
             let found = find(&root, &relative, is_slashed, lists, encodings)?;
             match (found, fallback) {
@@ -403,9 +408,13 @@ async fn read(file: File, part: Range<u64>) -> Body {
 }
 
 async fn read_chunk(file: &Arc<File>, chunk: Range<u64>) -> io::Result<Bytes> {
+    let size = (chunk.end - chunk.start) as usize;
+    if let Some(octets) = cached::read(file, chunk.start, size) {
+        return Ok(octets);
+    }
     let file = Arc::clone(file);
     let work = move || {
-        let mut octets = vec![0; (chunk.end - chunk.start) as usize];
+        let mut octets = vec![0; size];
         file.read_exact_at(&mut octets, chunk.start).map(|()| octets.into())
     };
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other).flatten()
