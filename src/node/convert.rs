@@ -225,8 +225,11 @@ pub(super) fn worker_limits(config: &NodeConfig, shards: usize) -> WorkerLimits 
 /// What a shard lets in of a transport's connections.
 pub(super) fn listener_limits(transport: &TransportConfig, shards: usize) -> ListenerLimits {
     let limits = &transport.limits;
+    let connections_max = connections_share(transport, shards);
+    // Out of one queue for all shards, one may take all that comes from an address.
+    let shards = if matches!(transport.endpoint, Endpoint::Tcp(_)) { shards } else { 1 };
     ListenerLimits {
-        connections_max: connections_share(transport, shards),
+        connections_max,
         connections_per_address_max: share(limits.per_address_max.into(), shards),
         rate_max: share(limits.rate_max.into(), shards),
         rate_per_address_max: share(limits.rate_per_address_max.into(), shards),
