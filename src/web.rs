@@ -16,7 +16,7 @@ use crossring_router::details::TransportDetails;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -30,6 +30,8 @@ use tunnel::Tunnel;
 
 mod bridge;
 mod build;
+mod complaints;
+mod http2;
 mod service;
 mod slots;
 mod stream;
@@ -58,9 +60,6 @@ const FIELDS_MAX: usize = 100;
 
 /// How long a request's head may take, and a connection may be idle, where `client_timeout` says nothing.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Streams that one HTTP/2 connection may have open.
-const STREAMS_MAX: u32 = 100;
 
 /// What a web transport serves.
 pub(crate) struct Site {
@@ -175,9 +174,10 @@ impl Web {
 
 /// Serves one connection to its end.
 async fn serve(site: Rc<Site>, peer: Peer, stream: Stream) {
-    let is_http2 = stream.begins_with(b"PRI * HTTP/2.0").await;
+    let begun = tokio::time::timeout(HEAD_TIMEOUT, stream.begins_with(b"PRI * HTTP/2.0")).await;
+    let Ok(is_http2) = begun else { return };
     let ended =
-        if is_http2 { serve_http2(site, peer, stream).await } else { serve_http1(site, peer, stream).await };
+        if is_http2 { http2::serve(site, peer, stream).await } else { serve_http1(site, peer, stream).await };
     if let Err(error) = ended {
         tracing::debug!("HTTP: {error}");
     }
@@ -210,32 +210,6 @@ async fn serve_http1(site: Rc<Site>, peer: Peer, stream: Stream) -> Result<(), h
             }
             Ok(())
         }
-    }
-}
-
-async fn serve_http2(site: Rc<Site>, peer: Peer, stream: Stream) -> Result<(), hyper::Error> {
-    let mut builder = http2::Builder::new(LocalTasks);
-    builder
-        .timer(TokioTimer::new())
-        .keep_alive_interval(site.client_timeout.unwrap_or(HEAD_TIMEOUT))
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEAD_SIZE_MAX as u32);
-    let service = service_fn(move |request| {
-        let (site, peer) = (Rc::clone(&site), peer.clone());
-        async move { answer(&site, &peer, &Handover::default(), request).await }
-    });
-    builder.serve_connection(stream, service).await
-}
-
-/// Runs what HTTP/2 does beside its connection.
-#[derive(Clone, Copy)]
-struct LocalTasks;
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for LocalTasks {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
-            future.await;
-        });
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crossring_router::address::{SessionKey, ShardId};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::{Demand, Demands};
 use crate::worker::mail::{Relay, RelayPart, WINDOW_SIZE};
@@ -34,6 +34,8 @@ pub(crate) struct Pipe {
     window: usize,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// When octets have last passed, in either direction.
+    active: Option<Instant>,
 }
 
 impl Pipe {
@@ -43,6 +45,7 @@ impl Pipe {
 
     /// Octets of the peer.
     pub(crate) fn push(&mut self, octets: Vec<u8>) {
+        self.active = Some(Instant::now());
         self.received.push_back(octets);
         self.wake();
     }
@@ -50,7 +53,13 @@ impl Pipe {
     /// The shard has sent so many octets.
     pub(crate) fn took(&mut self, count: usize) {
         self.window += count;
+        self.active = Some(Instant::now());
         self.wake();
+    }
+
+    /// When octets have last passed, in either direction.
+    pub(crate) fn active(&self) -> Option<Instant> {
+        self.active
     }
 
     /// The connection is gone.
@@ -102,6 +111,11 @@ pub(crate) struct Stream {
 impl Stream {
     pub(crate) fn new(shard: ShardId, key: SessionKey, pipe: Rc<RefCell<Pipe>>, demands: Demands) -> Self {
         Self { shard, key, pipe, demands, written: Vec::new(), is_over: false, stall: None }
+    }
+
+    /// What mail fills.
+    pub(crate) fn pipe(&self) -> Rc<RefCell<Pipe>> {
+        Rc::clone(&self.pipe)
     }
 
     /// Whether the peer begins with these octets.

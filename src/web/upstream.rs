@@ -1,6 +1,6 @@
 //! Another server that requests are passed to: how it is reached, and the connections to it that are kept for the next request.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -16,6 +16,7 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
+use super::complaints::Complaints;
 use super::service::RequestBody;
 use super::slots::{Slot, Slots};
 use crate::config::{UpstreamConfig, UpstreamPlace, UpstreamTls};
@@ -30,8 +31,8 @@ const KEPT_MAX: usize = 32;
 /// Octets of an answer that are held before they are passed on, and most octets of its head.
 const BUFFER_SIZE: usize = 64 * 1024;
 
-/// How often at most a server that fails is complained about.
-const COMPLAINT_PERIOD: Duration = Duration::from_secs(10);
+/// Complaints about a server that fails, in ten seconds.
+const COMPLAINTS_MAX: u32 = 2;
 
 /// Why a server cannot be asked.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ pub(crate) struct Upstream {
     connect_timeout: Duration,
     slots: Slots,
     kept: Rc<RefCell<Vec<Kept>>>,
-    complained: Cell<Option<Instant>>,
+    complaints: Complaints,
 }
 
 #[derive(Debug)]
@@ -102,7 +103,7 @@ impl Upstream {
             connect_timeout: config.connect_timeout,
             slots: Slots::new(config.connections_max),
             kept: Rc::default(),
-            complained: Cell::default(),
+            complaints: Complaints::new(COMPLAINTS_MAX),
         })
     }
 
@@ -112,9 +113,7 @@ impl Upstream {
 
     /// Says in the log that it fails, now and then.
     pub(crate) fn complain(&self, text: &str) {
-        let now = Instant::now();
-        if self.complained.get().is_none_or(|last| now - last >= COMPLAINT_PERIOD) {
-            self.complained.set(Some(now));
+        if self.complaints.permit() {
             tracing::warn!("{}: {text}", self.place);
         }
     }

@@ -409,6 +409,37 @@ fn http2_clients_reach_servers_that_do_not_speak_it() {
     assert!(text.contains("cookie: a=1; b=2\r\n") && answer.body.ends_with(&[b'x'; 300_000]));
 }
 
+#[test]
+fn http2_connections_that_stand_still_are_closed() {
+    use http_body_util::Empty;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    let paths = json!({"/": {"type": "static", "directory": "."}});
+    let site = Site::start(&paths, &json!({"client_timeout": 1}), |directory| {
+        std::fs::write(directory.join("large.bin"), vec![0; 400_000]).expect("a file");
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    // One that asks for nothing, and one that asks for much and takes an octet of each.
+    for count in [0, 50] {
+        runtime.block_on(async {
+            let stream = tokio::net::TcpStream::connect(site.at).await.expect("it listens");
+            let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+            builder.initial_stream_window_size(1);
+            let handshake = builder.handshake(TokioIo::new(stream)).await;
+            let (mut sender, connection) = handshake.expect("HTTP/2");
+            let connection = tokio::spawn(connection);
+            let mut answers = Vec::new();
+            for _ in 0..count {
+                let request = hyper::Request::get("http://localhost/large.bin");
+                let request = request.body(Empty::<bytes::Bytes>::new()).expect("a request");
+                answers.push(sender.send_request(request).await.expect("an answer"));
+            }
+            let ended = tokio::time::timeout(PATIENCE, connection).await;
+            // How it ends is not the point.
+            let _ = ended.expect("the server closes it").expect("no panic");
+        });
+    }
+}
+
 /// One request over HTTP/2 by prior knowledge.
 fn ask_http2(at: SocketAddr, body: Vec<u8>) -> Answer {
     use http_body_util::{BodyExt, Full};

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use tokio::process::{ChildStdin, Command};
 use super::body::{self, BodyError};
 use super::files::{inside, relative_path};
 use super::{Context, not_found, text};
+use crate::web::complaints::Complaints;
 use crate::web::slots::{Slot, Slots};
 use crate::web::{Request, Response};
 
@@ -26,6 +28,9 @@ mod process;
 use environment::{PATH, environment};
 use output::{HeadError, Output};
 use process::Process;
+
+/// Lines in the log about the scripts of a service, in ten seconds.
+const COMPLAINTS_MAX: u32 = 100;
 
 /// The scripts of a directory.
 #[derive(Debug)]
@@ -39,6 +44,7 @@ pub(crate) struct Cgi {
     /// Octets of a body.
     body_size_max: usize,
     slots: Slots,
+    complaints: Rc<Complaints>,
 }
 
 /// A script, and how the path that was asked for leads to it.
@@ -73,6 +79,7 @@ impl Cgi {
             timeout: config.timeout,
             body_size_max: config.body_size_max,
             slots: Slots::new(config.processes_max),
+            complaints: Rc::new(Complaints::new(COMPLAINTS_MAX)),
         })
     }
 
@@ -85,13 +92,13 @@ impl Cgi {
             Ok(Some(script)) => script,
             Ok(None) => return not_found(),
             Err(error) => {
-                tracing::warn!(path = context.path, "script: {error}");
+                self.complain(&context, &format!("the script cannot be read: {error}"));
                 return text(StatusCode::INTERNAL_SERVER_ERROR, "500: the script cannot be read");
             }
         };
         match self.run(&context, script, request).await {
             Ok(response) => response,
-            Err(trouble) => apologize(&context, &trouble),
+            Err(trouble) => self.apologize(&context, &trouble),
         }
     }
 
@@ -141,7 +148,40 @@ impl Cgi {
         }
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let name = script.file.display().to_string();
-        Ok((Process::new(child, name, self.timeout, slot), Output::new(stdout, self.timeout)))
+        Ok((
+            Process::new(child, name, Rc::clone(&self.complaints), self.timeout, slot),
+            Output::new(stdout, self.timeout),
+        ))
+    }
+
+    fn complain(&self, context: &Context<'_>, what: &str) {
+        if self.complaints.permit() {
+            tracing::warn!(path = context.path, "{what}");
+        }
+    }
+
+    fn apologize(&self, context: &Context<'_>, trouble: &Trouble) -> Response {
+        match trouble {
+            Trouble::Body(error) => error.answer(),
+            Trouble::Busy => {
+                let mut response =
+                    text(StatusCode::SERVICE_UNAVAILABLE, "503: too many scripts at the same time");
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+                response
+            }
+            Trouble::Start(error) => {
+                self.complain(context, &format!("the script does not start: {error}"));
+                text(StatusCode::INTERNAL_SERVER_ERROR, "500: the script does not start")
+            }
+            Trouble::Head(error) => {
+                self.complain(context, &format!("the script's answer is none: {error}"));
+                text(StatusCode::BAD_GATEWAY, "502: the script's answer is none")
+            }
+            Trouble::Timeout => {
+                self.complain(context, "the script does not answer");
+                text(StatusCode::GATEWAY_TIMEOUT, "504: the script does not answer")
+            }
+        }
     }
 }
 
@@ -183,31 +223,6 @@ fn divided<'a>(context: &Context<'a>, depth: usize) -> (&'a str, &'a str) {
     }
     let below = &context.rest[end..];
     (&context.path[..context.path.len() - below.len()], below)
-}
-
-fn apologize(context: &Context<'_>, trouble: &Trouble) -> Response {
-    let path = context.path;
-    match trouble {
-        Trouble::Body(error) => error.answer(),
-        Trouble::Busy => {
-            let mut response =
-                text(StatusCode::SERVICE_UNAVAILABLE, "503: too many scripts at the same time");
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-            response
-        }
-        Trouble::Start(error) => {
-            tracing::warn!(path, "the script does not start: {error}");
-            text(StatusCode::INTERNAL_SERVER_ERROR, "500: the script does not start")
-        }
-        Trouble::Head(error) => {
-            tracing::warn!(path, "the script's answer is none: {error}");
-            text(StatusCode::BAD_GATEWAY, "502: the script's answer is none")
-        }
-        Trouble::Timeout => {
-            tracing::warn!(path, "the script does not answer");
-            text(StatusCode::GATEWAY_TIMEOUT, "504: the script does not answer")
-        }
-    }
 }
 
 #[cfg(test)]

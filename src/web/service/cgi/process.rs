@@ -1,5 +1,6 @@
 //! A script that runs: when nobody wants its answer any more it is killed, and with it whatever it has started.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -7,6 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, copy, sink};
 use tokio::process::{Child, ChildStderr};
 use tokio::sync::oneshot;
 
+use crate::web::complaints::Complaints;
 use crate::web::slots::Slot;
 
 /// Lines of a script's complaints that are logged.
@@ -22,14 +24,21 @@ const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(200);
 pub(super) struct Process(oneshot::Sender<()>);
 
 impl Process {
-    /// `name`: in the log; `timeout`: how long it may run on when its answer is there.
-    pub(super) fn new(mut child: Child, name: String, timeout: Duration, slot: Slot) -> Self {
+    /// `name`: in the log, as often as `permits` says; `timeout`: how long it may run on when its answer is there.
+    pub(super) fn new(
+        mut child: Child,
+        name: String,
+        permits: Rc<Complaints>,
+        timeout: Duration,
+        slot: Slot,
+    ) -> Self {
         let (process, left) = oneshot::channel();
         let complaints = child.stderr.take();
         let group = Group(child);
         // Two tasks for each slot.
-        let logging = complaints
-            .map(|complaints| tokio::task::spawn_local(async move { log(complaints, &name).await }));
+        let logging = complaints.map(|complaints| {
+            tokio::task::spawn_local(async move { log(complaints, &name, &permits).await })
+        });
         tokio::task::spawn_local(async move {
             keep(group, timeout, left).await;
             if let Some(mut logging) = logging
@@ -77,14 +86,15 @@ async fn keep(mut group: Group, timeout: Duration, left: oneshot::Receiver<()>) 
 }
 
 /// Logs the first lines, and reads on so that the script is not held up.
-async fn log(complaints: ChildStderr, name: &str) {
+async fn log(complaints: ChildStderr, name: &str, permits: &Complaints) {
     let mut reader = BufReader::new(complaints);
     for _ in 0..LINES_MAX {
         let mut line = Vec::new();
         match (&mut reader).take(LINE_SIZE_MAX).read_until(b'\n', &mut line).await {
-            Ok(1..) => {
+            Ok(1..) if permits.permit() => {
                 tracing::warn!("script {name}: {:?}", String::from_utf8_lossy(line.trim_ascii_end()))
             }
+            Ok(1..) => {}
             _ => return,
         }
     }
