@@ -255,6 +255,8 @@ async fn answer(
     });
     let could_leave = handover.is_open();
     let mut response = match found {
+        // Whoever asks for a tunnel takes this for a forward proxy.
+        _ if request.method() == hyper::Method::CONNECT => service::method_not_allowed("GET, HEAD, POST"),
         Some((service, rest)) => {
             let context = Context { peer, path: &path, rest, handover };
             service.answer(context, request).await

@@ -157,7 +157,14 @@ fn websocket(context: &Context<'_>, request: &Request) -> Response {
         return text(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "505: WebSockets need HTTP/1.1");
     }
     context.handover.take(Takeover::Shard(head_of(request)));
-    Response::new(full(Bytes::new()))
+    switching()
+}
+
+/// The answer of who takes the connection away: for the log only.
+fn switching() -> Response {
+    let mut response = Response::new(full(Bytes::new()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response
 }
 
 fn upgrade_required() -> Response {

@@ -143,6 +143,7 @@ fn the_server_is_told_what_it_needs_and_nothing_of_neighbours() {
     assert!(below.contains("x-forwarded-proto: https") && below.contains("x-forwarded-port: 443"), "{below}");
     assert!(site.ask("GET /app", "").text().starts_with("GET /inner HTTP/1.1"));
     assert_eq!(site.ask("GET /app/%2e%2e/secret", "").status, 400);
+    assert_eq!(site.ask("CONNECT elsewhere:80", "").status, 405);
     assert_eq!(site.ask("DELETE /app/x", "").text().split(' ').next(), Some("DELETE"));
 }
 

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use crossring_codec::transport::WebSocketServerOptions;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -14,7 +13,7 @@ use hyper::{Method, StatusCode, Uri, Version};
 use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 
-use super::{Context, full, text, upgrade_required};
+use super::{Context, switching, text, upgrade_required};
 use crate::web::tunnel::Tunnel;
 use crate::web::upstream::{Lease, Upstream, UpstreamError};
 use crate::web::{Request, Response, Takeover, wants_websocket};
@@ -221,9 +220,7 @@ impl Backend {
             return bad_gateway();
         };
         context.handover.take(Takeover::Tunnel(Tunnel { head, server, slot: lease.into_slot() }));
-        let mut response = Response::new(full(Bytes::new()));
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        response
+        switching()
     }
 
     fn apologize(&self, trouble: &Trouble) -> Response {
