@@ -305,6 +305,7 @@ impl Control {
     fn begin_stop(&mut self) -> Monotonic {
         let now = Monotonic::read();
         let deadline = now.after_ns(self.drain_timeout.as_nanos() as u64);
+        self.web.stop();
         self.core.shutdown(self.clock.now(now), &mut self.mail);
         for shard in 0..self.shards {
             self.mail.order(ShardId(shard as u8), Order::Stop { deadline });

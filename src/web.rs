@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::config::Routes;
 use crate::worker::mail::{Relay, RelayPart};
@@ -110,12 +111,18 @@ pub(crate) struct Web {
     pipes: HashMap<(ShardId, SessionKey), Rc<RefCell<Pipe>>>,
     demands: Demands,
     wanted: UnboundedReceiver<Demand>,
+    stopping: watch::Sender<bool>,
 }
 
 impl Web {
     /// `wanted` is the end of `demands`.
     pub(crate) fn new(sites: Sites, demands: Demands, wanted: UnboundedReceiver<Demand>) -> Self {
-        Self { sites, pipes: HashMap::new(), demands, wanted }
+        Self { sites, pipes: HashMap::new(), demands, wanted, stopping: watch::Sender::new(false) }
+    }
+
+    /// Lets connections end with the requests they are at.
+    pub(crate) fn stop(&mut self) {
+        self.stopping.send_replace(true);
     }
 
     /// The next demand, once there is one.
@@ -165,25 +172,47 @@ impl Web {
         let pipe = Pipe::shared();
         let stream = Stream::new(at.0, at.1, Rc::clone(&pipe), self.demands.clone());
         // Without a site the stream is dropped here, which ends the connection.
-        let Some(site) = self.sites.get(&transport) else { return };
+        let Some(site) = self.sites.get(&transport).filter(|_| !*self.stopping.borrow()) else { return };
         self.pipes.insert(at, pipe);
         let peer = Peer { details: Rc::new(details) };
-        tokio::task::spawn_local(serve(Rc::clone(site), peer, stream));
+        let stopping = self.stopping.subscribe();
+        tokio::task::spawn_local(serve(Rc::clone(site), peer, stream, stopping));
+    }
+}
+
+/// Whether the node stops.
+type Stopping = watch::Receiver<bool>;
+
+/// Waits until the node stops.
+async fn stopped(stopping: &mut Stopping) {
+    if stopping.wait_for(|is_stopping| *is_stopping).await.is_err() {
+        // The control shard is gone, and takes this task with it.
+        std::future::pending().await
     }
 }
 
 /// Serves one connection to its end.
-async fn serve(site: Rc<Site>, peer: Peer, stream: Stream) {
-    let begun = tokio::time::timeout(HEAD_TIMEOUT, stream.begins_with(b"PRI * HTTP/2.0")).await;
+async fn serve(site: Rc<Site>, peer: Peer, stream: Stream, mut stopping: Stopping) {
+    let begun = tokio::select! {
+        begun = tokio::time::timeout(HEAD_TIMEOUT, stream.begins_with(b"PRI * HTTP/2.0")) => begun,
+        () = stopped(&mut stopping) => return,
+    };
     let Ok(is_http2) = begun else { return };
-    let ended =
-        if is_http2 { http2::serve(site, peer, stream).await } else { serve_http1(site, peer, stream).await };
+    let ended = match is_http2 {
+        true => http2::serve(site, peer, stream, stopping).await,
+        false => serve_http1(site, peer, stream, stopping).await,
+    };
     if let Err(error) = ended {
         tracing::debug!("HTTP: {error}");
     }
 }
 
-async fn serve_http1(site: Rc<Site>, peer: Peer, stream: Stream) -> Result<(), hyper::Error> {
+async fn serve_http1(
+    site: Rc<Site>,
+    peer: Peer,
+    stream: Stream,
+    mut stopping: Stopping,
+) -> Result<(), hyper::Error> {
     let (taker, mut taken) = oneshot::channel();
     let handover = Rc::new(Handover(RefCell::new(Some(taker))));
     let mut builder = http1::Builder::new();
@@ -197,19 +226,28 @@ async fn serve_http1(site: Rc<Site>, peer: Peer, stream: Stream) -> Result<(), h
         async move { answer(&site, &peer, &handover, request).await }
     });
     let mut connection = builder.serve_connection(stream, service);
-    tokio::select! {
-        ended = &mut connection => ended,
-        Ok(takeover) = &mut taken => {
-            let parts = connection.into_parts();
-            match takeover {
-                Takeover::Shard(mut octets) => {
-                    octets.extend_from_slice(&parts.read_buf);
-                    parts.io.hand_over(octets);
+    let mut is_stopping = false;
+    loop {
+        tokio::select! {
+            ended = &mut connection => return ended,
+            Ok(takeover) = &mut taken => {
+                let parts = connection.into_parts();
+                match takeover {
+                    Takeover::Shard(mut octets) if !is_stopping => {
+                        octets.extend_from_slice(&parts.read_buf);
+                        parts.io.hand_over(octets);
+                    }
+                    Takeover::Shard(_) => {}
+                    Takeover::Tunnel(tunnel) => tokio::select! {
+                        () = tunnel.run(parts.io, &parts.read_buf) => {}
+                        () = stopped(&mut stopping) => {}
+                    },
                 }
-                Takeover::Tunnel(tunnel) => tunnel.run(parts.io, &parts.read_buf).await,
+                return Ok(());
             }
-            Ok(())
+            () = stopped(&mut stopping), if !is_stopping => is_stopping = true,
         }
+        Pin::new(&mut connection).graceful_shutdown();
     }
 }
 

@@ -566,12 +566,9 @@ impl<E: Engine> Worker<E> {
             self.engine.stop_listening(*id);
         }
         self.stopping = Some(deadline);
-        let idle: Vec<_> = self
-            .connections
-            .iter()
-            .filter(|it| it.is_handshaking() || it.is_relayed())
-            .map(Connection::key)
-            .collect();
+        // Relayed ones are ended by the control shard, with the requests that they are at.
+        let idle: Vec<_> =
+            self.connections.iter().filter(|it| it.is_handshaking()).map(Connection::key).collect();
         for key in idle {
             self.engine.close(connection_of(key), Close::Now);
         }

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Checks that there are.
-const CHECKS: usize = 13;
+const CHECKS: usize = 14;
 
 #[test]
 fn a_browser_is_served() {

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::time::Instant;
 
 use super::stream::Stream;
-use super::{Body, HEAD_SIZE_MAX, HEAD_TIMEOUT, Handover, Peer, Site, answer};
+use super::{Body, HEAD_SIZE_MAX, HEAD_TIMEOUT, Handover, Peer, Site, Stopping, answer, stopped};
 
 /// Streams that one connection may have open.
 const STREAMS_MAX: u32 = 100;
@@ -37,7 +37,12 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves one connection to its end. It ends too when nothing has passed for as long as it may be idle, unless the client waits
 /// for an answer.
-pub(super) async fn serve(site: Rc<Site>, peer: Peer, stream: Stream) -> Result<(), hyper::Error> {
+pub(super) async fn serve(
+    site: Rc<Site>,
+    peer: Peer,
+    stream: Stream,
+    mut stopping: Stopping,
+) -> Result<(), hyper::Error> {
     let mut builder = http2::Builder::new(LocalTasks);
     builder
         .timer(TokioTimer::new())
@@ -70,6 +75,10 @@ pub(super) async fn serve(site: Rc<Site>, peer: Peer, stream: Stream) -> Result<
         tokio::select! {
             ended = &mut connection => return ended,
             () = tokio::time::sleep_until(if is_late { now + patience } else { deadline }) => {}
+            () = stopped(&mut stopping) => {
+                connection.as_mut().graceful_shutdown();
+                return connection.await;
+            }
         }
     }
     connection.as_mut().graceful_shutdown();

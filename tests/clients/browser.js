@@ -5,7 +5,10 @@
 
 const assert = require("node:assert/strict");
 const { spawn } = require("node:child_process");
+const { once } = require("node:events");
+const http2 = require("node:http2");
 const readline = require("node:readline");
+const { buffer } = require("node:stream/consumers");
 const { parseArgs } = require("node:util");
 const Socket = require("ws");
 
@@ -149,6 +152,23 @@ const CHECKS = {
         await tab.visit(`${site}/`);
         assert.equal(await tab.evaluate(`logIn(${tickets}, "secret")`), "joe");
         assert.match(await tab.evaluate(`logIn(${tickets}, "wrong")`), /wamp\.error\.not_authorized|authentication/);
+    },
+    "longpoll over HTTP/2": async () => {
+        const connection = http2.connect(site);
+        const ask = async (route, body) => {
+            const stream = connection.request({ ":method": "POST", ":path": route });
+            stream.end(body);
+            const [head, octets] = await Promise.all([once(stream, "response"), buffer(stream)]);
+            return { status: head[0][":status"], text: octets.toString() };
+        };
+        const opened = await ask("/lp/open", JSON.stringify({ protocols: ["wamp.2.json"] }));
+        const { transport } = JSON.parse(opened.text);
+        const received = ask(`/lp/${transport}/receive`, "");
+        const hello = [1, "realm1", { roles: { subscriber: {} } }];
+        assert.equal((await ask(`/lp/${transport}/send`, JSON.stringify(hello))).status, 204);
+        assert.equal(JSON.parse((await received).text)[0], 2);
+        assert.equal((await ask(`/lp/${transport}/close`, "")).status, 204);
+        connection.close();
     },
     "listing": async (tab) => {
         await tab.visit(`${site}/files/`);

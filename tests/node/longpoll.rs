@@ -1,6 +1,6 @@
 //! WAMP over HTTP requests.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
@@ -296,7 +296,28 @@ fn events_for_a_slow_client_are_dropped() {
 fn a_node_stops_while_clients_wait() {
     let site = site(json!({"request_timeout": 100}));
     let client = Client::join(&site);
-    let mut receiving = site.connect();
-    begin(&mut receiving, &format!("POST {}/receive", client.path), b"");
+    let mut idle = site.connect();
+    assert_eq!(request(&mut idle, "GET /", b"").status, 200);
+    let line = format!("POST {}/receive", client.path);
+    let mut two = [site.connect(), site.connect()];
+    two.iter_mut().for_each(|stream| begin(stream, &line, b""));
+    // When one has been displaced the other waits.
+    let mut displaced = None;
+    assert!(wait_until(|| {
+        displaced = two.iter().position(has_answer);
+        displaced.is_some()
+    }));
+    let mut receiving = &two[1 - displaced.expect("one of two")];
     assert!(site.router.stop().success());
+    let mut answer = String::new();
+    receiving.read_to_string(&mut answer).expect("an answer, and the end");
+    assert!(answer.contains("[6,{") && answer.contains("wamp.close.system_shutdown"), "{answer}");
+    assert_eq!(idle.read(&mut [0; 1]).expect("the end"), 0);
+}
+
+fn has_answer(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("set");
+    let is_there = stream.peek(&mut [0; 1]).is_ok();
+    stream.set_nonblocking(false).expect("set");
+    is_there
 }
