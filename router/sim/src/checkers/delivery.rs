@@ -107,7 +107,9 @@ impl Delivery {
         let held = model.sessions[session].subscription(subscription);
         let known = model.publication(number);
         let is_older = held.zip(known).is_some_and(|(held, known)| known.order < held.instance);
-        let is_new = is_older && self.acknowledged.get(&(session, subscription)) == Some(&1);
+        // Who goes on with a session gets what was kept for it, whatever the answer to its question has brought.
+        let goes_on = model.sessions[session].resumption.resumed.is_some();
+        let is_new = is_older && !goes_on && self.acknowledged.get(&(session, subscription)) == Some(&1);
         let before = given.contains(&(session, subscription))
             && (is_new || !self.retained.contains(&(number, session, subscription)));
         if before && !is_retained {

@@ -287,7 +287,10 @@ impl Watcher {
             let kind = if is_subscription { Kind::Subscription } else { Kind::Registration };
             let of_link = |id: u64| {
                 let mut held = model.holdings.iter().filter(|held| held.kind == kind && held.id == id);
-                held.any(|held| model.is_of_router(&model.sessions[held.session]))
+                held.any(|held| {
+                    model.is_of_router(&model.sessions[held.session])
+                        || model.was_wanted_by_link(held.realm, &held.key)
+                })
             };
             for id in entries.complete.difference(&entries.deleted).filter(|id| !of_link(**id)) {
                 if !live().any(|session| holds(session, *id)) {

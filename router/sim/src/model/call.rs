@@ -276,13 +276,19 @@ impl Model {
     fn candidates(&self, caller: SessionIndex, procedure: &str) -> Vec<(SessionIndex, u64)> {
         let realm = self.sessions[caller].realm;
         let mut best = None;
+        // The best of those that may have been taken away, or not.
+        let mut doubtful = None;
         let mut candidates = Vec::new();
         for (index, session) in self.live.iter().map(|index| (*index, &self.sessions[*index])) {
-            for held in session.registrations.iter().filter(|held| !held.leaving && !held.revoking) {
+            for held in session.registrations.iter().filter(|held| !held.leaving) {
                 if session.realm != realm || session.was_away(self.tick) || !held.key.matches(procedure) {
                     continue;
                 }
                 let precedence = Some(held.key.precedence());
+                if held.revoking {
+                    doubtful = doubtful.max(precedence);
+                    continue;
+                }
                 if precedence > best {
                     candidates.clear();
                     best = precedence.clone();
@@ -296,7 +302,7 @@ impl Model {
             let precedence = Some(key.precedence());
             key.matches(procedure) && (precedence > best || forced && precedence == best)
         };
-        if self.in_transit(realm).any(displaces) {
+        if doubtful > best || self.in_transit(realm).any(displaces) {
             candidates.clear();
         }
         candidates

@@ -151,7 +151,7 @@ impl Model {
         if options.concurrency.is_some() && !self.limited.contains(&limited) {
             self.limited.push(limited);
         }
-        if options.force_reregister {
+        if options.force_reregister && !matches!(expected, Expected::Error(_)) {
             self.evict_absent(self.sessions[index].realm, &key);
         }
         let registration = Registration {

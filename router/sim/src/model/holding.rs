@@ -1,6 +1,6 @@
 //! Who held which subscription or registration, and when: what the meta API may say of them.
 
-use super::{Key, Model, SessionIndex};
+use super::{Key, Model, Pending, PendingKind, Session, SessionIndex};
 
 /// Ticks for which the registry may not know what a shard has done: longer than letters and stalls last.
 pub const SLACK_TICKS: u64 = 500;
@@ -51,6 +51,17 @@ impl Model {
         for held in self.holdings.iter_mut().filter(meant) {
             held.until.get_or_insert(tick);
         }
+    }
+
+    /// Whether a link has left that had asked for something and was not told that it has got it.
+    pub fn was_wanted_by_link(&self, realm: usize, key: &Key) -> bool {
+        let gone = |session: &&Session| !session.live && session.realm == realm && self.is_of_router(session);
+        let wants = |pending: &Pending| match &pending.kind {
+            PendingKind::Subscribe(wanted) => wanted == key,
+            PendingKind::Register(wanted) => wanted.key == *key,
+            _ => false,
+        };
+        self.sessions.iter().filter(gone).any(|session| session.requests.iter().any(wants))
     }
 
     /// What the registry surely knew from `tick` until now.
