@@ -265,12 +265,8 @@ impl Saboteur {
                 Fate::Swapped(letter)
             }
             (Bug::IgnoredDenial, Letter::Authorized { .. }) => Fate::Sent(allowed(letter)),
-            (Bug::StaleDecision, Letter::ForgetDecisions { ticket, .. }) => {
-                let ticket = *ticket;
-                self.forged.push((to, ticket));
-                Fate::Acknowledged(letter, ticket)
-            }
-            (Bug::EarlySubscribed, Letter::AddInterest { ticket, .. })
+            (Bug::StaleDecision, Letter::ForgetDecisions { ticket, .. })
+            | (Bug::EarlySubscribed, Letter::AddInterest { ticket, .. })
             | (Bug::EarlyRegistered, Letter::AddCallee { ticket, .. }) => {
                 let ticket = *ticket;
                 self.forged.push((to, ticket));
@@ -279,19 +275,16 @@ impl Saboteur {
             (
                 Bug::EarlySubscribed | Bug::EarlyRegistered | Bug::StaleDecision,
                 Letter::Acknowledge { ticket },
-            ) => {
-                let known = self.forged.iter().position(|forged| *forged == (from, *ticket));
-                match known.map(|index| self.forged.swap_remove(index)) {
-                    Some(_) => Fate::Lost,
-                    None => Fate::Sent(letter),
-                }
-            }
+            ) => match self.take_forged(from, *ticket) {
+                Some(_) => Fate::Lost,
+                None => Fate::Sent(letter),
+            },
             (Bug::LoseAcknowledgement, Letter::Acknowledge { .. })
             | (Bug::LosePublication, Letter::Publication(_))
             | (Bug::StaleCallee, Letter::RemoveCallee { .. })
             | (Bug::ForgetLeave, Letter::Leave { .. }) => self.lose_some(letter),
-            (Bug::LoseKill, Letter::Kill { .. }) => Fate::Lost,
-            (Bug::LoseRevocation, Letter::RevokeSubscription { .. }) => Fate::Lost,
+            (Bug::LoseKill, Letter::Kill { .. })
+            | (Bug::LoseRevocation, Letter::RevokeSubscription { .. }) => Fate::Lost,
             (Bug::LoseSchema, Letter::Publication(publication))
                 if publication.topic.starts_with("wamp.schema.") =>
             {
@@ -332,6 +325,12 @@ impl Saboteur {
             (Bug::WrongCount, Letter::Result { .. }) => Fate::Sent(miscounted(letter)),
             _ => Fate::Sent(letter),
         }
+    }
+
+    /// An acknowledgement that was forged before the true one came.
+    fn take_forged(&mut self, from: ShardId, ticket: u64) -> Option<(ShardId, u64)> {
+        let known = self.forged.iter().position(|forged| *forged == (from, ticket))?;
+        Some(self.forged.swap_remove(known))
     }
 
     /// Changes what a shard is told by a client.
