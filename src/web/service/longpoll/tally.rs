@@ -15,6 +15,14 @@ struct Counts {
     by_address: HashMap<IpAddr, usize>,
 }
 
+/// What counts as one address: all that begin with the same 64 bits are one client's, in IPv6.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+    }
+}
+
 /// One that is counted, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Counted {
@@ -26,6 +34,7 @@ pub(crate) struct Counted {
 impl Tally {
     /// Counts one more; none where there are `all_max`, or of its address, if it has one, `address_max`.
     pub(super) fn add(&self, address: Option<IpAddr>, all_max: usize, address_max: usize) -> Option<Counted> {
+        let address = address.map(network);
         let mut counts = self.0.borrow_mut();
         let of_address = address.map_or(0, |address| counts.by_address.get(&address).copied().unwrap_or(0));
         if counts.all >= all_max || of_address >= address_max {
@@ -67,6 +76,9 @@ mod tests {
         let _second = tally.add(other, 3, 1).expect("room");
         let _third = tally.add(None, 3, 1).expect("room");
         assert!(tally.add(None, 3, 1).is_none());
+        let neighbours =
+            ["2001:db8::1", "2001:db8::2"].map(|text| text.parse::<IpAddr>().expect("an address"));
+        assert_eq!(network(neighbours[0]), network(neighbours[1]));
         drop(first);
         assert!(tally.add(one, 3, 1).is_some());
         assert!(!tally.0.borrow().by_address.contains_key(&one.expect("an address")));
