@@ -129,3 +129,12 @@ fn every_message_type_reads_back() {
         }
     }
 }
+
+/// Found by fuzzing.
+#[test]
+fn an_empty_payload_is_not_an_absent_one() {
+    let seed = [
+        0xfb, 0xbf, 0x01, 0xff, 0xff, 0x00, 0xff, 0x9f, 0xff, 0xff, 0xff, 0xff, 0xff, 0x38, 0xff, 0x00, 0x3f,
+    ];
+    fuzzing::roundtrip_flatbuffers(&seed);
+}

@@ -259,13 +259,14 @@ fn sessions(
     list.iter().map(|session| id(session, SessionId::new, element)).collect::<Result<_, _>>().map(Some)
 }
 
-/// Arguments and ArgumentsKw in CBOR, or octets in their place.
+/// Arguments and ArgumentsKw in CBOR, or octets in their place: beside others, none are as good as absent.
 fn payload<'a>(
     arguments: Option<&'a [u8]>,
     keywords: Option<&'a [u8]>,
     transparent: Option<&[u8]>,
 ) -> Result<Payload<'a>, Refusal> {
-    if let Some(octets) = transparent.filter(|octets| !octets.is_empty()) {
+    let is_alone = arguments.is_none() && keywords.is_none();
+    if let Some(octets) = transparent.filter(|octets| is_alone || !octets.is_empty()) {
         let mut binary = Vec::with_capacity(octets.len() + 9);
         CborWriter(&mut binary).binary(octets);
         return Ok(of_cbor(Shape::Transparent, Cow::Owned(binary), None));

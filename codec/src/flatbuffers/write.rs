@@ -54,18 +54,21 @@ fn code(message_type: MessageType) -> u8 {
 struct Parts {
     arguments: Vec<u8>,
     keywords: Vec<u8>,
-    transparent: Vec<u8>,
+    /// Absent is not empty: an empty payload is one too.
+    transparent: Option<Vec<u8>>,
 }
 
 impl Parts {
+    fn transparent(octets: Vec<u8>) -> Self {
+        Self { transparent: Some(octets), ..Self::default() }
+    }
+
     fn of(payload: &Payload<'_>) -> Result<Self, Unrepresentable> {
         match payload.shape {
             Shape::Empty => Ok(Parts::default()),
             Shape::Transparent => match payload.transparent() {
-                Ok(Some(Value::Binary(transparent))) => Ok(Parts { transparent, ..Parts::default() }),
-                Ok(Some(Value::String(text))) => {
-                    Ok(Parts { transparent: text.into_bytes(), ..Parts::default() })
-                }
+                Ok(Some(Value::Binary(transparent))) => Ok(Parts::transparent(transparent)),
+                Ok(Some(Value::String(text))) => Ok(Parts::transparent(text.into_bytes())),
                 _ => Err(Unrepresentable::Extension),
             },
             Shape::Arguments | Shape::ArgumentsAndKeywords => {
@@ -213,7 +216,7 @@ impl Encoder<'_> {
             publication,
             filled(&parts.arguments),
             filled(&parts.keywords),
-            filled(&parts.transparent),
+            parts.transparent.as_deref(),
             keys.scheme,
             keys.serializer,
             keys.cipher,
@@ -248,7 +251,7 @@ impl Encoder<'_> {
             Some(topic),
             filled(&parts.arguments),
             filled(&parts.keywords),
-            filled(&parts.transparent),
+            parts.transparent.as_deref(),
             keys.scheme,
             keys.serializer,
             keys.cipher,
@@ -281,7 +284,7 @@ impl Encoder<'_> {
             Some(&**procedure),
             filled(&parts.arguments),
             filled(&parts.keywords),
-            filled(&parts.transparent),
+            parts.transparent.as_deref(),
             keys.scheme,
             keys.serializer,
             keys.cipher,
@@ -310,7 +313,7 @@ impl Encoder<'_> {
             registration.get(),
             filled(&parts.arguments),
             filled(&parts.keywords),
-            filled(&parts.transparent),
+            parts.transparent.as_deref(),
             keys.scheme,
             keys.serializer,
             keys.cipher,
@@ -342,7 +345,7 @@ impl Encoder<'_> {
             request,
             filled(&parts.arguments),
             filled(&parts.keywords),
-            filled(&parts.transparent),
+            parts.transparent.as_deref(),
             keys.scheme,
             keys.serializer,
             keys.cipher,
@@ -373,7 +376,7 @@ impl Encoder<'_> {
             Some(error),
             filled(&parts.arguments),
             filled(&parts.keywords),
-            filled(&parts.transparent),
+            parts.transparent.as_deref(),
             keys.scheme,
             keys.serializer,
             keys.cipher,
