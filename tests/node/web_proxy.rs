@@ -260,6 +260,8 @@ fn requests_beyond_the_connections_are_turned_away() {
         answer.is_some()
     }));
     assert_eq!(answer.as_ref(), Some(b"HTTP/1.1 503"));
+    // The server may not have looked yet.
+    assert!(wait_until(|| silent.connections.load(Ordering::Relaxed) > 0));
     assert_eq!(silent.connections.load(Ordering::Relaxed), 1);
 }
 
