@@ -11,8 +11,9 @@ use crate::rng::SeededRng;
 /// Ticks of the safety phase unless asked otherwise.
 pub const STEPS_DEFAULT: u64 = 1_500;
 
-/// Ticks within which a healed node must come to rest. Covers every timeout of `limits` several times.
-pub const REST_TICKS_MAX: u64 = 6_000;
+/// Ticks within which a healed node must come to rest. Covers every timeout of `limits` many times: whoever decides about a role
+/// of its own and does not answer waits for one after the other with each of its messages.
+pub const REST_TICKS_MAX: u64 = 30_000;
 
 /// What the caller of the simulator decides.
 #[derive(Copy, Clone, Debug)]
