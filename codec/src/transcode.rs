@@ -199,7 +199,7 @@ fn count_within<'a, R: Reader<'a>>(reader: &mut R, counts: &mut Vec<u32>) -> Res
             Token::Dict(items) => count_entries(reader, items, true, counts),
             _ => Ok(()),
         },
-        _ => reader.skip(),
+        _ => reader.skip(LEVELS_MAX),
     }
 }
 

@@ -7,8 +7,8 @@ use crate::json::{JsonReader, JsonWriter};
 use crate::msgpack::{MessagePackReader, MessagePackWriter};
 use crate::serializer::SerializerId;
 use crate::ubjson::{BjdataReader, BjdataWriter, Draft12Reader, Draft12Writer};
-use crate::wire::Reader;
 use crate::wire::value::{read, write};
+use crate::wire::{LEVELS_MAX, Reader};
 
 /// Any value that a serializer can carry.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -99,7 +99,7 @@ impl Value {
 fn read_whole<'a, R: Reader<'a>>(octets: &'a [u8]) -> Result<Value, DecodeError> {
     let at = DecodeError::without_context;
     let mut reader = R::new(octets).map_err(|(fault, offset)| at(fault, offset))?;
-    let value = read(&mut reader).and_then(|value| reader.end().map(|()| value));
+    let value = read(&mut reader, LEVELS_MAX).and_then(|value| reader.end().map(|()| value));
     value.map_err(|fault| at(fault, reader.offset()))
 }
 

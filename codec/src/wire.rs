@@ -11,7 +11,7 @@ use crate::limits::DEPTH_MAX;
 
 pub(crate) mod value;
 
-/// How deep a value may be nested: the message itself is one level.
+/// How deep a value may be nested at most: the message itself is one level.
 pub(crate) const LEVELS_MAX: usize = DEPTH_MAX - 1;
 
 /// The type of the value that comes next.
@@ -113,8 +113,8 @@ pub(crate) trait Reader<'a>: Sized + Clone {
     /// Reads a value, or enters a list or dict.
     fn token(&mut self) -> Result<Token<'a>, Fault>;
 
-    /// Passes over a value nested at most [`LEVELS_MAX`] deep, checking that it is well formed.
-    fn skip(&mut self) -> Result<(), Fault>;
+    /// Passes over a value nested at most `levels` deep, checking that it is well formed. `levels` is at most [`LEVELS_MAX`].
+    fn skip(&mut self, levels: usize) -> Result<(), Fault>;
 }
 
 /// Why a reader cannot even start: the fault and its offset.

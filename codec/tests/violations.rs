@@ -3,13 +3,14 @@
 #![forbid(unsafe_code)]
 
 use crossring_codec::error::{Expected, Fault};
-use crossring_codec::limits::{DEPTH_MAX, OPTION_LIST_MAX};
-use crossring_codec::message::Message;
-use crossring_codec::message::decode::decode;
+use crossring_codec::id::RequestId;
+use crossring_codec::limits::{DEPTH_MAX, NestingDepth, OPTION_LIST_MAX};
+use crossring_codec::message::decode::{decode, decode_within};
 use crossring_codec::message::encode::encode;
+use crossring_codec::message::{Message, YieldOptions};
 use crossring_codec::payload::{Payload, Shape};
 use crossring_codec::serializer::SerializerId;
-use crossring_codec::value::Value;
+use crossring_codec::value::{Dict, Value};
 
 /// Checks that the text (JSON) is a violation of WAMP, in all serializers that can carry it, and what the error says.
 #[track_caller]
@@ -311,7 +312,75 @@ fn nesting_ends_at_the_limit() {
                 assert!(decode(other, &out).is_ok());
             }
         }
-        assert_eq!(decode(SerializerId::Cbor, &tags).is_ok(), depth <= DEPTH_MAX);
+        assert!(decode(SerializerId::Cbor, &tags).is_err());
+    }
+}
+
+/// Arguments of `[1,[1,…[]…]]`, or of the same in dicts: this many lists or dicts, themselves included.
+fn nested(depth: usize, in_dicts: bool) -> Vec<Value> {
+    let mut value = Value::List(Vec::new());
+    for _ in 2..depth {
+        value = match in_dicts {
+            true => Value::Dict(vec![("a".into(), value)]),
+            false => Value::List(vec![1.into(), value]),
+        };
+    }
+    vec![value]
+}
+
+#[test]
+fn every_serializer_keeps_the_nesting_that_is_asked_for() {
+    let nesting = |levels| NestingDepth::new(levels).expect("a depth");
+    for (serializer, in_dicts) in SerializerId::ALL.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+        for depth in [5, 20, DEPTH_MAX as u8] {
+            // The message is one level, Arguments the second.
+            let payload =
+                Payload::from_values(serializer, &nested(usize::from(depth) - 1, in_dicts), &Dict::new());
+            let message = Message::Yield {
+                request: RequestId::from_random(0),
+                options: YieldOptions::default(),
+                payload,
+            };
+            let mut octets = Vec::new();
+            encode(serializer, &message, &mut octets).expect("a message");
+            assert!(decode_within(serializer, &octets, nesting(depth)).is_ok(), "{serializer:?} {depth}");
+            let error = decode_within(serializer, &octets, nesting(depth - 1)).expect_err("too deep");
+            assert_eq!((error.fault, error.element), (Fault::TooDeep, "Arguments"), "{serializer:?} {depth}");
+        }
+    }
+    assert_eq!([0, 129].map(NestingDepth::new), [None, None]);
+}
+
+#[test]
+fn options_and_tags_count_as_nesting() {
+    let depth = |serializer, octets: &[u8]| {
+        let is_enough = |levels: &u8| {
+            let nesting_max = NestingDepth::new(*levels).expect("a depth");
+            let decoded = decode_within(serializer, octets, nesting_max);
+            assert!(decoded.is_ok() || decoded.is_err_and(|error| error.fault == Fault::TooDeep));
+            decode_within(serializer, octets, nesting_max).is_ok()
+        };
+        (1..=DEPTH_MAX as u8).find(is_enough)
+    };
+    for (text, levels) in [
+        ("[70,1,{}]", 2),
+        ("[70,1,{\"progress\":true,\"x\":1}]", 2),
+        ("[70,1,{\"x\":[[]]},[]]", 4),
+        ("[70,1,{\"x\":[[]]},[[[[]]]]]", 5),
+        ("[70,1,{},[],{\"a\":{\"b\":[]}}]", 4),
+        ("[16,1,{\"exclude\":[1]},\"a\"]", 3),
+        ("[16,1,{\"forward_for\":[{\"session\":1,\"authrole\":\"a\"}]},\"a\"]", 4),
+        ("[1,\"a\",{\"roles\":{\"caller\":{}}}]", 4),
+        ("[1,\"a\",{\"roles\":{\"caller\":{\"features\":{\"call_timeout\":true}}}}]", 5),
+        ("[1,\"a\",{\"roles\":{\"caller\":{}},\"authextra\":{\"a\":[[]]}}]", 5),
+        ("[5,\"a\",{\"a\":{}}]", 3),
+        ("[35,0,{\"subscription\":1,\"x\":[]}]", 3),
+    ] {
+        assert_eq!(depth(SerializerId::Json, text.as_bytes()), Some(levels), "{text}");
+    }
+    for (tags, levels) in [(0, 3), (1, 4), (125, 128)] {
+        let octets = [&[0x84, 0x18, 70, 1, 0xa0, 0x81], &vec![0xc6; tags][..], &[0x80]].concat();
+        assert_eq!(depth(SerializerId::Cbor, &octets), Some(levels));
     }
 }
 

@@ -8,7 +8,7 @@ use crate::wire::{DecodeStart, Items, Kind, LEVELS_MAX, Reader, Token, check_utf
 /// [`Items`] of a list or dict that ends with a break.
 const INDEFINITE: u64 = u64::MAX;
 
-/// Most tags in front of one value: receivers may take each for a level of nesting.
+/// Most tags in front of one value.
 const TAGS_MAX: usize = DEPTH_MAX;
 
 /// Tags of integers of any length: unsigned, and negative (-1 - n).
@@ -190,8 +190,10 @@ impl<'a> CborReader<'a> {
                 let items = self.entries(initial)?;
                 self.skip_values(items, 2, levels)
             }
+            // Receivers may take a tag for a level of nesting.
             major::TAG => {
-                self.tags()?;
+                let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
+                self.number_argument(initial)?;
                 self.skip_value(levels)
             }
             _ => self.simple_value(initial).map(drop),
@@ -297,7 +299,7 @@ impl<'a> Reader<'a> for CborReader<'a> {
     }
 
     fn skip_key(&mut self) -> Result<(), Fault> {
-        self.skip()
+        self.skip(LEVELS_MAX)
     }
 
     fn between_key_and_value(&mut self) -> Result<(), Fault> {
@@ -389,8 +391,8 @@ impl<'a> Reader<'a> for CborReader<'a> {
     }
 
     #[inline]
-    fn skip(&mut self) -> Result<(), Fault> {
-        self.skip_value(LEVELS_MAX)
+    fn skip(&mut self, levels: usize) -> Result<(), Fault> {
+        self.skip_value(levels)
     }
 }
 

@@ -24,11 +24,11 @@ use crate::wire::{Kind, Reader as _, Writer as _};
 /// Lists may refer to the same octets several times: all their texts together must not be longer than this many messages.
 const SHARING_MAX: usize = 2;
 
-/// Decodes one message that fills `octets` completely.
-pub(crate) fn decode(octets: &[u8]) -> Result<Message<'_>, DecodeError> {
+/// Decodes one message that fills `octets` completely. Arguments and ArgumentsKw are nested at most `levels` deep.
+pub(crate) fn decode(octets: &[u8], levels: usize) -> Result<Message<'_>, DecodeError> {
     let mut message = None;
     let budget = octets.len() * SHARING_MAX;
-    let decoded = Decoder { octets, budget }.message(&mut message);
+    let decoded = Decoder { octets, budget, levels }.message(&mut message);
     decoded.map_err(|Refusal { fault, offset, element }| {
         let offset = offset.min(octets.len());
         DecodeError { fault, offset, message, element, key: "" }
@@ -154,8 +154,8 @@ macro_rules! passthru {
 }
 
 macro_rules! payload {
-    ($body:ident) => {
-        payload($body.args()?, $body.kwargs()?, $body.payload()?)?
+    ($decoder:ident, $body:ident) => {
+        payload($body.args()?, $body.kwargs()?, $body.payload()?, $decoder.levels)?
     };
 }
 
@@ -163,6 +163,8 @@ struct Decoder<'a> {
     octets: &'a [u8],
     /// Octets of text that lists may still refer to.
     budget: usize,
+    /// How deep Arguments and ArgumentsKw may be nested.
+    levels: usize,
 }
 
 impl<'a> Decoder<'a> {
@@ -264,6 +266,7 @@ fn payload<'a>(
     arguments: Option<&'a [u8]>,
     keywords: Option<&'a [u8]>,
     transparent: Option<&[u8]>,
+    levels: usize,
 ) -> Result<Payload<'a>, Refusal> {
     let is_alone = arguments.is_none() && keywords.is_none();
     if let Some(octets) = transparent.filter(|octets| is_alone || !octets.is_empty()) {
@@ -271,6 +274,7 @@ fn payload<'a>(
         CborWriter(&mut binary).binary(octets);
         return Ok(of_cbor(Shape::Transparent, Cow::Owned(binary), None));
     }
+    let checked = |octets, kind, element| checked(octets, kind, levels, element);
     let arguments = arguments.map_or(Ok(None), |octets| checked(octets, Kind::List, "Arguments"))?;
     let keywords = keywords.map_or(Ok(None), |octets| checked(octets, Kind::Dict, "ArgumentsKw"))?;
     Ok(match (arguments, keywords) {
@@ -290,7 +294,12 @@ fn of_cbor(shape: Shape, octets: Cow<'_, [u8]>, arguments_size: Option<usize>) -
 }
 
 /// A list or dict in CBOR; none if it is empty.
-fn checked<'a>(octets: &'a [u8], kind: Kind, element: &'static str) -> Result<Option<&'a [u8]>, Refusal> {
+fn checked<'a>(
+    octets: &'a [u8],
+    kind: Kind,
+    levels: usize,
+    element: &'static str,
+) -> Result<Option<&'a [u8]>, Refusal> {
     if octets.len() <= 1 && kind_of_empty(octets).is_none_or(|found| found == kind) {
         return Ok(None);
     }
@@ -299,7 +308,7 @@ fn checked<'a>(octets: &'a [u8], kind: Kind, element: &'static str) -> Result<Op
             let expected = if kind == Kind::List { Expected::List } else { Expected::Dict };
             return Err(Fault::Expected(expected));
         }
-        reader.skip()?;
+        reader.skip(levels)?;
         reader.end()
     };
     let mut reader = CborReader::new(octets).map_err(|(fault, offset)| Refusal { fault, offset, element })?;
@@ -343,7 +352,12 @@ impl<'a> Decoder<'a> {
             ..PublishOptions::default()
         };
         let topic = required_text(body.topic()?, "Topic")?;
-        Ok(Message::Publish { request: request(body.request()?)?, options, topic, payload: payload!(body) })
+        Ok(Message::Publish {
+            request: request(body.request()?)?,
+            options,
+            topic,
+            payload: payload!(self, body),
+        })
     }
 
     fn event(&mut self) -> Result<Message<'a>, Refusal> {
@@ -365,7 +379,7 @@ impl<'a> Decoder<'a> {
         };
         let subscription = id(body.subscription()?, SubscriptionId::new, "Subscription")?;
         let publication = id(body.publication()?, PublicationId::new, "Publication")?;
-        Ok(Message::Event { subscription, publication, details, payload: payload!(body) })
+        Ok(Message::Event { subscription, publication, details, payload: payload!(self, body) })
     }
 
     fn call(&mut self) -> Result<Message<'a>, Refusal> {
@@ -386,7 +400,12 @@ impl<'a> Decoder<'a> {
             ..CallOptions::default()
         };
         let procedure = required_text(body.procedure()?, "Procedure")?;
-        Ok(Message::Call { request: request(body.request()?)?, options, procedure, payload: payload!(body) })
+        Ok(Message::Call {
+            request: request(body.request()?)?,
+            options,
+            procedure,
+            payload: payload!(self, body),
+        })
     }
 
     fn invocation(&mut self) -> Result<Message<'a>, Refusal> {
@@ -408,19 +427,19 @@ impl<'a> Decoder<'a> {
         };
         let registration = id(body.registration()?, RegistrationId::new, "Registration")?;
         let request = request(body.request()?)?;
-        Ok(Message::Invocation { request, registration, details, payload: payload!(body) })
+        Ok(Message::Invocation { request, registration, details, payload: payload!(self, body) })
     }
 
     fn result(&mut self) -> Result<Message<'a>, Refusal> {
         let body = body!(self, ResultMessageRef);
         let details = self.result_details(&body)?;
-        Ok(Message::Result { request: request(body.request()?)?, details, payload: payload!(body) })
+        Ok(Message::Result { request: request(body.request()?)?, details, payload: payload!(self, body) })
     }
 
     fn yielded(&mut self) -> Result<Message<'a>, Refusal> {
         let body = body!(self, YieldMessageRef);
         let options = self.result_details(&body)?;
-        Ok(Message::Yield { request: request(body.request()?)?, options, payload: payload!(body) })
+        Ok(Message::Yield { request: request(body.request()?)?, options, payload: payload!(self, body) })
     }
 
     fn result_details(&mut self, body: &table::ResultRef<'a>) -> Result<ResultDetails<'a>, Refusal> {
@@ -447,7 +466,7 @@ impl<'a> Decoder<'a> {
             ..ErrorDetails::default()
         };
         let error = required_text(body.error()?, "Error")?;
-        let (request, payload) = (request(body.request()?)?, payload!(body));
+        let (request, payload) = (request(body.request()?)?, payload!(self, body));
         Ok(Message::Error { request_type, request, details, error, payload })
     }
 }

@@ -299,8 +299,8 @@ impl<'a> Reader<'a> for JsonReader<'a> {
     }
 
     #[inline]
-    fn skip(&mut self) -> Result<(), Fault> {
-        self.move_to(scan::value(self.octets(), self.position))
+    fn skip(&mut self, levels: usize) -> Result<(), Fault> {
+        self.move_to(scan::value(self.octets(), self.position, levels))
     }
 }
 

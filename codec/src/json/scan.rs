@@ -201,8 +201,9 @@ pub(super) fn literal(octets: &[u8], at: usize, word: &[u8]) -> Result<usize, (F
     Err((fault, at))
 }
 
-/// Passes over the value at `at` (no white space before it). Returns the position behind.
-pub(super) fn value(octets: &[u8], mut at: usize) -> Result<usize, (Fault, usize)> {
+/// Passes over the value at `at` (no white space before it), nested at most `levels` deep. Returns the position behind.
+pub(super) fn value(octets: &[u8], mut at: usize, levels: usize) -> Result<usize, (Fault, usize)> {
+    debug_assert!(levels <= LEVELS_MAX, "open containers are bits of a u128");
     // One bit per open container, the innermost lowest: 1 is a dict.
     let mut open = 0u128;
     let mut depth = 0usize;
@@ -212,20 +213,20 @@ pub(super) fn value(octets: &[u8], mut at: usize) -> Result<usize, (Fault, usize
             b'-' | b'0'..=b'9' => at = number(octets, at)?.0,
             b'{' => {
                 at = white_space(octets, at + 1);
-                if octet(octets, at) == b'}' && depth < LEVELS_MAX {
+                if octet(octets, at) == b'}' && depth < levels {
                     at += 1;
                 } else {
-                    (open, depth) = (open << 1 | 1, enter(depth, at)?);
+                    (open, depth) = (open << 1 | 1, enter(depth, levels, at)?);
                     at = key(octets, at)?;
                     continue;
                 }
             }
             b'[' => {
                 at = white_space(octets, at + 1);
-                if octet(octets, at) == b']' && depth < LEVELS_MAX {
+                if octet(octets, at) == b']' && depth < levels {
                     at += 1;
                 } else {
-                    (open, depth) = (open << 1, enter(depth, at)?);
+                    (open, depth) = (open << 1, enter(depth, levels, at)?);
                     continue;
                 }
             }
@@ -258,8 +259,8 @@ pub(super) fn value(octets: &[u8], mut at: usize) -> Result<usize, (Fault, usize
 }
 
 #[inline(always)]
-fn enter(depth: usize, at: usize) -> Result<usize, (Fault, usize)> {
-    if depth < LEVELS_MAX { Ok(depth + 1) } else { Err((Fault::TooDeep, at)) }
+fn enter(depth: usize, levels: usize, at: usize) -> Result<usize, (Fault, usize)> {
+    if depth < levels { Ok(depth + 1) } else { Err((Fault::TooDeep, at)) }
 }
 
 /// Passes over a key and its colon. Returns the position of the value.

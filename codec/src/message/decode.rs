@@ -9,7 +9,7 @@ use crate::error::{DecodeError, Expected, Fault};
 use crate::flatbuffers;
 use crate::id::{PublicationId, RegistrationId, RequestId, SessionId, SubscriptionId};
 use crate::json::JsonReader;
-use crate::limits::OPTION_LIST_MAX;
+use crate::limits::{NestingDepth, OPTION_LIST_MAX};
 use crate::msgpack::MessagePackReader;
 use crate::payload::Payload;
 use crate::serializer::SerializerId;
@@ -30,13 +30,28 @@ mod payload;
 /// Undecodable octets and protocol violations (specification, "Messages"); both end the session with ABORT
 /// `wamp.error.protocol_violation`.
 pub fn decode(serializer: SerializerId, octets: &[u8]) -> Result<Message<'_>, DecodeError> {
+    decode_within(serializer, octets, NestingDepth::MAX)
+}
+
+/// As [`decode`], for messages whose lists and dicts, options and payload alike, are nested no deeper than `nesting_max`.
+///
+/// The tables of WAMP-FlatBuffers do not count, what is in Arguments and ArgumentsKw does as in any other serializer.
+///
+/// # Errors
+/// As [`decode`]; [`Fault::TooDeep`] if nested deeper.
+pub fn decode_within(
+    serializer: SerializerId,
+    octets: &[u8],
+    nesting_max: NestingDepth,
+) -> Result<Message<'_>, DecodeError> {
+    let levels = nesting_max.of_elements();
     match serializer {
-        SerializerId::Json => Decoder::<JsonReader<'_>>::decode(serializer, octets),
-        SerializerId::MessagePack => Decoder::<MessagePackReader<'_>>::decode(serializer, octets),
-        SerializerId::Cbor => Decoder::<CborReader<'_>>::decode(serializer, octets),
-        SerializerId::Ubjson => Decoder::<Draft12Reader<'_>>::decode(serializer, octets),
-        SerializerId::Bjdata => Decoder::<BjdataReader<'_>>::decode(serializer, octets),
-        SerializerId::FlatBuffers => flatbuffers::decode(octets),
+        SerializerId::Json => Decoder::<JsonReader<'_>>::decode(serializer, octets, levels),
+        SerializerId::MessagePack => Decoder::<MessagePackReader<'_>>::decode(serializer, octets, levels),
+        SerializerId::Cbor => Decoder::<CborReader<'_>>::decode(serializer, octets, levels),
+        SerializerId::Ubjson => Decoder::<Draft12Reader<'_>>::decode(serializer, octets, levels),
+        SerializerId::Bjdata => Decoder::<BjdataReader<'_>>::decode(serializer, octets, levels),
+        SerializerId::FlatBuffers => flatbuffers::decode(octets, levels),
     }
 }
 
@@ -45,6 +60,8 @@ struct Decoder<R> {
     serializer: SerializerId,
     /// Progress within the message.
     items: Items,
+    /// How deep the next value may be nested.
+    levels: usize,
     is_over: bool,
     message: Option<MessageType>,
     element: &'static str,
@@ -54,7 +71,7 @@ struct Decoder<R> {
 /// Reads the entries of a dict: known keys by the expressions given (null counts as absent), the others by the last arm.
 macro_rules! read_fields {
     ($decoder:ident, $key:ident, { $($name:literal $(| $alias:literal)* => $read:expr,)+ _ => $otherwise:expr $(,)? }) => {
-        let mut entries = $decoder.reader.dict()?;
+        let mut entries = $decoder.dict()?;
         while let Some($key) = $decoder.reader.key(&mut entries)? {
             match &*$key {
                 $($name $(| $alias)* => {
@@ -67,16 +84,18 @@ macro_rules! read_fields {
             }
             $decoder.key = "";
         }
+        $decoder.leave();
     };
 }
 use read_fields;
 
 impl<'a, R: Reader<'a>> Decoder<R> {
     #[inline]
-    fn decode(serializer: SerializerId, octets: &'a [u8]) -> Result<Message<'a>, DecodeError> {
+    fn decode(serializer: SerializerId, octets: &'a [u8], levels: usize) -> Result<Message<'a>, DecodeError> {
         let reader = R::new(octets).map_err(|(fault, offset)| DecodeError::without_context(fault, offset))?;
         let (items, is_over) = (Items(0), false);
-        let mut decoder = Decoder { reader, serializer, items, is_over, message: None, element: "", key: "" };
+        let mut decoder =
+            Decoder { reader, serializer, items, levels, is_over, message: None, element: "", key: "" };
         match decoder.message_type() {
             Ok(message_type) => decoder.body(message_type),
             Err(fault) => Err(decoder.locate(fault)),
@@ -333,7 +352,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
 
     fn extra(&mut self) -> Result<Dict, Fault> {
         self.element("Extra")?;
-        read_dict_without_nulls(&mut self.reader)
+        read_dict_without_nulls(&mut self.reader, self.levels)
     }
 
     #[inline(always)]
@@ -395,7 +414,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
             return Ok(());
         }
         match self.reader.kind()? {
-            Kind::Dict => self.reader.skip(),
+            Kind::Dict => self.skip(),
             _ => Err(Fault::Expected(Expected::Dict)),
         }
     }
@@ -413,7 +432,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
         }
         self.element("Details")?;
         let mut revocation = Revocation { id: None, reason: None };
-        let mut entries = self.reader.dict()?;
+        let mut entries = self.dict()?;
         while let Some(key) = self.reader.key(&mut entries)? {
             let is_id = key == name;
             self.key = if is_id { name } else { "reason" };
@@ -421,20 +440,48 @@ impl<'a, R: Reader<'a>> Decoder<R> {
                 _ if self.reader.null()? => {}
                 _ if is_id => revocation.id = Some(self.id(&new)?),
                 "reason" => revocation.reason = Some(self.reader.text()?),
-                _ => self.reader.skip()?,
+                _ => self.skip()?,
             }
             self.key = "";
         }
+        self.leave();
         Ok(Some(Box::new(revocation)))
     }
 
     fn ignored_details(&mut self) -> Result<(), Fault> {
-        if self.optional_element("Details")? { self.reader.skip() } else { Ok(()) }
+        if self.optional_element("Details")? { self.skip() } else { Ok(()) }
     }
 }
 
 /// Values.
 impl<'a, R: Reader<'a>> Decoder<R> {
+    /// Passes over a value.
+    #[inline(always)]
+    fn skip(&mut self) -> Result<(), Fault> {
+        self.reader.skip(self.levels)
+    }
+
+    /// Enters a dict; [`Decoder::leave`] is due behind it.
+    #[inline(always)]
+    fn dict(&mut self) -> Result<Items, Fault> {
+        let items = self.reader.dict()?;
+        self.enter()?;
+        Ok(items)
+    }
+
+    /// What comes next is a level deeper.
+    #[inline(always)]
+    fn enter(&mut self) -> Result<(), Fault> {
+        self.levels = self.levels.checked_sub(1).ok_or(Fault::TooDeep)?;
+        Ok(())
+    }
+
+    /// A list or dict is over.
+    #[inline(always)]
+    fn leave(&mut self) {
+        self.levels += 1;
+    }
+
     #[inline(always)]
     fn id<Id>(&mut self, new: impl Fn(u64) -> Option<Id>) -> Result<Id, Fault> {
         match self.reader.unsigned() {
@@ -463,6 +510,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
     /// A list, entry by entry.
     fn entries<T>(&mut self, read: impl Fn(&mut Self) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
         let mut items = self.reader.list()?;
+        self.enter()?;
         let mut entries = Vec::new();
         while self.reader.next(&mut items)? {
             if entries.len() == OPTION_LIST_MAX {
@@ -470,6 +518,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
             }
             entries.push(read(self)?);
         }
+        self.leave();
         Ok(entries)
     }
 

@@ -247,7 +247,7 @@ impl<'a> Reader<'a> for MessagePackReader<'a> {
     }
 
     fn skip_key(&mut self) -> Result<(), Fault> {
-        self.skip()
+        self.skip(LEVELS_MAX)
     }
 
     fn between_key_and_value(&mut self) -> Result<(), Fault> {
@@ -367,7 +367,7 @@ impl<'a> Reader<'a> for MessagePackReader<'a> {
     }
 
     #[inline]
-    fn skip(&mut self) -> Result<(), Fault> {
-        self.skip_value(LEVELS_MAX)
+    fn skip(&mut self, levels: usize) -> Result<(), Fault> {
+        self.skip_value(levels)
     }
 }

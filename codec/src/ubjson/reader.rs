@@ -4,7 +4,7 @@ use std::mem;
 use super::{binary_type, marker};
 use crate::error::{Expected, Fault};
 use crate::json::scan;
-use crate::wire::{DecodeStart, Items, Kind, LEVELS_MAX, Reader, Token, check_utf8, half, integral, utf8};
+use crate::wire::{DecodeStart, Items, Kind, Reader, Token, check_utf8, half, integral, utf8};
 
 /// Most entries of a typed list whose entries take no octets: as many as its shortest head has octets behind the `[`.
 const ZERO_SIZED_MAX: usize = 5;
@@ -495,8 +495,8 @@ impl<'a, const BJDATA: bool> Reader<'a> for UbjsonReader<'a, BJDATA> {
     }
 
     #[inline]
-    fn skip(&mut self) -> Result<(), Fault> {
-        self.skip_value(LEVELS_MAX)
+    fn skip(&mut self, levels: usize) -> Result<(), Fault> {
+        self.skip_value(levels)
     }
 }
 

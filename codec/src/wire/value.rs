@@ -1,20 +1,19 @@
 //! Trees of values from and to any serializer.
 
-use super::{Items, LEVELS_MAX, Reader, Token, Writer};
+use super::{Items, Reader, Token, Writer};
 use crate::error::{Expected, Fault, Unrepresentable};
 use crate::value::{Dict, Value};
 
-/// Reads one value nested at most [`LEVELS_MAX`] deep. Dict keys must be text, extension types are refused.
-pub(crate) fn read<'a>(reader: &mut impl Reader<'a>) -> Result<Value, Fault> {
-    read_levels(reader, LEVELS_MAX)
-}
-
-/// Reads a dict; entries whose value is null are left out: WAMP takes them for absent.
-pub(crate) fn read_dict_without_nulls<'a>(reader: &mut impl Reader<'a>) -> Result<Dict, Fault> {
+/// Reads a dict nested at most `levels` deep; entries whose value is null are left out: WAMP takes them for absent.
+pub(crate) fn read_dict_without_nulls<'a>(
+    reader: &mut impl Reader<'a>,
+    levels: usize,
+) -> Result<Dict, Fault> {
     let mut dict = Dict::new();
     let mut items = reader.dict()?;
+    let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
     while let Some(key) = reader.key(&mut items)? {
-        match read_levels(reader, LEVELS_MAX - 1)? {
+        match read(reader, levels)? {
             Value::Null => {}
             value => dict.push((key.into_owned(), value)),
         }
@@ -22,7 +21,8 @@ pub(crate) fn read_dict_without_nulls<'a>(reader: &mut impl Reader<'a>) -> Resul
     Ok(dict)
 }
 
-fn read_levels<'a>(reader: &mut impl Reader<'a>, levels: usize) -> Result<Value, Fault> {
+/// Reads one value nested at most `levels` deep. Dict keys must be text, extension types are refused.
+pub(crate) fn read<'a>(reader: &mut impl Reader<'a>, levels: usize) -> Result<Value, Fault> {
     match reader.token() {
         Ok(Token::Null) => Ok(Value::Null),
         Ok(Token::Bool(value)) => Ok(Value::Bool(value)),
@@ -42,7 +42,7 @@ fn read_list<'a>(reader: &mut impl Reader<'a>, mut items: Items, levels: usize) 
     let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
     let mut list = Vec::new();
     while reader.next(&mut items)? {
-        list.push(read_levels(reader, levels)?);
+        list.push(read(reader, levels)?);
     }
     Ok(list)
 }
@@ -51,7 +51,7 @@ fn read_dict<'a>(reader: &mut impl Reader<'a>, mut items: Items, levels: usize) 
     let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
     let mut dict = Dict::new();
     while let Some(key) = reader.key(&mut items)? {
-        dict.push((key.into_owned(), read_levels(reader, levels)?));
+        dict.push((key.into_owned(), read(reader, levels)?));
     }
     Ok(dict)
 }

@@ -52,7 +52,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
             "get_retained" => options.get_retained = self.reader.boolean()?,
             "nkey" => options.nkey = Some(self.reader.text()?),
             "forward_for" => options.forward_for = Some(self.forwarders()?),
-            _ => self.reader.skip()?,
+            _ => self.skip()?,
         });
         Ok(options)
     }
@@ -164,7 +164,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
         read_fields!(self, key, {
             "mode" => options.mode = self.word(CancelMode::from_wire)?,
             "forward_for" => options.forward_for = Some(self.forwarders()?),
-            _ => self.reader.skip()?,
+            _ => self.skip()?,
         });
         Ok(options)
     }
@@ -177,7 +177,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
             "mode" => options.mode = self.word(interrupting)?,
             "reason" => options.reason = Some(self.reader.text()?),
             "forward_for" => options.forward_for = Some(self.forwarders()?),
-            _ => self.reader.skip()?,
+            _ => self.skip()?,
         });
         Ok(options)
     }
@@ -193,7 +193,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
             "concurrency" => options.concurrency = Some(self.positive()?),
             "force_reregister" => options.force_reregister = self.reader.boolean()?,
             "forward_for" => options.forward_for = Some(self.forwarders()?),
-            _ => self.reader.skip()?,
+            _ => self.skip()?,
         });
         Ok(options)
     }
@@ -205,7 +205,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
             "message" => details.message = Some(self.reader.text()?),
             "resumable" => details.resumable = self.reader.boolean()?,
             "scram" => details.scram = Some(self.reader.text()?),
-            _ => self.reader.skip()?,
+            _ => self.skip()?,
         });
         Ok(details)
     }
@@ -219,11 +219,11 @@ impl<'a, R: Reader<'a>> Decoder<R> {
             "authmethods" => details.authmethods = self.texts()?,
             "authid" => details.authid = Some(self.reader.text()?),
             "authrole" => details.authrole = Some(self.reader.text()?),
-            "authextra" => details.authextra = read_dict_without_nulls(&mut self.reader)?,
+            "authextra" => details.authextra = read_dict_without_nulls(&mut self.reader, self.levels)?,
             "resumable" => details.resumable = self.reader.boolean()?,
             "resume_session" | "resume-session" => details.resume_session = Some(self.session()?),
             "resume_token" | "resume-token" => details.resume_token = Some(self.reader.text()?),
-            _ => self.reader.skip()?,
+            _ => self.skip()?,
         });
         Ok(details)
     }
@@ -238,14 +238,14 @@ impl<'a, R: Reader<'a>> Decoder<R> {
             "authrole" => details.authrole = Some(self.reader.text()?),
             "authmethod" => details.authmethod = Some(self.reader.text()?),
             "authprovider" => details.authprovider = Some(self.reader.text()?),
-            "authextra" => details.authextra = read_dict_without_nulls(&mut self.reader)?,
+            "authextra" => details.authextra = read_dict_without_nulls(&mut self.reader, self.levels)?,
             "agent" => details.agent = Some(self.reader.text()?),
             "resumed" => details.resumed = self.reader.boolean()?,
             "resumable" => details.resumable = self.reader.boolean()?,
             "resume_token" | "resume-token" | "resume-ticket" => details.resume_token = Some(self.reader.text()?),
             _ => match key.starts_with("x_") {
-                true => details.custom.push((key.into_owned(), read(&mut self.reader)?)),
-                false => self.reader.skip()?,
+                true => details.custom.push((key.into_owned(), read(&mut self.reader, self.levels)?)),
+                false => self.skip()?,
             },
         });
         details.custom.retain(|(_, value)| *value != Value::Null);
@@ -259,7 +259,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
             "subscriber" => roles.subscriber = Some(self.role()?),
             "caller" => roles.caller = Some(self.role()?),
             "callee" => roles.callee = Some(self.role()?),
-            _ => self.reader.skip()?,
+            _ => self.skip()?,
         });
         Ok(roles)
     }
@@ -269,7 +269,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
         read_fields!(self, key, {
             "broker" => roles.broker = Some(self.role()?),
             "dealer" => roles.dealer = Some(self.role()?),
-            _ => self.reader.skip()?,
+            _ => self.skip()?,
         });
         Ok(roles)
     }
@@ -278,14 +278,14 @@ impl<'a, R: Reader<'a>> Decoder<R> {
         let mut features = Features::default();
         read_fields!(self, key, {
             "features" => features = self.features()?,
-            _ => self.reader.skip()?,
+            _ => self.skip()?,
         });
         Ok(features)
     }
 
     fn features(&mut self) -> Result<Features, Fault> {
         let mut features = Features::default();
-        let mut entries = self.reader.dict()?;
+        let mut entries = self.dict()?;
         while let Some(key) = self.reader.key(&mut entries)? {
             match Feature::from_name(&key) {
                 Some(feature) => {
@@ -294,9 +294,10 @@ impl<'a, R: Reader<'a>> Decoder<R> {
                         features.insert(feature);
                     }
                 }
-                None => self.reader.skip()?,
+                None => self.skip()?,
             }
         }
+        self.leave();
         Ok(features)
     }
 
@@ -307,16 +308,17 @@ impl<'a, R: Reader<'a>> Decoder<R> {
     /// One hop. Errors within it name `forward_for`, the key they belong to.
     fn forwarder(&mut self) -> Result<Forwarder<'a>, Fault> {
         let (mut session, mut authid, mut authrole) = (None, None, None);
-        let mut entries = self.reader.dict()?;
+        let mut entries = self.dict()?;
         while let Some(key) = self.reader.key(&mut entries)? {
             match &*key {
                 "session" => session = Some(self.session()?),
                 "authid" if self.reader.null()? => {}
                 "authid" => authid = Some(self.reader.text()?),
                 "authrole" => authrole = Some(self.reader.text()?),
-                _ => self.reader.skip()?,
+                _ => self.skip()?,
             }
         }
+        self.leave();
         match (session, authrole) {
             (Some(session), Some(authrole)) => Ok(Forwarder { session, authid, authrole }),
             _ => Err(Fault::MissingKey),
@@ -334,7 +336,7 @@ impl<'a, R: Reader<'a>> Decoder<R> {
             "enc_key" => ("enc_key", |keys| &mut keys.enc_key),
             "enc_serializer" => ("enc_serializer", |keys| &mut keys.enc_serializer),
             _ => {
-                self.reader.skip()?;
+                self.skip()?;
                 return Ok(None);
             }
         };

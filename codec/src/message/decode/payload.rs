@@ -19,7 +19,7 @@ pub(super) fn read<'a, R: Reader<'a>>(decoder: &mut Decoder<R>) -> Result<Payloa
     let start = decoder.reader.offset();
     let kind = decoder.reader.kind()?;
     match kind {
-        Kind::List | Kind::Null | Kind::Text | Kind::Binary => decoder.reader.skip()?,
+        Kind::List | Kind::Null | Kind::Text | Kind::Binary => decoder.skip()?,
         _ => return Err(Fault::Expected(Expected::List)),
     }
     let end = decoder.reader.offset();
@@ -43,7 +43,7 @@ fn keywords<'a, R: Reader<'a>>(decoder: &mut Decoder<R>) -> Result<Option<(usize
     if decoder.reader.kind()? != Kind::Dict {
         return Err(Fault::Expected(Expected::Dict));
     }
-    decoder.reader.skip()?;
+    decoder.skip()?;
     let end = decoder.reader.offset();
     Ok((!is_empty(decoder.reader.span(start, end))).then_some((start, end)))
 }
