@@ -21,6 +21,7 @@ pub(crate) use details::presentable;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use crossring_codec::limits::NestingDepth;
 use crossring_codec::transport::{
     RawSocketServerOptions, Transport, TransportErrorKind, WebSocketServerOptions,
 };
@@ -51,7 +52,7 @@ use timers::{Timer, TimerKind, Timers};
 #[derive(Clone, Debug)]
 pub enum ListenerKind {
     /// RawSocket.
-    RawSocket(RawSocketServerOptions),
+    RawSocket(RawSocketListener),
     /// WebSocket.
     WebSocket(Arc<WebSocketListener>),
     /// Each connection's first octets decide.
@@ -60,11 +61,33 @@ pub enum ListenerKind {
     StreamEcho,
 }
 
+impl ListenerKind {
+    /// How deep the messages of its connections may be nested.
+    fn nesting_max(&self) -> NestingDepth {
+        match self {
+            ListenerKind::RawSocket(rawsocket) => rawsocket.nesting_max,
+            ListenerKind::WebSocket(websocket) => websocket.nesting_max,
+            ListenerKind::Shared(_) | ListenerKind::StreamEcho => NestingDepth::MAX,
+        }
+    }
+}
+
+/// A RawSocket listener.
+#[derive(Copy, Clone, Debug)]
+pub struct RawSocketListener {
+    /// What the handshake and the frames must look like.
+    pub options: RawSocketServerOptions,
+    /// How deep messages may be nested.
+    pub nesting_max: NestingDepth,
+}
+
 /// A WebSocket listener.
 #[derive(Clone, Debug)]
 pub struct WebSocketListener {
     /// What the handshake and the frames must look like.
     pub options: Arc<WebSocketServerOptions>,
+    /// How deep messages may be nested.
+    pub nesting_max: NestingDepth,
     /// Octets of the ping payload and the two times; absent: never pings.
     pub auto_ping: Option<AutoPing>,
     /// Milliseconds for the opening handshake.
@@ -308,7 +331,9 @@ impl<E: Engine> Worker<E> {
         let listen = &mut self.listeners[index].1;
         let shared_ms = limits.handshake_timeout_ms;
         let (mut transport, timeout_ms) = match &listen.kind {
-            ListenerKind::RawSocket(options) => (Some(Transport::accept_rawsocket(options)), shared_ms),
+            ListenerKind::RawSocket(rawsocket) => {
+                (Some(Transport::accept_rawsocket(&rawsocket.options)), shared_ms)
+            }
             ListenerKind::WebSocket(websocket) => {
                 (Some(Transport::accept_websocket(&websocket.options)), websocket.open_handshake_timeout_ms)
             }
@@ -339,6 +364,7 @@ impl<E: Engine> Worker<E> {
         }
         let is_refused = is_full || listen.tls.is_some() != is_secured;
         self.connections[slot] = Connection::new(key, index as u16, listen.transport, transport, is_secured);
+        self.connections[slot].limit_nesting(listen.kind.nesting_max());
         if echoes {
             self.connections[slot].make_echo();
         }

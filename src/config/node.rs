@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::site::SharedOptions;
+use crossring_codec::limits::NestingDepth;
 use crossring_codec::transport::DeflateOptions;
 use crossring_router::config::{PrivateKey, TransportAuthentication};
 use crossring_router::limits::{FailureLimits, Limits, loopback};
@@ -456,6 +457,8 @@ pub struct WebSocketOptions {
     pub max_frame_size: Option<usize>,
     /// Largest message taken, in bytes.
     pub max_message_size: usize,
+    /// Deepest nesting of lists and dicts in a message.
+    pub max_nesting_depth: NestingDepth,
     /// Send longer messages in fragments of this size, in bytes; 0 = never.
     pub auto_fragment_size: usize,
     /// Compression; `None` = off.
@@ -511,6 +514,7 @@ impl Default for WebSocketOptions {
             apply_mask: true,
             max_frame_size: None,
             max_message_size: MESSAGE_BYTES_DEFAULT,
+            max_nesting_depth: NestingDepth::MAX,
             auto_fragment_size: 0,
             deflate: None,
             echo_close_codereason: false,
@@ -531,11 +535,13 @@ impl Default for WebSocketOptions {
 pub struct RawSocketOptions {
     /// Largest message taken, in bytes, 512..=16 MiB; announced as the next power of two.
     pub max_message_size: usize,
+    /// Deepest nesting of lists and dicts in a message.
+    pub max_nesting_depth: NestingDepth,
 }
 
 impl Default for RawSocketOptions {
     fn default() -> Self {
-        RawSocketOptions { max_message_size: MESSAGE_BYTES_DEFAULT }
+        RawSocketOptions { max_message_size: MESSAGE_BYTES_DEFAULT, max_nesting_depth: NestingDepth::MAX }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crossring_codec::limits::NestingDepth;
 use crossring_router::config::Secret;
 
 use super::routes::Routes;
@@ -165,6 +166,8 @@ pub struct LongPollConfig {
     pub queue_limit_messages: usize,
     /// Octets of messages sent in one request.
     pub max_message_size: usize,
+    /// Deepest nesting of lists and dicts in a message.
+    pub max_nesting_depth: NestingDepth,
 }
 
 /// An `archive` service.

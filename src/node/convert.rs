@@ -19,7 +19,8 @@ use crate::config::{
 };
 use crate::worker::outbound::{self, OutboundLimits, QUEUE_SIZE_MAX};
 use crate::worker::{
-    AutoPing, ListenerKind, ListenerLimits, SharedListener, WebSocketListener, WorkerLimits,
+    AutoPing, ListenerKind, ListenerLimits, RawSocketListener, SharedListener, WebSocketListener,
+    WorkerLimits,
 };
 
 /// What the router core is told.
@@ -277,10 +278,13 @@ fn share(all: u64, shards: usize) -> u32 {
 pub(super) fn listener_kind(config: &NodeConfig, transport: &TransportConfig) -> ListenerKind {
     let serializers = serializers(transport);
     match &transport.kind {
-        TransportKind::RawSocket(options) => ListenerKind::RawSocket(RawSocketServerOptions {
-            serializers,
-            message_size_max: options.max_message_size,
-            ..RawSocketServerOptions::default()
+        TransportKind::RawSocket(options) => ListenerKind::RawSocket(RawSocketListener {
+            options: RawSocketServerOptions {
+                serializers,
+                message_size_max: options.max_message_size,
+                ..RawSocketServerOptions::default()
+            },
+            nesting_max: options.max_nesting_depth,
         }),
         TransportKind::WebSocket(options) => {
             ListenerKind::WebSocket(Arc::new(websocket(options, serializers)))
@@ -296,7 +300,7 @@ pub(super) fn listener_kind(config: &NodeConfig, transport: &TransportConfig) ->
 fn shared(config: &NodeConfig, options: &SharedOptions) -> SharedListener {
     let part = |index: usize| (TransportId(index as u16), listener_kind(config, &config.transports[index]));
     let rawsocket = options.rawsocket.map(part).and_then(|(id, kind)| match kind {
-        ListenerKind::RawSocket(options) => Some((id, options)),
+        ListenerKind::RawSocket(listener) => Some((id, listener)),
         _ => None,
     });
     let websockets = options.site.routes.map(&mut |service| match service {
@@ -355,6 +359,7 @@ fn websocket(options: &WebSocketOptions, serializers: SerializerSet) -> WebSocke
             fragment_size_max: options.auto_fragment_size,
             limits,
         }),
+        nesting_max: options.max_nesting_depth,
         cookie_length: options.cookie.as_ref().map_or(0, |cookie| cookie.length),
         auto_ping,
         open_handshake_timeout_ms: options.open_handshake_timeout.map_or(0, milliseconds),

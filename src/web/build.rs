@@ -179,6 +179,7 @@ fn long_poll(written: &LongPollConfig, surroundings: &Surroundings<'_>) -> LongP
             queue_size_hard: written.queue_limit_bytes.max(outbound.queue_size_max as usize),
             ends_slow: outbound.slow_consumer == SlowConsumer::End,
             body_size_max: written.max_message_size,
+            nesting_max: written.max_nesting_depth,
         },
         admission: PollAdmission {
             channels_max,

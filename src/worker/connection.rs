@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crossring_codec::error::DecodeError;
+use crossring_codec::error::{DecodeError, Fault};
+use crossring_codec::limits::NestingDepth;
 use crossring_codec::message::Message;
-use crossring_codec::message::decode::decode;
+use crossring_codec::message::decode::decode_within;
 use crossring_codec::transport::{Incoming, Transport, TransportError, TransportErrorKind, close_code};
 use crossring_io::Monotonic;
 use crossring_router::address::{Now, SessionKey, TransportId};
@@ -84,6 +85,8 @@ pub(super) struct Connection {
     unjoined_octets: u32,
     /// The session waits for its authorizer.
     is_held: bool,
+    /// How deep its messages may be nested.
+    nesting_max: NestingDepth,
     transport: Option<Transport>,
     rare: Option<Box<Rare>>,
 }
@@ -120,6 +123,7 @@ impl Connection {
             echoes: false,
             unjoined_octets: 0,
             is_held: false,
+            nesting_max: NestingDepth::MAX,
             transport: None,
             rare: None,
         }
@@ -148,6 +152,11 @@ impl Connection {
     /// The handshake is over.
     pub(super) fn begin_echo(&mut self) {
         self.phase = Phase::Echoing;
+    }
+
+    /// Its messages may be nested so deep.
+    pub(super) fn limit_nesting(&mut self, nesting_max: NestingDepth) {
+        self.nesting_max = nesting_max;
     }
 
     pub(super) fn transport_mut(&mut self) -> Option<&mut Transport> {
@@ -292,9 +301,9 @@ impl Connection {
                     let Some(framing) = transport.framing() else { break };
                     let key = self.key;
                     routing.outbound.received(key, message.len());
-                    let decoded = decode(framing.serializer().id, message);
-                    if !route(key, decoded, routing.shard, routing.outbound, routing.now) {
-                        routing.refusals.add(Refusal::Message);
+                    let decoded = decode_within(framing.serializer().id, message, self.nesting_max);
+                    if let Err(refusal) = route(key, decoded, routing.shard, routing.outbound, routing.now) {
+                        routing.refusals.add(refusal);
                         self.phase = Phase::Ending;
                     }
                 }
@@ -450,23 +459,23 @@ impl Connection {
     }
 }
 
-/// Routes a message; `false`: there is none in what was received, and that is the end.
+/// Routes a message; refuses what is none, and that is the end.
 fn route(
     key: SessionKey,
     decoded: Result<Message<'_>, DecodeError>,
     shard: &mut Shard,
     outbound: &mut Outbound,
     now: Now,
-) -> bool {
+) -> Result<(), Refusal> {
     match decoded {
         Ok(message) => {
             shard.handle(now, Input::Message { key, message }, outbound);
-            true
+            Ok(())
         }
         Err(error) => {
             let text = error.to_string();
             shard.handle(now, Input::Violation { key, text: &text }, outbound);
-            false
+            Err(if error.fault == Fault::TooDeep { Refusal::Nesting } else { Refusal::Message })
         }
     }
 }

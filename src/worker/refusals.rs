@@ -40,6 +40,8 @@ pub enum Refusal {
     Transport,
     /// It sent what is no WAMP message, or none that may come.
     Message,
+    /// Lists and dicts of its message were nested too deep.
+    Nesting,
     /// Its session has as many subscriptions as it may.
     Subscriptions,
     /// Its session has as many registrations as it may.
@@ -52,7 +54,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Refusal; 19] = [
+    pub const ALL: [Refusal; 20] = [
         Refusal::Unjoined,
         Refusal::ListenerFull,
         Refusal::AddressFull,
@@ -68,6 +70,7 @@ impl Refusal {
         Refusal::Mqtt,
         Refusal::Transport,
         Refusal::Message,
+        Refusal::Nesting,
         Refusal::Subscriptions,
         Refusal::Registrations,
         Refusal::Calls,
@@ -92,6 +95,7 @@ impl Refusal {
             Refusal::Mqtt => "a client speaks MQTT, which is not supported",
             Refusal::Transport => "not the transport as it must be",
             Refusal::Message => "not a WAMP message, or none that may come",
+            Refusal::Nesting => "message nested too deep",
             Refusal::Subscriptions => "too many subscriptions of a session",
             Refusal::Registrations => "too many registrations of a session",
             Refusal::Calls => "too many pending calls of a session",

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crossring_codec::transport::{Opening, RawSocketServerOptions, Transport, TransportErrorKind};
+use crossring_codec::limits::NestingDepth;
+use crossring_codec::transport::{Opening, Transport, TransportErrorKind};
 use crossring_io::{Close, Engine};
 use crossring_router::address::{SessionKey, ShardId, TransportId};
 use crossring_router::details::ChannelType;
 
 use super::mail::{Relay, RelayPart, WINDOW_SIZE};
-use super::{ListenerKind, Refusal, WebSocketListener, Worker, connection_of, find};
+use super::{ListenerKind, RawSocketListener, Refusal, WebSocketListener, Worker, connection_of, find};
 use crate::config::Routes;
 use crate::web::HEAD_SIZE_MAX;
 
@@ -16,7 +17,7 @@ use crate::web::HEAD_SIZE_MAX;
 #[derive(Clone, Debug, Default)]
 pub struct SharedListener {
     /// What speaks RawSocket belongs to this transport; absent: nothing may.
-    pub rawsocket: Option<(TransportId, RawSocketServerOptions)>,
+    pub rawsocket: Option<(TransportId, RawSocketListener)>,
     /// What asks for a WebSocket at these paths belongs to these transports. Everything else is HTTP.
     pub websockets: Routes<Option<(TransportId, Arc<WebSocketListener>)>>,
 }
@@ -24,10 +25,10 @@ pub struct SharedListener {
 impl SharedListener {
     /// How a connection that was decided speaks.
     pub(super) fn kind_of(&self, transport: TransportId) -> Option<ListenerKind> {
-        if let Some((id, options)) = &self.rawsocket
+        if let Some((id, rawsocket)) = &self.rawsocket
             && *id == transport
         {
-            return Some(ListenerKind::RawSocket(*options));
+            return Some(ListenerKind::RawSocket(*rawsocket));
         }
         let mut websockets = self.websockets.services().into_iter().flatten();
         let found = websockets.find(|(id, _)| *id == transport);
@@ -44,7 +45,7 @@ enum Decision {
     Open,
     Undecidable(TransportErrorKind),
     RefusedMqtt,
-    Speaks(TransportId, Transport),
+    Speaks(TransportId, Transport, NestingDepth),
     Http,
 }
 
@@ -78,9 +79,10 @@ impl<E: Engine> Worker<E> {
                 }
             }
             Decision::Http => self.open_relay(key, octets),
-            Decision::Speaks(transport_id, transport) => {
+            Decision::Speaks(transport_id, transport, nesting_max) => {
                 let Some(connection) = find(&mut self.connections, key) else { return };
                 connection.decide(transport_id, transport);
+                connection.limit_nesting(nesting_max);
                 let pumped = self.pump(key, &octets);
                 self.pumped(key, pumped);
             }
@@ -180,11 +182,17 @@ fn decide(listener: &SharedListener, octets: &[u8]) -> Decision {
         Ok(None) => Decision::Open,
         Ok(Some(Opening::Mqtt)) => Decision::RefusedMqtt,
         Ok(Some(Opening::RawSocket)) => match &listener.rawsocket {
-            Some((id, options)) => Decision::Speaks(*id, Transport::accept_rawsocket(options)),
+            Some((id, rawsocket)) => {
+                let transport = Transport::accept_rawsocket(&rawsocket.options);
+                Decision::Speaks(*id, transport, rawsocket.nesting_max)
+            }
             None => Decision::Undecidable(TransportErrorKind::MagicMissing),
         },
         Ok(Some(Opening::WebSocket(path))) => match listener.websocket_at(path) {
-            Some((id, websocket)) => Decision::Speaks(*id, Transport::accept_websocket(&websocket.options)),
+            Some((id, websocket)) => {
+                let transport = Transport::accept_websocket(&websocket.options);
+                Decision::Speaks(*id, transport, websocket.nesting_max)
+            }
             None => Decision::Http,
         },
         Ok(Some(Opening::Http)) => Decision::Http,

@@ -273,6 +273,7 @@ fn faults_of_transports_are_named_at_their_place() {
     let certificate = json!({"tls": {"type": "static", "principals": {"joe": {"role": "r"}}}});
     let at = |key: &str| format!("workers[0].transports[0].{key}");
     let options = |key: &str| with_transport("options", json!({key: 5}));
+    let nesting = |levels: u8| with_transport("options", json!({"max_nesting_depth": levels}));
     let ticket = json!({"ticket": {"type": "static", "principals": {"joe": {"ticket": 5}}}});
     let principals = json!({"joe": {"ticket": "x", "role": "trusted"}});
     let trusted = json!({"ticket": {"type": "static", "principals": principals}});
@@ -283,6 +284,8 @@ fn faults_of_transports_are_named_at_their_place() {
         (with_transport("url", json!("http://a")), &at("url"), "expected a WebSocket URL"),
         (options("auto_ping_size"), &at("options.auto_ping_size"), "12..125"),
         (options("auto_ping_timeout"), &at("options.auto_ping_timeout"), "in milliseconds; 5 is too small"),
+        (nesting(4), &at("options.max_nesting_depth"), "expected integer 5..128"),
+        (nesting(129), &at("options.max_nesting_depth"), "expected integer 5..128"),
         (with_transport("auth", json!({"tickets": {}})), &at("auth.tickets"), "did you mean 'ticket'?"),
         (with_transport("auth", ticket), &at("auth.ticket.principals.joe.ticket"), "string, got a number"),
         (with_transport("auth", trusted), &at("auth.ticket.principals.joe.role"), "'trusted' is reserved"),

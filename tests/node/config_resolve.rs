@@ -6,6 +6,7 @@ use crossring::config::{
     Allow, ConnectionLimits, CookieStoreConfig, Endpoint, EngineChoice, Match, Resumption, SerializerName,
     SessionLimits, SlowConsumer, Stats, Store, StoreRule, TransportKind, UriCheck, WebSocketOptions,
 };
+use crossring_codec::limits::NestingDepth;
 use crossring_codec::transport::DeflateOptions;
 use crossring_router::config::{Authenticator, KeyHolders, Source};
 use crossring_router::credentials::certificates::{Address, Root};
@@ -166,7 +167,7 @@ fn websocket_options_have_defaults_and_can_all_be_set() {
         "validate_utf8": false, "mask_server_frames": true, "require_masked_client_frames": false, "apply_mask": false,
         "max_frame_size": 1, "max_message_size": 0, "auto_fragment_size": 4096, "fail_by_drop": true,
         "echo_close_codereason": true, "tcp_nodelay": false, "auto_ping_interval": 0, "auto_ping_timeout": 0,
-        "auto_ping_size": 125, "auto_ping_restart_on_any_traffic": false, "require_websocket_subprotocol": false,
+        "max_nesting_depth": 5, "auto_ping_size": 125, "auto_ping_restart_on_any_traffic": false, "require_websocket_subprotocol": false,
         "show_server_version": true, "max_header_size": 1000,
         "compression": {"deflate": {
             "request_no_context_takeover": true, "request_max_window_bits": 9, "no_context_takeover": true,
@@ -201,6 +202,7 @@ fn websocket_options_have_defaults_and_can_all_be_set() {
         apply_mask: false,
         max_frame_size: Some(1),
         max_message_size: 64 << 20,
+        max_nesting_depth: NestingDepth::new(5).expect("a depth"),
         auto_fragment_size: 4096,
         deflate: Some(deflate),
         echo_close_codereason: true,

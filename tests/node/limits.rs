@@ -9,6 +9,8 @@ use crossring_codec::message::{
     CallOptions, Message, PublishOptions, RegisterOptions, SubscribeOptions, YieldOptions,
 };
 use crossring_codec::payload::Payload;
+use crossring_codec::serializer::SerializerId;
+use crossring_codec::value::Value;
 use crossring_router::client::ClientEvent;
 use serde_json::{Value as Json, json};
 use socket2::{Domain, Socket, Type};
@@ -186,6 +188,31 @@ fn a_payload_that_is_too_long_is_an_error_of_its_request() {
     callee.send(&answer.expect("a call")).expect("connected");
     assert!(is_payload_refused(&caller.next(Some(PATIENCE)).expect("an answer")));
     assert_told(&node, "payload too long");
+}
+
+/// A call whose message is nested so deep.
+fn call_nested(depth: u8, client: &mut Client) -> Message<'static> {
+    // The message and Arguments are two levels.
+    let value = (2..depth).fold(Value::Null, |value, _| Value::List(vec![value]));
+    let payload = Payload::from_values(SerializerId::MessagePack, &[value], &Vec::new());
+    client.session.call("com.example.deep", CallOptions::default(), payload).expect("joined").message
+}
+
+#[test]
+fn a_message_nested_too_deep_ends_its_session() {
+    let options = json!({"max_nesting_depth": 10});
+    let edit = |document: &mut Json| document["workers"][0]["transports"][1]["options"] = options;
+    let node = Node::start_edited(json!({"shards": 1}), json!({}), json!({}), edit, |_, _| {});
+    let mut client = node.join();
+    let call = call_nested(10, &mut client);
+    client.send(&call).expect("connected");
+    let answer = client.next(Some(PATIENCE)).expect("an answer");
+    assert!(matches!(answer, ClientEvent::Error { .. }), "nobody has registered it: {answer:?}");
+    let call = call_nested(11, &mut client);
+    client.send(&call).expect("connected");
+    let end = client.next(Some(PATIENCE)).expect_err("an ABORT").to_string();
+    assert!(end.contains("wamp.error.protocol_violation") && end.contains("nested too deep"), "{end}");
+    assert_told(&node, "1 × message nested too deep");
 }
 
 fn is_payload_refused(event: &ClientEvent<'_>) -> bool {

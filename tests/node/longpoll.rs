@@ -202,7 +202,7 @@ fn clients_prove_who_they_are() {
 
 #[test]
 fn what_is_wrong_is_refused() {
-    let site = site(json!({"max_message_size": 100_000}));
+    let site = site(json!({"max_message_size": 100_000, "max_nesting_depth": 6}));
     let check = |line: &str, body: &str, status: u16, text: &str| {
         let answer = request(&mut site.connect(), line, body.as_bytes());
         assert!(answer.status == status && answer.text().contains(text), "{line} {body}: {}", answer.text());
@@ -232,6 +232,11 @@ fn what_is_wrong_is_refused() {
     assert_eq!(garbled.send("[1,"), 400);
     assert_eq!(garbled.next()[0], 3);
     assert_eq!(garbled.receive().status, 404);
+    let mut deep = Client::join(&site);
+    assert_eq!(deep.send(r#"[16,1,{"acknowledge":true},"com.rest.deep",[[[[[]]]]]]"#), 204);
+    assert_eq!(deep.next()[0], 17);
+    assert_eq!(deep.send(r#"[16,2,{},"com.rest.deep",[[[[[[]]]]]]]"#), 400);
+    assert_eq!(deep.next()[0], 3);
     let mut long = Client::join(&site);
     assert_eq!(long.send("x".repeat(100_001)), 413);
     long.sending = site.connect();

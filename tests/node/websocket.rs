@@ -106,6 +106,22 @@ fn a_long_message_is_answered_with_code_1009() {
 }
 
 #[test]
+fn a_message_nested_too_deep_is_answered_with_code_1002() {
+    let node = Node::start(json!({"shards": 1}), json!({"max_nesting_depth": 6}));
+    let mut stream = upgraded(&node);
+    send(&mut stream, 0x81, HELLO);
+    assert!(receive(&mut stream).1.starts_with(b"[2,"));
+    send(&mut stream, 0x81, br#"[48,1,{},"com.example.deep",[[[[[]]]]]]"#);
+    assert!(receive(&mut stream).1.starts_with(b"[8,48,1,"), "as deep as it may be");
+    send(&mut stream, 0x81, br#"[48,2,{},"com.example.deep",[],{"a":[[[[{}]]]]}]"#);
+    let (_, abort) = receive(&mut stream);
+    let abort = String::from_utf8_lossy(&abort);
+    assert!(abort.starts_with("[3,") && abort.contains("nested too deep"), "{abort}");
+    assert_eq!(closing_code(stream), 1002);
+    assert!(node.router.stop().success());
+}
+
+#[test]
 fn keep_alive_asks_who_is_silent_and_keeps_who_answers() {
     let options = json!({"auto_ping_interval": 1_000, "auto_ping_timeout": 1_000, "auto_ping_size": 16});
     let node = Node::start(json!({"shards": 1}), options);

@@ -198,6 +198,7 @@ impl Parts<'_, '_> {
             queue_limit_bytes: number("queue_limit_bytes", 128 << 10) as usize,
             queue_limit_messages: number("queue_limit_messages", 100).max(1) as usize,
             max_message_size: number("max_message_size", 1 << 20) as usize,
+            max_nesting_depth: transport::nesting(&options),
         })
     }
 

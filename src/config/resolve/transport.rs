@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
+use crossring_codec::limits::NestingDepth;
 use crossring_codec::transport::DeflateOptions;
 use crossring_router::config::TransportAuthentication;
 use serde_json::Value;
@@ -109,7 +110,13 @@ fn serializer(name: &str) -> Option<SerializerName> {
 pub(super) fn rawsocket(written: &Cursor<'_>) -> RawSocketOptions {
     RawSocketOptions {
         max_message_size: written.key("max_message_size").integer().unwrap_or(MESSAGE_BYTES_DEFAULT),
+        max_nesting_depth: nesting(written),
     }
+}
+
+/// How deep messages may be nested, beside their greatest length.
+pub(super) fn nesting(options: &Cursor<'_>) -> NestingDepth {
+    options.key("max_nesting_depth").integer().and_then(NestingDepth::new).unwrap_or_default()
 }
 
 /// A WebSocket transport or service: its options and its cookie.
@@ -154,6 +161,7 @@ fn websocket(written: &Cursor<'_>, url: Option<String>) -> WebSocketOptions {
             true => written.key("max_message_size").nonzero().unwrap_or(MESSAGE_BYTES_MAX),
             false => default.max_message_size,
         },
+        max_nesting_depth: nesting(written),
         auto_fragment_size: written.key("auto_fragment_size").integer().unwrap_or_default(),
         deflate: deflate(&written.key("compression").key("deflate")),
         echo_close_codereason: flag("echo_close_codereason", default.echo_close_codereason),

@@ -192,14 +192,25 @@ static RAWSOCKET: Table = Table {
 
 static RAWSOCKET_OPTIONS: Table = Table {
     name: "options of a rawsocket transport",
-    keys: &[key(
-        "max_message_size",
-        &Kind::Integer(512, 16_777_216),
-        "Largest message taken, in bytes; announced as the next power of two.",
-    )
-    .default("16777216")],
+    keys: &[
+        key(
+            "max_message_size",
+            &Kind::Integer(512, 16_777_216),
+            "Largest message taken, in bytes; announced as the next power of two.",
+        )
+        .default("16777216"),
+        MAX_NESTING_DEPTH,
+    ],
     rules: &[],
 };
+
+/// Beside the greatest length of a message. Below the least, no client could join: its HELLO with roles and features is that deep.
+pub(super) const MAX_NESTING_DEPTH: Key = key(
+    "max_nesting_depth",
+    &Kind::Integer(5, 128),
+    "Deepest nesting of lists and dicts in a message, which itself is one level. Extension of crossring.",
+)
+.default("128");
 
 static WEB: Table = Table {
     name: "transports[], type web",

@@ -7,6 +7,7 @@ use super::super::schema::{
 };
 use super::super::syntax::{ANY_NAME, FILE_MODE, HEXADECIMAL, HTTP_URL, REALM, WEB_PATH};
 use super::endpoint::PORT;
+use super::transport::MAX_NESTING_DEPTH;
 use super::{DEBUG_KEY, ID_KEY, TEXTS, endpoint, transport, websocket};
 
 pub(super) static PATHS: Kind = Kind::Map(&WEB_PATH, &Kind::Tagged(&SERVICE));
@@ -283,6 +284,7 @@ static LONG_POLL_OPTIONS: Table = Table {
         .default("100"),
         key("max_message_size", &Kind::Integer(1, 16 << 20), "Octets of the body of a send request.")
             .default("1048576"),
+        MAX_NESTING_DEPTH,
         DEBUG_KEY,
         key("debug_transport_id", &Kind::Text, "Fixed transport id.")
             .no_effect("ids are never told beforehand"),

@@ -4,6 +4,7 @@ use super::super::schema::{Key, Kind, Off, Table, Union, choice, key, variant};
 use super::super::syntax::COOKIE_NAME;
 use super::TEXTS;
 use super::endpoint::PORT;
+use super::transport::MAX_NESTING_DEPTH;
 
 pub(super) static OPTIONS: Kind = Kind::Object(&OPTIONS_TABLE);
 
@@ -32,7 +33,7 @@ static PROXIED_OPTION_KEYS: [Key; OPTION_COUNT] = {
     keys
 };
 
-const OPTION_COUNT: usize = 28;
+const OPTION_COUNT: usize = 29;
 
 /// Of the keys, so many at the beginning say which pages may connect.
 const ORIGIN_KEYS: usize = 2;
@@ -74,6 +75,7 @@ static OPTION_KEYS: [Key; OPTION_COUNT] = [
         "Largest message taken, in bytes; 0 = the hard limit of 64 MiB.",
     )
     .default("16777216"),
+    MAX_NESTING_DEPTH,
     key(
         "auto_fragment_size",
         &Kind::Integer(0, LIMIT_BYTES_MAX),

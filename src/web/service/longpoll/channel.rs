@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crossring_codec::message::decode::decode;
+use crossring_codec::limits::NestingDepth;
+use crossring_codec::message::decode::{decode, decode_within};
 use crossring_codec::message::{Message, MessageType};
 use crossring_codec::serializer::Serializer;
 use crossring_codec::transport::Batching;
@@ -48,6 +49,8 @@ pub(crate) struct Bounds {
     pub(crate) ends_slow: bool,
     /// Octets of the body of `send`.
     pub(crate) body_size_max: usize,
+    /// How deep messages may be nested.
+    pub(crate) nesting_max: NestingDepth,
 }
 
 /// The places that a transport takes.
@@ -318,7 +321,7 @@ impl Channel {
         let messages = self.state.borrow_mut().batching.split(&body);
         let messages = messages.map_err(|error| self.refuse(&error.to_string()))?;
         for octets in messages {
-            let message = decode(self.serializer.id, octets);
+            let message = decode_within(self.serializer.id, octets, self.bounds.nesting_max);
             let message = message.map_err(|error| self.refuse(&error.to_string()))?;
             self.wish(Wish::Say(self.key, message.into_owned()));
         }
