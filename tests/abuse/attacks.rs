@@ -50,7 +50,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack { name: "frames against the rules", act: forbidden_frames, reasons: &["not the transport"] },
     Attack { name: "zip bombs", act: bombs, reasons: &["inflates to too much"] },
     Attack { name: "garbage", act: garbage, reasons: &["not a WAMP message"] },
-    Attack { name: "nesting 100,000 deep", act: deep, reasons: &["not a WAMP message"] },
+    Attack { name: "nesting 100,000 deep", act: deep, reasons: &["nested too deep"] },
     Attack { name: "TLS handshakes", act: tls_handshakes, reasons: &["not TLS"] },
     Attack { name: "5,000 connects a second", act: connects, reasons: &["come too fast"] },
 ];
