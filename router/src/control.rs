@@ -171,7 +171,7 @@ impl Control {
             stores: config.realms.iter().map(store).collect(),
             services: (0..services).map(service).collect(),
             registry: Registry::new(shards, Arc::clone(&config), limits.clone(), seed),
-            shard: Shard::new(id, shards, config, limits.for_the_router(), seed.rotate_left(32)),
+            shard: Shard::new(id, shards, config, limits, seed.rotate_left(32)),
             exchange: Exchange { guests: Guests::new(services), ..Exchange::default() },
             wills: IntegerState::new(seed).map(),
             voiding: IntegerState::new(seed).map(),

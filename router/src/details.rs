@@ -145,6 +145,11 @@ impl TransportDetails {
         Self { channel_type, channel_framing, is_server: true, ..Self::default() }
     }
 
+    /// Whether there is no peer but the router itself.
+    pub(crate) fn is_in_process(&self) -> bool {
+        self.channel_type == Some(ChannelType::Function)
+    }
+
     /// `is_secure`: nobody on the way can read or change what is sent.
     pub fn is_secure(&self) -> bool {
         matches!(self.channel_type, Some(ChannelType::Tls | ChannelType::Dtls))

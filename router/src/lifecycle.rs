@@ -175,7 +175,9 @@ impl Shard {
                 return;
             }
         };
-        slot.state = State::Established(Box::new(Session::new(&admission, roles)));
+        let is_own = slot.details.as_ref().is_some_and(|details| details.is_in_process());
+        let session = Session { is_own, ..Session::new(&admission, roles) };
+        slot.state = State::Established(Box::new(session));
         self.sessions.joined += 1;
         self.counters.sessions_joined += 1;
         self.begin_statistics(now, key, out);

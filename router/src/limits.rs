@@ -5,24 +5,15 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Bounds of one shard and of the registry. All counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Subscriptions one session may hold. Protects the tables of all shards (each holds a replica).
-    pub subscriptions_per_session_max: u32,
-    /// Registrations one session may hold. Protects the tables of all shards.
-    pub registrations_per_session_max: u32,
-    /// Calls one caller may have outstanding. Protects the caller's shard.
-    pub calls_per_session_max: u32,
-    /// Invocations one callee may have outstanding. Protects the callee's shard.
-    pub invocations_per_session_max: u32,
+    /// What a session may hold that came by a transport. The router's own sessions serve all others, and have
+    /// [`SessionLimits::OWN`].
+    pub session: SessionLimits,
     /// Octets of payload of calls kept for one callee because it may pass them on to another. Protects the callee's shard;
     /// calls beyond cannot be passed on.
     pub kept_octets_per_session_max: u32,
     /// Octets of payload of calls of one caller that wait for a free slot. Protects the caller's shard; calls beyond are
     /// refused as if too many waited.
     pub queued_octets_per_session_max: u32,
-    /// SUBSCRIBE and REGISTER requests one session may have under way. Protects the control lane.
-    pub requests_per_session_max: u32,
-    /// Octets of payload of one message. Protects receivers; a transport may take less.
-    pub payload_octets_max: u32,
     /// Testaments one session may have. Protects the registry.
     pub testaments_per_session_max: u32,
     /// Octets of all testaments of one session.
@@ -70,6 +61,23 @@ pub struct Limits {
     pub failures: FailureLimits,
 }
 
+/// What one session may hold and send.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct SessionLimits {
+    /// Subscriptions held. Protects the tables of all shards (each holds a replica).
+    pub subscriptions_max: u32,
+    /// Registrations held. Protects the tables of all shards.
+    pub registrations_max: u32,
+    /// Calls outstanding as their caller. Protects the caller's shard.
+    pub calls_max: u32,
+    /// Invocations outstanding as their callee. Protects the callee's shard.
+    pub invocations_max: u32,
+    /// SUBSCRIBE and REGISTER requests under way. Protects the control lane.
+    pub requests_max: u32,
+    /// Octets of payload of one message. Protects receivers; a transport may take less.
+    pub payload_octets_max: u32,
+}
+
 /// How many attempts to join may fail before further ones are refused unseen for a while, a while that doubles with each
 /// further failure. Half of what was counted is forgiven with each window.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -93,19 +101,21 @@ pub struct FailureLimits {
     pub exempt: Vec<(IpAddr, u8)>,
 }
 
-impl Limits {
-    /// As they are for the router's own sessions, which serve all others: what one session may hold is not for them.
-    pub(crate) fn for_the_router(self) -> Self {
-        let own = Self::default();
-        Self {
-            subscriptions_per_session_max: own.subscriptions_per_session_max,
-            registrations_per_session_max: own.registrations_per_session_max,
-            calls_per_session_max: own.calls_per_session_max,
-            invocations_per_session_max: own.invocations_per_session_max,
-            requests_per_session_max: own.requests_per_session_max,
-            payload_octets_max: own.payload_octets_max,
-            ..self
-        }
+impl SessionLimits {
+    /// Of the router's own sessions, whatever is configured for others.
+    pub const OWN: Self = Self {
+        subscriptions_max: 64 * 1024,
+        registrations_max: 64 * 1024,
+        calls_max: 64 * 1024,
+        invocations_max: 64 * 1024,
+        requests_max: 4 * 1024,
+        payload_octets_max: u32::MAX,
+    };
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self::OWN
     }
 }
 
@@ -152,14 +162,9 @@ impl Default for FailureLimits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            subscriptions_per_session_max: 64 * 1024,
-            registrations_per_session_max: 64 * 1024,
-            calls_per_session_max: 64 * 1024,
-            invocations_per_session_max: 64 * 1024,
+            session: SessionLimits::default(),
             kept_octets_per_session_max: 16 << 20,
             queued_octets_per_session_max: 32 << 20,
-            requests_per_session_max: 4 * 1024,
-            payload_octets_max: u32::MAX,
             testaments_per_session_max: 100,
             testament_octets_per_session_max: 64 * 1024,
             detail_octets_per_session_max: 16 * 1024,

@@ -13,6 +13,7 @@ use crate::dealer::{CallRoute, Callee, Caller};
 use crate::details::TransportDetails;
 use crate::held::Held;
 use crate::letter::Admission;
+use crate::limits::{Limits, SessionLimits};
 use crate::statistics::Statistics;
 use crate::table::IntegerMap;
 
@@ -148,6 +149,8 @@ pub(crate) struct Session {
     pub(crate) is_resumable: bool,
     /// It has survived one.
     pub(crate) is_resumed: bool,
+    /// It is the router's, not a client's.
+    pub(crate) is_own: bool,
     /// Highest request id received; 0 before the first.
     pub(crate) request_last: u64,
     /// Subscriptions (by id) and the session's place among their local members.
@@ -188,6 +191,7 @@ impl Session {
             roles,
             is_resumable: admission.details.resumable,
             is_resumed: admission.details.resumed,
+            is_own: false,
             request_last: 0,
             subscriptions: None,
             subscribing: None,
@@ -217,6 +221,11 @@ impl Session {
         if strict {
             self.request_last = request.get() - 1;
         }
+    }
+
+    /// What it may hold.
+    pub(crate) fn limits<'a>(&self, all: &'a Limits) -> &'a SessionLimits {
+        if self.is_own { &SessionLimits::OWN } else { &all.session }
     }
 
     /// Features announced as callee.

@@ -242,14 +242,14 @@ impl Shard {
             Message::Call { request, options, procedure, payload } => {
                 self.call(key, request, &options, &procedure, &payload, out)
             }
-            Message::Yield { request, payload, .. } if self.is_too_long(&payload) => {
+            Message::Yield { request, payload, .. } if self.is_too_long(key, &payload) => {
                 self.answer_is_too_long(key, request, out)
             }
             Message::Yield { request, options, payload } => {
                 self.yielded(key, request, options, &payload, out)
             }
             Message::Error { request_type: MessageType::Invocation, request, payload, .. }
-                if self.is_too_long(&payload) =>
+                if self.is_too_long(key, &payload) =>
             {
                 self.answer_is_too_long(key, request, out)
             }
@@ -288,10 +288,11 @@ impl Shard {
         }
     }
 
-    /// Whether a payload is longer than sessions may send; one that is is counted.
+    /// Whether a payload is longer than this session may send; one that is is counted.
     #[inline]
-    pub(crate) fn is_too_long(&mut self, payload: &Payload<'_>) -> bool {
-        let is_too_long = payload.octets.len() > self.limits.payload_octets_max as usize;
+    pub(crate) fn is_too_long(&mut self, key: SessionKey, payload: &Payload<'_>) -> bool {
+        let is_long = payload.octets.len() > self.limits.session.payload_octets_max as usize;
+        let is_too_long = is_long && self.sessions.get(key).is_some_and(|session| !session.is_own);
         self.counters.payloads_refused += u64::from(is_too_long);
         is_too_long
     }

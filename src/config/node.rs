@@ -10,7 +10,7 @@ use super::site::SharedOptions;
 use crossring_codec::limits::NestingDepth;
 use crossring_codec::transport::DeflateOptions;
 use crossring_router::config::{PrivateKey, TransportAuthentication};
-use crossring_router::limits::{FailureLimits, Limits, loopback};
+use crossring_router::limits::{FailureLimits, SessionLimits, loopback};
 
 pub use self::cookie::{CookieConfig, CookieStoreConfig};
 use super::TlsEndpoint;
@@ -59,7 +59,7 @@ pub struct NodeLimits {
     pub unauthenticated_max: u32,
     /// Bytes that each of them may send before it joins.
     pub unauthenticated_bytes_max: u32,
-    /// What one session may hold.
+    /// What one session may hold that came by a transport.
     pub session: SessionLimits,
     /// How many attempts to join may fail.
     pub failures: FailureLimits,
@@ -84,37 +84,6 @@ impl Default for NodeLimits {
             authorizer_timeout_ms: 10_000,
             shutdown_timeout: Duration::from_secs(5),
             strict_request_ids: false,
-        }
-    }
-}
-
-/// What one session may hold at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SessionLimits {
-    /// Subscriptions.
-    pub subscriptions_max: u32,
-    /// Registrations.
-    pub registrations_max: u32,
-    /// Calls that it has made and that are not answered yet.
-    pub calls_max: u32,
-    /// Invocations that it has not answered yet.
-    pub invocations_max: u32,
-    /// SUBSCRIBE and REGISTER requests that are not answered yet.
-    pub requests_max: u32,
-    /// Bytes of payload of one message; `None` = what the transport takes.
-    pub payload_bytes_max: Option<u32>,
-}
-
-impl Default for SessionLimits {
-    fn default() -> Self {
-        let core = Limits::default();
-        SessionLimits {
-            subscriptions_max: core.subscriptions_per_session_max,
-            registrations_max: core.registrations_per_session_max,
-            calls_max: core.calls_per_session_max,
-            invocations_max: core.invocations_per_session_max,
-            requests_max: core.requests_per_session_max,
-            payload_bytes_max: None,
         }
     }
 }

@@ -14,14 +14,12 @@ use std::path::Path;
 use std::{fmt, io};
 
 use crossring_router::config::MANAGEMENT;
-use crossring_router::limits::FailureLimits;
+use crossring_router::limits::{FailureLimits, SessionLimits};
 use serde_json::Value;
 
 use super::cursor::Cursor;
 use super::fault::Faults;
-use super::node::{
-    EngineChoice, NodeConfig, NodeLimits, SessionLimits, SlowConsumer, TransportConfig, TransportKind,
-};
+use super::node::{EngineChoice, NodeConfig, NodeLimits, SlowConsumer, TransportConfig, TransportKind};
 use super::syntax;
 
 /// What a configuration may refer to.
@@ -195,7 +193,7 @@ fn session_limits(written: &Cursor<'_>) -> SessionLimits {
         calls_max: number("max_calls", default.calls_max),
         invocations_max: number("max_invocations", default.invocations_max),
         requests_max: number("max_requests", default.requests_max),
-        payload_bytes_max: written.key("max_payload").nonzero(),
+        payload_octets_max: written.key("max_payload").nonzero().unwrap_or(default.payload_octets_max),
     }
 }
 

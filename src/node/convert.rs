@@ -198,14 +198,8 @@ pub(super) fn limits(config: &NodeConfig) -> Limits {
     let join_timeout_ms = config.limits.auth_timeout.map_or(u32::MAX, milliseconds);
     let strict_request_ids = config.limits.strict_request_ids;
     let failures = config.limits.failures.clone();
-    let session = &config.limits.session;
     Limits {
-        subscriptions_per_session_max: session.subscriptions_max,
-        registrations_per_session_max: session.registrations_max,
-        calls_per_session_max: session.calls_max,
-        invocations_per_session_max: session.invocations_max,
-        requests_per_session_max: session.requests_max,
-        payload_octets_max: session.payload_bytes_max.unwrap_or(u32::MAX),
+        session: config.limits.session,
         join_timeout_ms,
         strict_request_ids,
         failures,

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crossring::config::{
     Allow, ConnectionLimits, CookieStoreConfig, Endpoint, EngineChoice, Match, Resumption, SerializerName,
-    SessionLimits, SlowConsumer, Stats, Store, StoreRule, TransportKind, UriCheck, WebSocketOptions,
+    SlowConsumer, Stats, Store, StoreRule, TransportKind, UriCheck, WebSocketOptions,
 };
 use crossring_codec::limits::NestingDepth;
 use crossring_codec::transport::DeflateOptions;
 use crossring_router::config::{Authenticator, KeyHolders, Source};
 use crossring_router::credentials::certificates::{Address, Root};
-use crossring_router::limits::FailureLimits;
+use crossring_router::limits::{FailureLimits, SessionLimits};
 
 use super::{load_json, sample};
 
@@ -36,7 +36,7 @@ fn the_controller_sets_engine_shards_and_limits() {
     let session = SessionLimits {
         subscriptions_max: 10,
         calls_max: 20,
-        payload_bytes_max: Some(1_000),
+        payload_octets_max: 1_000,
         ..SessionLimits::default()
     };
     assert_eq!(node.limits.session, session);

@@ -246,6 +246,28 @@ fn what_is_wrong_is_refused() {
 }
 
 #[test]
+fn a_session_holds_as_much_as_is_configured() {
+    let auth = json!({"anonymous": {"type": "static", "role": "rest"}});
+    let paths = json!({"/": {"type": "nodeinfo"}, "lp": {"type": "longpoll", "auth": auth},
+        "push": {"type": "publisher", "realm": "realm1", "role": "rest"}});
+    let site = Site::start_limited(&paths, &json!({"max_subscriptions": 1, "max_payload": 100}));
+    let mut client = Client::join(&site);
+    for (request, expected) in [(1, "[33,1,"), (2, "[8,32,2,{},\"crossring.error.limit_exceeded\"")] {
+        assert_eq!(client.send(format!("[32,{request},{{}},\"com.rest.{request}\"]")), 204);
+        let answer = client.next().to_string();
+        assert!(answer.starts_with(expected), "{answer}");
+    }
+    let long = "x".repeat(100);
+    assert_eq!(client.send(format!("[16,3,{{\"acknowledge\":true}},\"com.rest.a\",[\"{long}\"]]")), 204);
+    let answer = client.next();
+    assert_eq!((&answer[0], &answer[4]), (&json!(8), &json!("wamp.error.payload_size_exceeded")));
+    // The sessions of web services are the router's own.
+    let published = site.post("/push", &json!({"topic": "com.rest.1", "args": [long]}).to_string());
+    assert!(published.text().contains("\"id\""), "{}", published.text());
+    assert_eq!(client.next()[4], json!([long]));
+}
+
+#[test]
 fn one_request_waits_at_a_time_and_not_for_ever() {
     let site = site(json!({"request_timeout": 1}));
     let mut client = Client::join(&site);

@@ -31,29 +31,20 @@ impl Site {
         more: &[Value],
         fill: impl FnOnce(&Path),
     ) -> Self {
+        Self::start_document(at, &document(at, paths, options, more), fill)
+    }
+
+    /// `session_limits`: of the controller.
+    pub(super) fn start_limited(paths: &Value, session_limits: &Value) -> Self {
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let mut document = document(at, paths, &json!({}), &[]);
+        document["controller"]["options"]["session_limits"] = session_limits.clone();
+        Self::start_document(at, &document, |_| {})
+    }
+
+    fn start_document(at: SocketAddr, document: &Value, fill: impl FnOnce(&Path)) -> Self {
         let directory = TempDir::new().expect("a directory");
         fill(directory.path());
-        let mut document = json!({
-            "version": 2,
-            "controller": {"options": {"shards": 2}},
-            "workers": [{
-                "type": "router",
-                "realms": [{"name": "realm1", "roles": [{"name": "anonymous", "permissions": []}, {"name": "rest", "permissions": [
-                    {"uri": "com.rest.*", "allow": {"call": true, "publish": true, "subscribe": true}},
-                    {"uri": "wamp.*", "allow": {"call": true}}
-                ]}]}],
-                "transports": [{
-                    "type": "universal",
-                    "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": at.port()},
-                    "rawsocket": {"serializers": ["json"]},
-                    "websocket": {"ws": {"type": "websocket"}},
-                    "web": {"paths": paths, "options": options}
-                }]
-            }]
-        });
-        if let Some(transports) = document["workers"][0]["transports"].as_array_mut() {
-            transports.extend_from_slice(more);
-        }
         std::fs::write(directory.path().join("config.json"), document.to_string()).expect("a file");
         let log = directory.path().join("log");
         let router = Router::start(start_command(&directory, "config.json"), log, &[Address::Tcp(at)]);
@@ -70,6 +61,32 @@ impl Site {
     pub(super) fn ask(&self, line: &str, fields: &str) -> Answer {
         ask(&mut self.connect(), line, fields)
     }
+}
+
+/// A node whose one listener is a web server.
+fn document(at: SocketAddr, paths: &Value, options: &Value, more: &[Value]) -> Value {
+    let mut document = json!({
+        "version": 2,
+        "controller": {"options": {"shards": 2}},
+        "workers": [{
+            "type": "router",
+            "realms": [{"name": "realm1", "roles": [{"name": "anonymous", "permissions": []}, {"name": "rest", "permissions": [
+                {"uri": "com.rest.*", "allow": {"call": true, "publish": true, "subscribe": true}},
+                {"uri": "wamp.*", "allow": {"call": true}}
+            ]}]}],
+            "transports": [{
+                "type": "universal",
+                "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": at.port()},
+                "rawsocket": {"serializers": ["json"]},
+                "websocket": {"ws": {"type": "websocket"}},
+                "web": {"paths": paths, "options": options}
+            }]
+        }]
+    });
+    if let Some(transports) = document["workers"][0]["transports"].as_array_mut() {
+        transports.extend_from_slice(more);
+    }
+    document
 }
 
 pub(super) struct Answer {

@@ -91,7 +91,7 @@ impl Shard {
                 return Ok(());
             }
         };
-        let refusal = match self.is_too_long(payload) {
+        let refusal = match self.is_too_long(key, payload) {
             true => Some(well_known::PAYLOAD_SIZE_EXCEEDED),
             false => route.refusal(options),
         };

@@ -123,8 +123,9 @@ impl Shard {
         out: &mut O,
     ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
-        if session.subscriptions_held() >= self.limits.subscriptions_per_session_max as usize
-            || session.requests_pending >= self.limits.requests_per_session_max
+        let limits = session.limits(&self.limits);
+        if session.subscriptions_held() >= limits.subscriptions_max as usize
+            || session.requests_pending >= limits.requests_max
         {
             self.counters.subscriptions_refused += 1;
             refuse(&mut self.counters, key, MessageType::Subscribe, request, LIMIT_EXCEEDED, out);

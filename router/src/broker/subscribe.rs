@@ -90,7 +90,7 @@ impl Shard {
         if session.subscriptions.as_ref().is_some_and(|held| held.contains_key(&id)) {
             return Some(subscription_id);
         }
-        let room = self.limits.subscriptions_per_session_max as usize > session.subscriptions_held();
+        let room = session.limits(&self.limits).subscriptions_max as usize > session.subscriptions_held();
         if !room || nkey.is_some() || is_asking(session, topic, policy) {
             return None;
         }
@@ -111,8 +111,9 @@ impl Shard {
     ) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let asking = session.subscribing.as_ref().map_or(0, |asking| asking.len());
-        if session.subscriptions_held() + asking >= self.limits.subscriptions_per_session_max as usize
-            || session.requests_pending >= self.limits.requests_per_session_max
+        let limits = session.limits(&self.limits);
+        if session.subscriptions_held() + asking >= limits.subscriptions_max as usize
+            || session.requests_pending >= limits.requests_max
         {
             self.counters.subscriptions_refused += 1;
             refuse(&mut self.counters, key, MessageType::Subscribe, request, LIMIT_EXCEEDED, out);

@@ -161,7 +161,7 @@ mod tests {
     use crossring_codec::message::{ClientRoles, Features, HelloDetails, PublishOptions, SubscribeOptions};
     use crossring_codec::payload::Payload;
     use crossring_codec::serializer::Serializer;
-    use crossring_codec::uri::Match;
+    use crossring_codec::uri::{Match, well_known};
 
     use super::*;
     use crate::address::ShardId;
@@ -169,8 +169,9 @@ mod tests {
         Allow, AnonymousConfig, Permission, RealmConfig, RoleConfig, RouterConfig, Source,
         TransportAuthentication,
     };
+    use crate::details::ChannelType;
     use crate::letter::Letter;
-    use crate::limits::Limits;
+    use crate::limits::{LIMIT_EXCEEDED, Limits, SessionLimits};
 
     /// A node of nothing but the control shard.
     struct Nobody;
@@ -195,7 +196,8 @@ mod tests {
             }],
             ..RouterConfig::default()
         };
-        let limits = Limits { guests_max: 2, ..Limits::default() };
+        let session = SessionLimits { subscriptions_max: 1, payload_octets_max: 10, ..SessionLimits::OWN };
+        let limits = Limits { guests_max: 2, session, ..Limits::default() };
         let mut control = Control::new(0, Arc::new(config.with_trusted_role()), limits, 1);
         control.start(Now::default(), &mut Nobody);
         control
@@ -213,6 +215,11 @@ mod tests {
 
     fn join(control: &mut Control) -> SessionKey {
         let key = open(control).expect("a place");
+        hello(control, key);
+        key
+    }
+
+    fn hello(control: &mut Control, key: SessionKey) {
         let details =
             HelloDetails { roles: ClientRoles::all(Features::default()), ..HelloDetails::default() };
         let hello = Message::Hello { realm: Some("realm1".into()), details: Box::new(details) };
@@ -221,7 +228,6 @@ mod tests {
             matches!(&outputs[..], [(to, GuestOutput::Message(Message::Welcome { .. }))] if *to == key),
             "{outputs:?}"
         );
-        key
     }
 
     const REQUEST: RequestId = RequestId::from_random(0);
@@ -241,6 +247,34 @@ mod tests {
             Message::Publish { request: REQUEST, options, topic: "com.a".into(), payload: Payload::EMPTY };
         let events = say(&mut control, other, publish);
         assert!(matches!(&events[..], [(to, GuestOutput::Message(Message::Event { .. }))] if *to == one));
+    }
+
+    #[test]
+    fn only_guests_that_came_by_a_transport_are_limited() {
+        let mut control = control();
+        let details =
+            TransportDetails { channel_type: Some(ChannelType::Tcp), ..TransportDetails::in_process() };
+        let client = control.guest_open(Now::default(), TransportId(0), Arc::new(details), &mut Nobody);
+        let client = client.expect("a place");
+        hello(&mut control, client);
+        let service = join(&mut control);
+        for (key, is_limited) in [(client, true), (service, false)] {
+            let mut refused = |message: Message<'_>| match &say(&mut control, key, message)[..] {
+                [(_, GuestOutput::Message(Message::Error { error, .. }))] => Some(error.to_string()),
+                _ => None,
+            };
+            let mut subscribe = |request: RequestId, topic: &'static str| {
+                let options = SubscribeOptions::default();
+                refused(Message::Subscribe { request, options, topic: topic.into() })
+            };
+            assert_eq!(subscribe(REQUEST, "com.a"), None);
+            assert_eq!(subscribe(REQUEST.next(), "com.b"), is_limited.then(|| LIMIT_EXCEEDED.to_owned()));
+            let payload =
+                Payload::from_values(SerializerId::Json, &["x".repeat(10).as_str().into()], &Vec::new());
+            let options = PublishOptions { acknowledge: true, ..PublishOptions::default() };
+            let publish = Message::Publish { request: REQUEST, options, topic: "com.c".into(), payload };
+            assert_eq!(refused(publish), is_limited.then(|| well_known::PAYLOAD_SIZE_EXCEEDED.to_owned()));
+        }
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl Shard {
         let outcome = match target {
             Target::Refused(error) => Err(error),
             _ if is_refused => Err(well_known::DISCLOSE_ME_DISALLOWED),
-            _ if self.is_too_long(payload) => Err(well_known::PAYLOAD_SIZE_EXCEEDED),
+            _ if self.is_too_long(key, payload) => Err(well_known::PAYLOAD_SIZE_EXCEEDED),
             Target::Registration(id) => self.partition_key(key, options).and_then(|rkey| {
                 let question =
                     Question { procedure, options, disclose, trustlevel, rkey, arrival: None, payload };
@@ -251,8 +251,9 @@ impl Shard {
         let registration = RegistrationId::new(registration).ok_or(well_known::NO_SUCH_PROCEDURE)?;
         let session = self.sessions.get_mut(caller).ok_or(well_known::CANCELED)?;
         let integers = self.integers;
+        let calls_max = session.limits(&self.limits).calls_max as usize;
         let state = session.caller.get_or_insert_with(|| Box::new(Caller::new(integers)));
-        if state.calls.len() >= self.limits.calls_per_session_max as usize {
+        if state.calls.len() >= calls_max {
             self.counters.calls_refused += 1;
             return Err(LIMIT_EXCEEDED);
         }
@@ -506,8 +507,9 @@ impl Shard {
         let takes_payload =
             demands(question.options, question.payload).are_met(|feature| session.callee_has(feature));
         let is_incapable = !takes_payload || question.options.progress && !session.takes_continuations();
+        let invocations_max = session.limits(&self.limits).invocations_max as usize;
         let Some(callee) = &mut session.callee else { return Err(Obstacle::Declined(Declined::Gone)) };
-        if callee.invocations.len() >= self.limits.invocations_per_session_max as usize {
+        if callee.invocations.len() >= invocations_max {
             return Err(Obstacle::Declined(Declined::Busy));
         }
         if is_incapable {
@@ -545,10 +547,10 @@ impl Shard {
 
     /// Queues a call behind others of a callee that has not got its REGISTERED.
     fn let_wait(&mut self, callee: SessionKey, call: Box<letter::Call>) {
-        let most = self.limits.invocations_per_session_max as usize;
         let Some(session) = self.sessions.get_mut(callee) else {
             return self.deferred.push_back(Deferred::Return { call, why: Declined::Gone });
         };
+        let most = session.limits(&self.limits).invocations_max as usize;
         let state = session.callee.get_or_insert_with(|| Box::new(Callee::new(self.integers)));
         if state.waiting.len() < most {
             state.waiting.push_back(Waiting::Call(call));

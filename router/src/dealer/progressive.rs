@@ -85,7 +85,7 @@ impl Shard {
         if let Some(session) = self.sessions.get(caller) {
             Demands::of(None, payload.shape).check_sender(session)?;
         }
-        if !is_killed && self.is_too_long(payload) {
+        if !is_killed && self.is_too_long(caller, payload) {
             self.withdraw(key, Withdrawal::Canceled, out);
             self.fail(CallAddress { shard: self.id, key }, well_known::PAYLOAD_SIZE_EXCEEDED, out);
             return Ok(());
@@ -143,9 +143,9 @@ impl Shard {
 
     /// Queues more of a call behind it, or behind other calls of the same callee.
     fn let_more_wait<O: Outbox>(&mut self, more: Continuation, out: &mut O) {
-        let most = self.limits.invocations_per_session_max as usize;
         let call = more.call;
         let Some(session) = self.sessions.get_mut(more.callee) else { return };
+        let most = session.limits(&self.limits).invocations_max as usize;
         let Some(callee) = &mut session.callee else { return };
         if callee.waiting.len() < most {
             callee.waiting.push_back(Waiting::More(Box::new(more)));

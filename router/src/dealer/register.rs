@@ -148,8 +148,9 @@ impl Shard {
         self.check_pattern(key, Action::Register, procedure, policy)?;
         let session = self.sessions.get(key).ok_or(well_known::NOT_AUTHORIZED)?;
         let held = session.callee.as_ref().map_or(0, |callee| callee.registrations_held());
-        if session.requests_pending >= self.limits.requests_per_session_max
-            || held + session.requests_pending as usize >= self.limits.registrations_per_session_max as usize
+        let limits = session.limits(&self.limits);
+        if session.requests_pending >= limits.requests_max
+            || held + session.requests_pending as usize >= limits.registrations_max as usize
         {
             return Err(LIMIT_EXCEEDED.into());
         }
