@@ -210,11 +210,17 @@ fn python_advanced(kind: Kind) {
 /// The Unix socket is part of the other runs.
 #[test]
 fn python_checks_with_tls() {
-    let Some(tools) = Tools::find() else { return };
-    let node = Node::start(Kind::Secured);
-    let [websocket, rawsocket, _] = node.routes();
-    let suite = tools.python("suite.py", &["--part", "some"], &[websocket, rawsocket], &node);
-    node.judge(Program::start(suite), 90);
+    if let Some(tools) = Tools::find() {
+        let node = Node::start(Kind::Secured);
+        let [websocket, rawsocket, _] = node.routes();
+        let suite = tools.python("suite.py", &["--part", "each"], &[websocket, rawsocket], &node);
+        node.judge(Program::start(suite), 780);
+    }
+}
+
+#[test]
+fn python_across_serializers_with_tls() {
+    python_across_serializers(Kind::Secured);
 }
 
 /// A client that decides what other clients may do.

@@ -52,6 +52,13 @@ async def scram_proves_both_sides(stage):
     await refused(stage, DENIED, authid="scram", proof=scram("scram", "wrong"))
 
 
+async def scram_with_keys_that_autobahn_derives(stage):
+    """The parameters of `derive_scram_credential`; four passes over the memory are enough for the rest."""
+    if not stage.route.startswith("ws") or stage.serializer != "json":
+        raise Skip("it takes long, and once it is shown")
+    await joins(stage, "scram", "costly", scram("costly", "secret123"))
+
+
 async def scram_of_nobody(stage):
     await refused(stage, DENIED, authid="nobody", proof=scram("nobody", "secret123"))
 
@@ -143,6 +150,7 @@ CHECKS = [
     wampcra_with_a_salted_password,
     wampcra_of_nobody,
     scram_proves_both_sides,
+    scram_with_keys_that_autobahn_derives,
     scram_of_nobody,
     cryptosign_with_an_authid,
     cryptosign_finds_the_authid,

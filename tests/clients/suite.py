@@ -5,7 +5,6 @@
 
 import argparse
 import asyncio
-import itertools
 
 import across
 import advanced
@@ -108,12 +107,6 @@ async def check_one(report, route, serializer):
                 await report.run(check.__name__, on_stage(check, route, serializer), **labels)
 
 
-async def check_some(report, routes):
-    """One serializer for each route: what is below them matters."""
-    for route, serializer in zip(routes, itertools.cycle(["json.batched", "cbor"])):
-        await check_one(report, route, serializer)
-
-
 async def check_across(report, routes):
     kinds = [(route, serializer) for route in routes for serializer in serializers(route)]
     senders = [await join(*kind) for kind in kinds]
@@ -127,7 +120,7 @@ async def check_across(report, routes):
     await asyncio.gather(*(peer.close() for peer in senders + receivers))
 
 
-PARTS = {"each": check_each, "some": check_some, "across": check_across, "mixed": check_mixed}
+PARTS = {"each": check_each, "across": check_across, "mixed": check_mixed}
 
 
 async def main():
