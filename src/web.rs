@@ -34,6 +34,7 @@ mod build;
 mod complaints;
 mod http2;
 mod service;
+mod silence;
 mod slots;
 mod stream;
 mod tunnel;

@@ -11,11 +11,11 @@ use hyper::body::{Body, Frame};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::process::ChildStdout;
-use tokio::time::Sleep;
 
 use super::process::Process;
 use crate::web::HEAD_SIZE_MAX;
 use crate::web::service::remove_hop_by_hop;
+use crate::web::silence::Silence;
 
 /// Octets of a body read at a time.
 const CHUNK_SIZE: usize = 16 * 1024;
@@ -84,7 +84,8 @@ impl Output {
 
     /// The rest. The script is killed when that is dropped before its end.
     pub(super) fn into_body(self, process: Process) -> OutputBody {
-        OutputBody { output: self, process: Some(process), silence: None }
+        let silence = Silence::new(self.timeout);
+        OutputBody { output: self, process: Some(process), silence }
     }
 }
 
@@ -131,7 +132,7 @@ fn read_head(octets: &[u8]) -> Result<Head, HeadError> {
 pub(super) struct OutputBody {
     output: Output,
     process: Option<Process>,
-    silence: Option<Pin<Box<Sleep>>>,
+    silence: Silence,
 }
 
 impl OutputBody {
@@ -143,12 +144,6 @@ impl OutputBody {
         let mut buffer = ReadBuf::new(&mut chunk);
         let read = Pin::new(&mut self.output.stdout).poll_read(context, &mut buffer);
         read.map_ok(|()| Bytes::copy_from_slice(buffer.filled()))
-    }
-
-    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        let timeout = self.output.timeout;
-        let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        silence.as_mut().poll(context).map(|()| io::ErrorKind::TimedOut.into())
     }
 }
 
@@ -164,13 +159,13 @@ impl Body for OutputBody {
             return Poll::Ready(None);
         }
         match self.poll_read(context) {
-            Poll::Pending => self.poll_silence(context).map(|error| Some(Err(error))),
+            Poll::Pending => self.silence.poll(context).map(|error| Some(Err(error))),
             Poll::Ready(Ok(octets)) if octets.is_empty() => {
                 self.process.take().into_iter().for_each(Process::leave);
                 Poll::Ready(None)
             }
             Poll::Ready(octets) => {
-                self.silence = None;
+                self.silence.end();
                 Poll::Ready(Some(octets.map(Frame::data)))
             }
         }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
+
+use crate::web::silence::Silence;
 
 /// Octets that count as progress of a body: fewer within the time are a client that plays for time.
 const PROGRESS_SIZE: usize = 1024;
@@ -97,15 +99,14 @@ pub(crate) struct Download {
     body: Incoming,
     /// Told when the body is over.
     whole: Option<oneshot::Sender<()>>,
-    timeout: Duration,
-    silence: Option<Pin<Box<Sleep>>>,
+    silence: Silence,
 }
 
 impl Download {
     /// The body, and what hears when it has been passed on in whole; when it has not, that is dropped.
     pub(crate) fn new(body: Incoming, timeout: Duration) -> (Self, oneshot::Receiver<()>) {
         let (sender, whole) = oneshot::channel();
-        let mut download = Self { body, whole: Some(sender), timeout, silence: None };
+        let mut download = Self { body, whole: Some(sender), silence: Silence::new(timeout) };
         if download.body.is_end_stream() {
             download.end();
         }
@@ -118,12 +119,6 @@ impl Download {
             let _ = whole.send(());
         }
     }
-
-    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        let timeout = self.timeout;
-        let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        silence.as_mut().poll(context).map(|()| io::ErrorKind::TimedOut.into())
-    }
 }
 
 impl Body for Download {
@@ -135,9 +130,9 @@ impl Body for Download {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Pending => self.poll_silence(context).map(|error| Some(Err(error))),
+            Poll::Pending => self.silence.poll(context).map(|error| Some(Err(error))),
             Poll::Ready(frame) => {
-                self.silence = None;
+                self.silence.end();
                 if frame.is_none() || self.body.is_end_stream() {
                     self.end();
                 }
