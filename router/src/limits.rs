@@ -139,6 +139,18 @@ pub fn is_within(networks: &[(IpAddr, u8)], address: IpAddr) -> bool {
     })
 }
 
+/// Leading bits of an IPv6 address that count: what one customer of a provider gets.
+const IPV6_PREFIX: u32 = 64;
+
+/// What counts as one address: IPv6 addresses that begin with the same 64 bits are one client's.
+pub fn network(address: IpAddr) -> IpAddr {
+    const MASK: u128 = u128::MAX << (128 - IPV6_PREFIX);
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & MASK).into(),
+    }
+}
+
 /// This host.
 pub fn loopback() -> Vec<(IpAddr, u8)> {
     vec![(Ipv4Addr::new(127, 0, 0, 0).into(), 8), (Ipv6Addr::LOCALHOST.into(), 128)]

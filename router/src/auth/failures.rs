@@ -11,7 +11,7 @@
 //!
 //! Names are kept as digests that nobody outside can compute: a table takes the same room whatever peers send.
 
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crossring_codec::uri::well_known;
@@ -22,13 +22,10 @@ use super::{Denial, Step};
 use crate::config::Secret;
 use crate::details::{Peer, TransportDetails};
 use crate::lifecycle::NS_PER_MS;
-use crate::limits::FailureLimits;
+use crate::limits::{FailureLimits, network};
 
 /// Entries of one table. The one that was touched least recently gives way.
 const ENTRIES_MAX: usize = 64 * 1024;
-
-/// Leading bits of an IPv6 address that count: whoever has one such network has all its addresses.
-const IPV6_PREFIX: u32 = 64;
 
 /// Who tries to join, as far as failures are concerned. What is absent is not limited.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
@@ -261,17 +258,6 @@ impl<V: Default> Recent<V> {
     fn drop_oldest(&mut self) {
         if let Some((_, key)) = self.order.pop_first() {
             self.entries.remove(&key);
-        }
-    }
-}
-
-/// What of an address counts.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let bits = address.to_bits() >> (128 - IPV6_PREFIX) << (128 - IPV6_PREFIX);
-            IpAddr::V6(Ipv6Addr::from_bits(bits))
         }
     }
 }

@@ -3,34 +3,16 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use crossring_router::limits::network;
+
 use super::{BURST_S, Pace, SECOND_NS};
 
 /// Addresses that are remembered although nobody is connected from them any more. Protects the memory of the shard: an address
 /// beyond is forgotten with its last connection, and may come back as fast as it likes within the limit of its listener.
 const REMEMBERED_MAX: usize = 64 * 1024;
 
-/// Leading bits of an IPv6 address that count: what one customer of a provider gets.
-const IPV6_PREFIX: u32 = 64;
-
-/// A listener and where its peer is.
-type Place = (u16, Origin);
-
-/// An address as far as it counts.
-#[derive(Copy, Clone, Debug, Eq, PartialEq, Hash)]
-enum Origin {
-    V4(u32),
-    /// The first 64 bits.
-    V6(u64),
-}
-
-impl Origin {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Origin::V4(address.to_bits()),
-            IpAddr::V6(address) => Origin::V6((address.to_bits() >> IPV6_PREFIX) as u64),
-        }
-    }
-}
+/// A listener and where its peer is: an address as far as it counts.
+type Place = (u16, IpAddr);
 
 #[derive(Copy, Clone, Debug, Default)]
 struct Visits {
@@ -66,7 +48,7 @@ impl Addresses {
         connections_max: u32,
         rate_max: u32,
     ) -> Result<(), Excess> {
-        let place = (listener, Origin::of(address));
+        let place = (listener, network(address));
         let mut visits = self.visits.get(&place).copied().unwrap_or_default();
         if connections_max > 0 && visits.connection_count >= connections_max {
             return Err(Excess::Connections);

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use crossring_router::limits::network;
+
 /// Counts those that are alive.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally(Rc<RefCell<Counts>>);
@@ -13,14 +15,6 @@ pub(super) struct Tally(Rc<RefCell<Counts>>);
 struct Counts {
     all: usize,
     by_address: HashMap<IpAddr, usize>,
-}
-
-/// What counts as one address: all that begin with the same 64 bits are one client's, in IPv6.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
-    }
 }
 
 /// One that is counted, until it is dropped.
