@@ -39,7 +39,7 @@ pub(super) fn environment(
     let authority = request.uri.authority().map(|it| it.as_str().to_owned());
     let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let (name, port) = divided(authority.as_deref().or(host).unwrap_or("localhost"));
-    let address = peer.address().map(|address| address.to_canonical().to_string()).unwrap_or_default();
+    let address = peer.address().map(|address| address.to_string()).unwrap_or_default();
     set("GATEWAY_INTERFACE", "CGI/1.1".into());
     set("PATH", PATH.into());
     set("PATH_INFO", decoded(below).into());

@@ -85,7 +85,7 @@ fn tell(headers: &mut HeaderMap, peer: &Peer, forwarded: &Forwarded, asked_host:
     if let Some(host) = asked_host {
         headers.insert(FORWARDED_HOST, host);
     }
-    let Some(address) = peer.address().map(|address| address.to_canonical().to_string()) else { return };
+    let Some(address) = peer.address().map(|address| address.to_string()) else { return };
     let before = tokens(headers, &FORWARDED_FOR).collect::<Vec<_>>().join(", ");
     let chain = if before.is_empty() { address.clone() } else { format!("{before}, {address}") };
     for (name, value) in [(FORWARDED_FOR, chain), (REAL_IP, address)] {
