@@ -14,6 +14,8 @@ pub struct UpstreamConfig {
     pub connect_timeout: Duration,
     /// Connections to it at once.
     pub connections_max: usize,
+    /// How long nothing may pass through a WebSocket to it; `None` = for ever.
+    pub idle_timeout: Option<Duration>,
 }
 
 /// Where a server listens.

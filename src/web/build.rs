@@ -201,6 +201,7 @@ fn proxy(written: &ReverseProxyConfig) -> Result<Proxy, String> {
             upstream,
             forwarded: Forwarded { port: written.forwarded_port, scheme: written.forwarded_proto },
             timeout: written.timeout,
+            idle_timeout: written.upstream.idle_timeout,
         },
         path: written.path.trim_end_matches('/').to_owned(),
     })
@@ -229,6 +230,7 @@ fn websocket_proxy(written: &WebSocketProxyConfig) -> Result<WebSocketProxy, Str
             host: HeaderValue::try_from(authority).map_err(|_| wrong())?,
             forwarded: Forwarded::default(),
             timeout: written.upstream.connect_timeout,
+            idle_timeout: written.upstream.idle_timeout,
         },
         target: PathAndQuery::try_from(format!("{slash}{path}")).map_err(|_| wrong())?,
         origins: WebSocketServerOptions {

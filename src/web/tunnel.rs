@@ -1,10 +1,15 @@
 //! A connection that is no HTTP any more: octets of a client and of another server, passed on as they come.
 
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncWriteExt, copy, split};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, copy, split};
+use tokio::time::Instant;
 
 use super::slots::Slot;
 use super::stream::Stream;
@@ -19,15 +24,20 @@ pub(crate) struct Tunnel {
     pub(crate) server: Upgraded,
     /// Taken as long as the tunnel is there.
     pub(crate) slot: Slot,
+    /// How long nothing may pass; none: for ever.
+    pub(crate) idle_timeout: Option<Duration>,
 }
 
 impl Tunnel {
-    /// Passes octets on until one side has ended. `read`: what the client has sent already. Each direction holds a few KiB, and
+    /// Passes octets on until one side has ended, or nothing has passed for too long. `read`: what the client has sent already. Each direction holds a few KiB, and
     /// reads no further while they are not taken.
     pub(crate) async fn run(self, client: Stream, read: &[u8]) {
         let _slot = self.slot;
-        let (mut from_client, mut to_client) = split(TokioIo::new(client));
-        let (mut from_server, mut to_server) = split(TokioIo::new(self.server));
+        let passed = Cell::new(Instant::now());
+        let (from_client, mut to_client) = split(TokioIo::new(client));
+        let (from_server, mut to_server) = split(TokioIo::new(self.server));
+        let mut from_client = Watched { reader: from_client, passed: &passed };
+        let mut from_server = Watched { reader: from_server, passed: &passed };
         let outward = async {
             to_server.write_all(read).await?;
             copy(&mut from_client, &mut to_server).await
@@ -41,8 +51,37 @@ impl Tunnel {
         tokio::select! {
             out = outward => tracing::debug!(?out, "tunnel: the client has ended"),
             inn = inward => tracing::debug!(?inn, "tunnel: the server has ended"),
+            () = idle(&passed, self.idle_timeout) => tracing::debug!("tunnel: nothing has passed for too long"),
         }
         let farewell = async { (to_client.shutdown().await, to_server.shutdown().await) };
         let _ = tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await;
+    }
+}
+
+/// Notes when something was read.
+struct Watched<'a, R> {
+    reader: R,
+    passed: &'a Cell<Instant>,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Watched<'_, R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.reader).poll_read(context, buffer);
+        if read.is_ready() {
+            self.passed.set(Instant::now());
+        }
+        read
+    }
+}
+
+/// Waits until nothing has passed for so long.
+async fn idle(passed: &Cell<Instant>, timeout: Option<Duration>) {
+    let Some(timeout) = timeout else { return std::future::pending().await };
+    while passed.get().elapsed() < timeout {
+        tokio::time::sleep_until(passed.get() + timeout).await;
     }
 }

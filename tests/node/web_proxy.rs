@@ -337,6 +337,43 @@ fn echo_much(stream: &TcpStream) {
 }
 
 #[test]
+fn a_tunnel_through_which_nothing_passes_is_closed() {
+    let upstream = Upstream::start(|mut stream| {
+        read_head(&mut stream);
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+        stream.write_all(answer.as_bytes()).expect("sent");
+        let mut reader = stream.try_clone().expect("a clone");
+        let _ = std::io::copy(&mut reader, &mut stream);
+    });
+    let with = |idle_timeout: u32| {
+        let mut service = upstream.service();
+        service["idle_timeout"] = json!(idle_timeout);
+        service
+    };
+    let backend = json!({"type": "websocket", "url": "ws://inner/",
+        "endpoint": {"type": "tcp", "host": "127.0.0.1", "port": upstream.at.port()}});
+    let only = json!({"type": "websocket-reverseproxy", "backend": backend, "idle_timeout": 1});
+    let site = site(&json!({"/": with(1), "only": only, "patient": with(0)}));
+    let mut patient = site.connect();
+    assert_eq!(ask(&mut patient, "GET /patient", UPGRADE).status, 101);
+    for path in ["/", "/only"] {
+        let mut stream = site.connect();
+        assert_eq!(ask(&mut stream, &format!("GET {path}"), UPGRADE).status, 101);
+        // What passes keeps it open beyond its time.
+        stream.set_read_timeout(Some(Duration::from_millis(700))).expect("a timeout");
+        assert!(stream.read(&mut [0; 1]).is_err(), "open, and nothing comes");
+        let last = Instant::now();
+        stream.write_all(b"x").expect("sent");
+        stream.read_exact(&mut [0]).expect("an echo");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        assert_eq!(stream.read(&mut [0; 1]).expect("an end"), 0);
+        assert!(last.elapsed() >= Duration::from_millis(900), "{:?}", last.elapsed());
+    }
+    patient.write_all(b"x").expect("sent");
+    patient.read_exact(&mut [0]).expect("an echo");
+}
+
+#[test]
 fn the_end_of_one_side_of_a_tunnel_is_that_of_the_other() {
     let (sender, ended) = std::sync::mpsc::channel();
     let upstream = Upstream::start(move |mut stream| {

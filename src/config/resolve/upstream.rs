@@ -14,6 +14,9 @@ const CONNECT_TIMEOUT_DEFAULT: u64 = 10;
 /// Seconds that a server or a program may be silent where nothing is configured.
 const TIMEOUT_DEFAULT: u64 = 60;
 
+/// Seconds that nothing may pass through a WebSocket where nothing is configured.
+const IDLE_TIMEOUT_DEFAULT: u64 = 600;
+
 /// Connections to one server where nothing is configured.
 const CONNECTIONS_DEFAULT: usize = 256;
 
@@ -35,6 +38,7 @@ pub(super) fn reverse_proxy(written: &Cursor<'_>) -> Option<ReverseProxyConfig> 
             tls: tls(&written.key("tls")),
             connect_timeout: seconds(&written.key("connect_timeout"), CONNECT_TIMEOUT_DEFAULT),
             connections_max: written.key("max_connections").integer().unwrap_or(CONNECTIONS_DEFAULT),
+            idle_timeout: idle_timeout(written),
         },
         path: written.key("path").string().unwrap_or_default(),
         forwarded_port: written.key("forwarded_port").integer(),
@@ -54,6 +58,7 @@ pub(super) fn websocket_proxy(written: &Cursor<'_>) -> Option<WebSocketProxyConf
     Some(WebSocketProxyConfig {
         upstream: UpstreamConfig {
             connections_max: written.key("max_connections").integer().unwrap_or(CONNECTIONS_DEFAULT),
+            idle_timeout: idle_timeout(written),
             ..endpoint(&backend.key("endpoint"))?
         },
         url: backend.key("url").string()?,
@@ -77,7 +82,13 @@ fn endpoint(written: &Cursor<'_>) -> Option<UpstreamConfig> {
         tls: tls(&written.key("tls")),
         connect_timeout: seconds(&written.key("timeout"), CONNECT_TIMEOUT_DEFAULT),
         connections_max: CONNECTIONS_DEFAULT,
+        idle_timeout: None,
     })
+}
+
+fn idle_timeout(written: &Cursor<'_>) -> Option<Duration> {
+    let timeout_s = written.key("idle_timeout").integer().unwrap_or(IDLE_TIMEOUT_DEFAULT);
+    (timeout_s > 0).then_some(Duration::from_secs(timeout_s))
 }
 
 fn tls(written: &Cursor<'_>) -> Option<UpstreamTls> {

@@ -100,6 +100,13 @@ const MAX_UPSTREAM_CONNECTIONS: Key = key(
 )
 .default("256");
 
+const IDLE_TIMEOUT: Key = key(
+    "idle_timeout",
+    &Kind::Integer(0, 86_400),
+    "How long nothing may pass through a WebSocket, in seconds, before it is closed; 0 = for ever. Extension of crossring.",
+)
+.default("600");
+
 static REVERSE_PROXY: Table = Table {
     name: "paths.*, type reverseproxy",
     keys: &[
@@ -121,6 +128,7 @@ static REVERSE_PROXY: Table = Table {
         key("timeout", &SECONDS, "How long the backend may be silent, in seconds. Extension of crossring.")
             .default("60"),
         MAX_UPSTREAM_CONNECTIONS,
+        IDLE_TIMEOUT,
     ],
     rules: &[],
 };
@@ -248,6 +256,7 @@ static WEBSOCKET_REVERSE_PROXY: Table = Table {
         transport::URL.no_effect("the handshake of the client may ask for any path below"),
         key("options", &websocket::PROXIED_OPTIONS, "Who may connect.").default("{}"),
         MAX_UPSTREAM_CONNECTIONS,
+        IDLE_TIMEOUT,
     ],
     rules: &[],
 };

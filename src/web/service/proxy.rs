@@ -57,6 +57,8 @@ pub(crate) struct Backend {
     pub(crate) forwarded: Forwarded,
     /// How long it may be silent.
     pub(crate) timeout: Duration,
+    /// How long nothing may pass through a WebSocket; none: for ever.
+    pub(crate) idle_timeout: Option<Duration>,
 }
 
 /// Why a server has not answered.
@@ -219,7 +221,8 @@ impl Backend {
             self.upstream.complain("it has switched protocols and closed the connection");
             return bad_gateway();
         };
-        context.handover.take(Takeover::Tunnel(Tunnel { head, server, slot: lease.into_slot() }));
+        let (slot, idle_timeout) = (lease.into_slot(), self.idle_timeout);
+        context.handover.take(Takeover::Tunnel(Tunnel { head, server, slot, idle_timeout }));
         switching()
     }
 
