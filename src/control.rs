@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::cookies::CookieKeeper;
 use crate::web::{Demand, Guests, Web, Wish};
+use crate::worker::Refusals;
 use crate::worker::mail::{CookieMail, Mail, Order, PostOffice};
 
 mod certificates;
@@ -64,6 +65,8 @@ pub struct Control {
     certificates: Certificates,
     derivations: Derivations,
     failures: FailureLog,
+    /// Of long-poll clients: they are on no data shard.
+    refusals: Refusals,
     web: Web,
     guests: Guests,
 }
@@ -91,6 +94,7 @@ impl Control {
             certificates,
             derivations: Derivations::new(),
             failures: FailureLog::default(),
+            refusals: Refusals::default(),
             web,
             guests: Guests::default(),
         }
@@ -120,6 +124,9 @@ impl Control {
         self.cookies.load(self.clock.now(Monotonic::read()), &mut self.core);
         let end = self.work(stop_after, exits).await;
         self.cookies.finish(self.clock.now(Monotonic::read()), &mut self.core);
+        if let Some(summary) = self.refusals.summary() {
+            tracing::info!("refused over long-poll since the start: {summary}");
+        }
         end
     }
 
@@ -200,6 +207,7 @@ impl Control {
         let deadlines = [
             self.core.deadline().map(Monotonic),
             self.failures.deadline(),
+            self.refusals.deadline(),
             self.certificates.deadline(),
             (!self.mail.prepare_sleep()).then_some(now),
         ];
@@ -231,6 +239,10 @@ impl Control {
         }
         if let Some(line) = self.failures.line(Monotonic(now.monotonic_ns)) {
             tracing::warn!("{line}");
+        }
+        self.refusals.take_over(self.core.counters());
+        if let Some(line) = self.refusals.line(Monotonic(now.monotonic_ns)) {
+            tracing::warn!("refused over long-poll: {line}");
         }
         self.cookies.keep(now, &mut self.core);
         let renewals = self.certificates.look(Monotonic(now.monotonic_ns));
@@ -289,6 +301,7 @@ impl Control {
             Demand::Guest(Wish::Violate(key, text)) => {
                 self.core.guest_violation(now, key, &text, &mut self.mail);
             }
+            Demand::Guest(Wish::Count(refusal, address)) => self.refusals.add_of(refusal, address),
             Demand::Guest(Wish::Tell(told)) => {
                 // Whoever asked may be gone.
                 let _ = told.send(());

@@ -42,6 +42,7 @@ use door::{Arrival, Door};
 pub use door::{BURST_S, ListenerLimits};
 use mail::{Mail, Order, PostOffice};
 use outbound::{Ending, Outbound, OutboundCounters, OutboundLimits};
+pub(crate) use refusals::Refusals;
 pub use refusals::{Refusal, RefusalCounts};
 pub use relay::SharedListener;
 use rustls::ServerConfig;
@@ -647,11 +648,8 @@ impl<E: Engine> Worker<E> {
 
     /// Writes what was refused to the log, if that is due.
     fn tell_refusals(&mut self) {
-        let (refusals, core) = (&mut self.door.refusals, self.shard.counters());
-        refusals.set(Refusal::Subscriptions, core.subscriptions_refused);
-        refusals.set(Refusal::Registrations, core.registrations_refused);
-        refusals.set(Refusal::Calls, core.calls_refused);
-        refusals.set(Refusal::Payload, core.payloads_refused);
+        let refusals = &mut self.door.refusals;
+        refusals.take_over(self.shard.counters());
         if let Some(line) = refusals.line(self.engine.now()) {
             tracing::warn!(shard = self.id.0, "refused: {line}");
         }

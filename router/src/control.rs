@@ -27,6 +27,7 @@ use crate::auth::Identity;
 use crate::broker::Publisher;
 use crate::config::{RealmConfig, RouterConfig, Secret};
 use crate::cookies::{CookieChange, CookieRecord};
+use crate::counters::Counters;
 use crate::derivation::{DerivedKey, Job};
 use crate::details::TransportDetails;
 use crate::input::Input;
@@ -242,6 +243,11 @@ impl Control {
         let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
         self.registry.shutdown(now, &mut emission);
         self.settle(now, out);
+    }
+
+    /// What the sessions of this shard have done: the router's own, and those of guests.
+    pub fn counters(&self) -> &Counters {
+        self.shard.counters()
     }
 
     /// When [`Control::expire`] is next due, in monotonic nanoseconds.

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crossring_router::details::TransportDetails;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Demand, Demands};
+use crate::worker;
 
 /// Requests of one session that may wait for an answer.
 const REQUESTS_MAX: usize = 10_000;
@@ -37,6 +39,8 @@ pub(crate) enum Wish {
     Say(SessionKey, Message<'static>),
     /// A guest has broken the protocol, in these words.
     Violate(SessionKey, String),
+    /// Somebody was refused, at this address if that is known.
+    Count(worker::Refusal, Option<IpAddr>),
     /// Tell when everything wished for before has been done.
     Tell(oneshot::Sender<()>),
     /// A guest is done.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crossring_codec::error::{DecodeError, Fault};
+use crossring_codec::error::DecodeError;
 use crossring_codec::limits::NestingDepth;
 use crossring_codec::message::Message;
 use crossring_codec::message::decode::decode_within;
@@ -475,7 +475,7 @@ fn route(
         Err(error) => {
             let text = error.to_string();
             shard.handle(now, Input::Violation { key, text: &text }, outbound);
-            Err(if error.fault == Fault::TooDeep { Refusal::Nesting } else { Refusal::Message })
+            Err(Refusal::of_message(&error))
         }
     }
 }

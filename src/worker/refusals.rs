@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
+use crossring_codec::error::{DecodeError, Fault};
 use crossring_io::Monotonic;
+use crossring_router::counters::Counters;
 
 /// Nanoseconds between two lines of the log.
 const PERIOD_NS: u64 = 10_000_000_000;
@@ -77,6 +79,11 @@ impl Refusal {
         Refusal::Payload,
     ];
 
+    /// As what a message that is none is counted.
+    pub(crate) fn of_message(error: &DecodeError) -> Refusal {
+        if error.fault == Fault::TooDeep { Refusal::Nesting } else { Refusal::Message }
+    }
+
     /// What the log says.
     pub const fn text(self) -> &'static str {
         match self {
@@ -133,7 +140,7 @@ impl RefusalCounts {
 /// Counts, and knows which line of the log is due: the first at once, then at most one in a period, so that an attack cannot
 /// fill the log.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(crate) struct Refusals {
     counts: RefusalCounts,
     told: RefusalCounts,
     last_line: Option<Monotonic>,
@@ -142,33 +149,40 @@ pub(super) struct Refusals {
 
 impl Refusals {
     /// Counts one.
-    pub(super) fn add(&mut self, refusal: Refusal) {
+    pub(crate) fn add(&mut self, refusal: Refusal) {
         self.counts.0[refusal as usize] += 1;
     }
 
     /// Counts one of a peer at this address.
-    pub(super) fn add_of(&mut self, refusal: Refusal, address: Option<IpAddr>) {
+    pub(crate) fn add_of(&mut self, refusal: Refusal, address: Option<IpAddr>) {
         self.add(refusal);
         self.last_address = address.or(self.last_address);
     }
 
-    /// Takes over a count that is kept elsewhere.
-    pub(super) fn set(&mut self, refusal: Refusal, count: u64) {
-        self.counts.0[refusal as usize] = count;
+    /// Takes over what the core counts.
+    pub(crate) fn take_over(&mut self, core: &Counters) {
+        for (refusal, count) in [
+            (Refusal::Subscriptions, core.subscriptions_refused),
+            (Refusal::Registrations, core.registrations_refused),
+            (Refusal::Calls, core.calls_refused),
+            (Refusal::Payload, core.payloads_refused),
+        ] {
+            self.counts.0[refusal as usize] = count;
+        }
     }
 
-    pub(super) fn counts(&self) -> RefusalCounts {
+    pub(crate) fn counts(&self) -> RefusalCounts {
         self.counts
     }
 
     /// When the next line is due.
-    pub(super) fn deadline(&self) -> Option<Monotonic> {
+    pub(crate) fn deadline(&self) -> Option<Monotonic> {
         (self.counts != self.told)
             .then(|| self.last_line.map_or(Monotonic::ZERO, |last| last.after_ns(PERIOD_NS)))
     }
 
     /// The line that is due, if any.
-    pub(super) fn line(&mut self, now: Monotonic) -> Option<String> {
+    pub(crate) fn line(&mut self, now: Monotonic) -> Option<String> {
         if self.deadline()? > now {
             return None;
         }
@@ -182,7 +196,7 @@ impl Refusals {
     }
 
     /// All there were since the start; none if there were none.
-    pub(super) fn summary(&self) -> Option<String> {
+    pub(crate) fn summary(&self) -> Option<String> {
         (self.counts.total() > 0).then(|| self.counts.text_since(&RefusalCounts::default()))
     }
 }

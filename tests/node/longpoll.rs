@@ -265,6 +265,15 @@ fn a_session_holds_as_much_as_is_configured() {
     let published = site.post("/push", &json!({"topic": "com.rest.1", "args": [long]}).to_string());
     assert!(published.text().contains("\"id\""), "{}", published.text());
     assert_eq!(client.next()[4], json!([long]));
+    let text = "refused over long-poll: 1 × too many subscriptions of a session";
+    assert!(wait_until(|| site.router.log().contains(text)), "{}", site.router.log());
+    assert_eq!(client.send("[1]"), 400);
+    let Site { router, directory, .. } = site;
+    assert!(router.stop().success());
+    let log = std::fs::read_to_string(directory.path().join("log")).expect("a log");
+    let summary = "since the start: 1 × not a WAMP message, or none that may come, 1 × too many subscriptions of a session, \
+        1 × payload too long";
+    assert!(log.contains(summary), "{log}");
 }
 
 #[test]

@@ -24,14 +24,14 @@ use super::body::{self, BodyError};
 use super::{Context, allow_cross_origin, full, method_not_allowed, not_found, preflight, text, with_type};
 use crate::web::bridge::Wish;
 use crate::web::{Demand, Demands, Peer, Request, Response};
-use crate::worker::presentable;
+use crate::worker::{Refusal, presentable};
 
 mod channel;
 mod tally;
 
 pub(crate) use channel::Bounds;
 use channel::{Channel, Places};
-use tally::Tally;
+use tally::{Full, Tally};
 
 /// Octets of the body of `open`.
 const OPEN_SIZE_MAX: usize = 16 * 1024;
@@ -206,14 +206,23 @@ impl LongPoll {
 
     /// Lets one more client in, if there is room. One address may take a quarter of it.
     fn admit(&self, peer: &Peer) -> Result<Places, Fault> {
+        self.places(peer).map_err(|refusal| {
+            // Without a control shard nobody counts either.
+            let _ = self.demands.send(Demand::Guest(Wish::Count(refusal, peer.address())));
+            Fault::full("503: too many transports")
+        })
+    }
+
+    fn places(&self, peer: &Peer) -> Result<Places, Refusal> {
         let PollAdmission { channels_max, channels_per_address_max, exempt } = &self.admission;
         let address = peer.address().filter(|address| !is_within(exempt, *address));
         let open = self.channels.open.add(address, *channels_max, *channels_per_address_max);
+        let open = open.map_err(|full| match full {
+            Full::All => Refusal::ListenerFull,
+            Full::Address => Refusal::AddressFull,
+        })?;
         let joining = self.channels.joining.add(address, JOINING_MAX, JOINING_MAX / 4);
-        open.zip(joining).map(|(open, joining)| Places { open, joining }).ok_or_else(|| {
-            tracing::debug!(peer = peer.details.peer.to_text(), "long-poll: turned away, there are too many");
-            Fault::full("503: too many transports")
-        })
+        joining.map(|joining| Places { open, joining }).map_err(|_| Refusal::Unjoined)
     }
 }
 

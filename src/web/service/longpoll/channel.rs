@@ -22,6 +22,7 @@ use super::tally::Counted;
 use crate::web::bridge::Wish;
 use crate::web::service::body::{self, BodyError};
 use crate::web::{Demand, Demands};
+use crate::worker::Refusal;
 
 /// Octets that a client may send before it has joined, as over any other transport.
 const UNJOINED_SIZE_MAX: usize = 64 * 1024;
@@ -310,7 +311,7 @@ impl Channel {
         self.may_send().await?;
         let body = match body::read(body, self.sendable_size()).await {
             Err(error @ BodyError::TooLong(_)) => {
-                self.wish(Wish::Violate(self.key, "too many octets in one request".to_owned()));
+                self.refuse(Refusal::Size, "too many octets in one request");
                 return Err(error.into());
             }
             body => body?,
@@ -319,10 +320,11 @@ impl Channel {
         self.may_send().await?;
         self.count_unjoined(body.len())?;
         let messages = self.state.borrow_mut().batching.split(&body);
-        let messages = messages.map_err(|error| self.refuse(&error.to_string()))?;
+        let messages = messages.map_err(|error| self.refuse(Refusal::Message, &error.to_string()))?;
         for octets in messages {
             let message = decode_within(self.serializer.id, octets, self.bounds.nesting_max);
-            let message = message.map_err(|error| self.refuse(&error.to_string()))?;
+            let message =
+                message.map_err(|error| self.refuse(Refusal::of_message(&error), &error.to_string()))?;
             self.wish(Wish::Say(self.key, message.into_owned()));
         }
         let (told, dealt_with) = oneshot::channel();
@@ -357,7 +359,7 @@ impl Channel {
         if state.joining.is_some() {
             if size > UNJOINED_SIZE_MAX - state.unjoined_size {
                 drop(state);
-                return Err(self.refuse("too many octets before joining"));
+                return Err(self.refuse(Refusal::UnjoinedOctets, "too many octets before joining"));
             }
             state.unjoined_size += size;
         }
@@ -365,7 +367,8 @@ impl Channel {
     }
 
     /// The client has broken the protocol.
-    fn refuse(&self, text: &str) -> Fault {
+    fn refuse(&self, why: Refusal, text: &str) -> Fault {
+        self.wish(Wish::Count(why, None));
         self.wish(Wish::Violate(self.key, text.to_owned()));
         Fault::bad(format!("could not unserialize WAMP message: {text}"))
     }

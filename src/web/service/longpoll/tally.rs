@@ -17,6 +17,15 @@ struct Counts {
     by_address: HashMap<IpAddr, usize>,
 }
 
+/// Why there is no room for one more.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(super) enum Full {
+    /// There are too many.
+    All,
+    /// There are too many of its address.
+    Address,
+}
+
 /// One that is counted, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Counted {
@@ -26,20 +35,28 @@ pub(crate) struct Counted {
 }
 
 impl Tally {
-    /// Counts one more; none where there are `all_max`, or of its address, if it has one, `address_max`.
-    pub(super) fn add(&self, address: Option<IpAddr>, all_max: usize, address_max: usize) -> Option<Counted> {
+    /// Counts one more, unless there are `all_max`, or of its address, if it has one, `address_max`.
+    pub(super) fn add(
+        &self,
+        address: Option<IpAddr>,
+        all_max: usize,
+        address_max: usize,
+    ) -> Result<Counted, Full> {
         let address = address.map(network);
         let mut counts = self.0.borrow_mut();
         let of_address = address.map_or(0, |address| counts.by_address.get(&address).copied().unwrap_or(0));
-        if counts.all >= all_max || of_address >= address_max {
-            return None;
+        if counts.all >= all_max {
+            return Err(Full::All);
+        }
+        if of_address >= address_max {
+            return Err(Full::Address);
         }
         counts.all += 1;
         if let Some(address) = address {
             *counts.by_address.entry(address).or_default() += 1;
         }
         drop(counts);
-        Some(Counted { tally: self.clone(), address })
+        Ok(Counted { tally: self.clone(), address })
     }
 }
 
@@ -66,15 +83,15 @@ mod tests {
         let tally = Tally::default();
         let [one, other] = [1, 2].map(|last| Some(IpAddr::from([10, 0, 0, last])));
         let first = tally.add(one, 3, 1).expect("room");
-        assert!(tally.add(one, 3, 1).is_none());
+        assert_eq!(tally.add(one, 3, 1).err(), Some(Full::Address));
         let _second = tally.add(other, 3, 1).expect("room");
         let _third = tally.add(None, 3, 1).expect("room");
-        assert!(tally.add(None, 3, 1).is_none());
+        assert_eq!(tally.add(None, 3, 1).err(), Some(Full::All));
         let neighbours =
             ["2001:db8::1", "2001:db8::2"].map(|text| text.parse::<IpAddr>().expect("an address"));
         assert_eq!(network(neighbours[0]), network(neighbours[1]));
         drop(first);
-        assert!(tally.add(one, 3, 1).is_some());
+        assert!(tally.add(one, 3, 1).is_ok());
         assert!(!tally.0.borrow().by_address.contains_key(&one.expect("an address")));
     }
 }
