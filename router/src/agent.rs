@@ -77,7 +77,7 @@ impl Context<'_> {
             Some(Ruling::Lasting(decision) | Ruling::Once(decision)) => {
                 Ok(decision.allow.has(action.alone()))
             }
-            Some(Ruling::Failed(text)) => {
+            Some(Ruling::Failed { text, .. }) => {
                 Err(Failure::with_text(well_known::AUTHORIZATION_FAILED, text.into_string()))
             }
             None => {

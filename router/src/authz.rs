@@ -70,8 +70,13 @@ pub enum Ruling {
     Lasting(Decision),
     /// For the message it was asked about.
     Once(Decision),
-    /// There is none: the authorizer has failed. The text is for whoever asked.
-    Failed(Box<str>),
+    /// There is none: the authorizer has failed.
+    Failed {
+        /// Why, for whoever asked.
+        text: Box<str>,
+        /// It has not answered in time.
+        is_silence: bool,
+    },
 }
 
 /// What may be done is known, or the authorizer is to be asked.
@@ -155,7 +160,7 @@ impl Authorization {
     /// Why there is no decision about the message in hand.
     pub(crate) fn failure(&self) -> Option<&str> {
         match &self.in_hand.as_ref()?.ruling {
-            Ruling::Failed(text) => Some(text),
+            Ruling::Failed { text, .. } => Some(text),
             _ => None,
         }
     }

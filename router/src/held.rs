@@ -5,6 +5,10 @@
 //! everything about the message is looked at with the eyes of that moment, and only the permission is taken from the answer.
 //! If that has become void in between, the authorizer is asked anew.
 //!
+//! An authorizer that is slow is waited for with each message. While it is silent, the time that a message has waited already counts:
+//! so none waits longer than the time an answer may take, and neither does what needs no permission behind it, such as the
+//! answers to calls.
+//!
 //! What is so kept when the session ends, or loses its transport and may be resumed, counts as never received. Whoever
 //! resumes cannot know anyway which of its last messages have arrived, and these are the last.
 
@@ -21,6 +25,7 @@ use crossring_codec::value::{Dict, Value};
 use crate::address::{CallAddress, Now, RealmId, RoleId, SessionKey, ShardId};
 use crate::authz::{Action, InHand, Ruling};
 use crate::letter::{Letter, Petition};
+use crate::lifecycle::NS_PER_MS;
 use crate::limits::{HELD_MESSAGES_PAUSE, HELD_OCTETS_PAUSE, LIMIT_EXCEEDED};
 use crate::outbox::Outbox;
 use crate::session::{Session, State};
@@ -34,22 +39,30 @@ pub(crate) struct Held {
     number: u64,
     /// The answer, until the next turn.
     ruling: Option<Ruling>,
-    /// The first is what it is about.
-    messages: VecDeque<Message<'static>>,
-    /// Octets of the others.
+    /// What it is about.
+    first: Message<'static>,
+    others: VecDeque<Waiting>,
+    /// Of the others.
     octets: usize,
     /// The host has been asked to read no further.
     is_paused: bool,
 }
 
+/// A message behind others.
+#[derive(Debug)]
+struct Waiting {
+    message: Message<'static>,
+    since_ns: u64,
+}
+
 impl Held {
     /// Messages that wait, the one that is decided about among them.
     pub(crate) fn len(&self) -> usize {
-        self.messages.len()
+        1 + self.others.len()
     }
 
     fn subject(&self) -> Option<Subject<'_>> {
-        self.messages.front().and_then(subject)
+        subject(&self.first)
     }
 }
 
@@ -63,10 +76,10 @@ impl Shard {
     pub(crate) fn ask_authorizer<O: Outbox>(
         &mut self,
         key: SessionKey,
-        message: Message<'static>,
+        first: Message<'static>,
         out: &mut O,
     ) {
-        let Some(petition) = self.petition(&message) else { return };
+        let Some(petition) = self.petition(&first) else { return };
         let Some(slot) = self.sessions.slot_mut(key) else { return };
         let mut session = match std::mem::take(&mut slot.state) {
             State::Established(session) => session,
@@ -77,10 +90,9 @@ impl Shard {
         };
         session.forget_request(petition.1, self.limits.strict_request_ids);
         let petition = Box::new(petition.0);
-        let messages = VecDeque::from([message]);
-        let (number, octets, is_paused) = (petition.number, 0, false);
-        slot.state =
-            State::Held(Box::new(Held { session, number, ruling: None, messages, octets, is_paused }));
+        let (number, others) = (petition.number, VecDeque::new());
+        let held = Held { session, number, ruling: None, first, others, octets: 0, is_paused: false };
+        slot.state = State::Held(Box::new(held));
         self.counters.permissions_asked += 1;
         self.post(ShardId::CONTROL, Letter::Authorize { key, petition }, out);
     }
@@ -90,7 +102,8 @@ impl Shard {
         let (options, request) = read_options(message)?;
         self.petition_last += 1;
         let number = self.petition_last;
-        Some((Petition { number, action, uri: uri.into(), match_policy, options }, request))
+        let timeout_ms = self.patience_ms.unwrap_or(self.limits.authorizer_timeout_ms);
+        Some((Petition { number, action, uri: uri.into(), match_policy, options, timeout_ms }, request))
     }
 
     /// A message of a session whose earlier ones wait.
@@ -101,8 +114,8 @@ impl Shard {
         }
         let Some(held) = self.sessions.held_mut(key) else { return };
         held.octets += size(&message);
-        held.messages.push_back(message.into_owned());
-        let is_too_much = held.messages.len() > self.limits.held_messages_per_session_max as usize
+        held.others.push_back(Waiting { message: message.into_owned(), since_ns: now.monotonic_ns });
+        let is_too_much = held.len() > self.limits.held_messages_per_session_max as usize
             || held.octets > self.limits.held_octets_per_session_max as usize;
         self.counters.messages_held += 1;
         if is_too_much {
@@ -116,8 +129,7 @@ impl Shard {
     /// as there is plenty of room.
     fn pause_if_due<O: Outbox>(&mut self, key: SessionKey, out: &mut O) {
         let State::Held(held) = self.sessions.state(key) else { return };
-        let is_due =
-            !held.is_paused && (held.messages.len() > HELD_MESSAGES_PAUSE || held.octets > HELD_OCTETS_PAUSE);
+        let is_due = !held.is_paused && (held.len() > HELD_MESSAGES_PAUSE || held.octets > HELD_OCTETS_PAUSE);
         if !is_due || self.has_room(held) && self.is_asked(&held.session) {
             return;
         }
@@ -140,7 +152,7 @@ impl Shard {
     }
 
     fn has_room(&self, held: &Held) -> bool {
-        held.messages.len() <= self.limits.held_messages_per_session_max as usize / 2
+        held.len() <= self.limits.held_messages_per_session_max as usize / 2
             && held.octets <= self.limits.held_octets_per_session_max as usize / 2
     }
 
@@ -174,7 +186,7 @@ impl Shard {
         if held.number != number {
             return;
         }
-        self.counters.permissions_failed += u64::from(matches!(ruling, Ruling::Failed(_)));
+        self.counters.permissions_failed += u64::from(matches!(ruling, Ruling::Failed { .. }));
         held.ruling = Some(ruling.clone());
         if let (Ruling::Lasting(decision), Some((action, uri, policy))) = (ruling, held.subject()) {
             let (realm, role) = (held.session.realm, held.session.role);
@@ -218,29 +230,42 @@ impl Shard {
             }
         };
         let about = held.subject().map(|(action, uri, policy)| (action, Box::from(uri), policy));
-        let Held { session, ruling, mut messages, is_paused, .. } = *held;
+        let Held { session, ruling, first, mut others, is_paused, .. } = *held;
         slot.state = State::Established(session);
+        let is_silent = matches!(ruling, Some(Ruling::Failed { is_silence: true, .. }));
         let mut in_hand = about.zip(ruling).map(|((action, uri, match_policy), ruling)| InHand {
             action,
             uri,
             match_policy,
             ruling,
         });
-        while let Some(message) = messages.pop_front() {
+        let mut next = Some(first);
+        while let Some(message) = next {
             self.authorization.take_in_hand(in_hand.take());
             out.takes_up(key, &message);
             self.take_again(now, key, message, out);
             self.authorization.take_in_hand(None);
             if let Some(held) = self.sessions.held_mut(key) {
-                held.octets = messages.iter().map(size).sum();
-                held.messages.append(&mut messages);
+                held.octets = others.iter().map(|waiting| size(&waiting.message)).sum();
+                held.others.append(&mut others);
                 held.is_paused = is_paused;
+                self.patience_ms = None;
                 return self.pause_if_due(key, out);
             }
+            let waiting = others.pop_front();
+            self.patience_ms =
+                waiting.as_ref().filter(|_| is_silent).map(|waiting| self.patience(now, waiting));
+            next = waiting.map(|waiting| waiting.message);
         }
         if is_paused {
             out.resume_input(key);
         }
+    }
+
+    /// Milliseconds that are left to a message until it has waited as long as an answer may take.
+    fn patience(&self, now: Now, waiting: &Waiting) -> u32 {
+        let waited_ms = now.monotonic_ns.saturating_sub(waiting.since_ns) / NS_PER_MS;
+        self.limits.authorizer_timeout_ms.saturating_sub(u32::try_from(waited_ms).unwrap_or(u32::MAX))
     }
 
     /// A message that was kept; it has been counted.
@@ -260,7 +285,7 @@ impl Shard {
         held: Held,
         out: &mut O,
     ) -> Box<Session> {
-        self.counters.messages_dropped += held.messages.len() as u64;
+        self.counters.messages_dropped += held.len() as u64;
         if held.is_paused {
             out.resume_input(key);
         }

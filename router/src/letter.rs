@@ -340,6 +340,8 @@ pub struct Petition {
     pub match_policy: Match,
     /// Options of the message.
     pub options: Dict,
+    /// Milliseconds that the answer may take. 0: there is no time left to ask.
+    pub timeout_ms: u32,
 }
 
 /// A letter. `→ registry` means from a data shard to the control shard, `registry →` the reverse.

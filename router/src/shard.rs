@@ -43,6 +43,8 @@ pub struct Shard {
     pub(crate) authorization: Authorization,
     /// Questions that have been put to authorizers.
     pub(crate) petition_last: u64,
+    /// What the next question to an authorizer may take, in milliseconds; absent: as the limits say.
+    pub(crate) patience_ms: Option<u32>,
     pub(crate) sessions: Sessions,
     pub(crate) deadlines: Deadlines,
     pub(crate) broker: Broker,
@@ -112,6 +114,7 @@ impl Shard {
             authorization: Authorization::new(&config, limits.decision_octets_per_role_max, hash_seed),
             limits,
             petition_last: 0,
+            patience_ms: None,
             sessions: Sessions::default(),
             deadlines: Deadlines::default(),
             broker: Broker::new(config.realms.len(), hash_seed),
@@ -452,7 +455,7 @@ impl Shard {
             None => Err(Detour::Ask),
             Some(Ruling::Lasting(decision) | Ruling::Once(decision)) if decision.allow.has(wanted) => Ok(()),
             Some(Ruling::Lasting(_) | Ruling::Once(_)) => Err(well_known::NOT_AUTHORIZED.into()),
-            Some(Ruling::Failed(_)) => Err(well_known::AUTHORIZATION_FAILED.into()),
+            Some(Ruling::Failed { .. }) => Err(well_known::AUTHORIZATION_FAILED.into()),
         }
     }
 

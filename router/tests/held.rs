@@ -27,6 +27,7 @@ const NOW: Now = Now { monotonic_ns: 0, unix_ms: 0 };
 
 /// One shard with one session, whose role has an authorizer: the test.
 struct Fixture {
+    now: Now,
     shard: Shard,
     log: Log,
 }
@@ -88,7 +89,8 @@ impl Fixture {
             ..RouterConfig::default()
         });
         let mut registry = Registry::new(1, Arc::clone(&config), limits.clone(), 1);
-        let mut fixture = Self { shard: Shard::new(ShardId(0), 1, config, limits, 1), log: Log::default() };
+        let mut fixture =
+            Self { now: NOW, shard: Shard::new(ShardId(0), 1, config, limits, 1), log: Log::default() };
         let (transport, details) = (TransportId(0), Arc::default());
         fixture.shard.handle(NOW, Input::Opened { key: KEY, transport, details }, &mut fixture.log);
         let roles = ClientRoles::all(Features::default());
@@ -103,7 +105,7 @@ impl Fixture {
     }
 
     fn send(&mut self, message: Message<'_>) {
-        self.shard.handle(NOW, Input::Message { key: KEY, message }, &mut self.log);
+        self.shard.handle(self.now, Input::Message { key: KEY, message }, &mut self.log);
     }
 
     fn publish(&mut self, request: u64, topic: &'static str) {
@@ -124,7 +126,7 @@ impl Fixture {
     }
 
     fn letter(&mut self, letter: Letter) {
-        self.shard.handle(NOW, Input::Letter { from: ShardId::CONTROL, letter }, &mut self.log);
+        self.shard.handle(self.now, Input::Letter { from: ShardId::CONTROL, letter }, &mut self.log);
     }
 
     /// The authorizer says something, which is acted upon in the next turn.
@@ -133,7 +135,7 @@ impl Fixture {
     }
 
     fn turn(&mut self) {
-        self.shard.resume(NOW, &mut self.log);
+        self.shard.resume(self.now, &mut self.log);
     }
 
     fn forget(&mut self) {
@@ -155,6 +157,19 @@ impl Fixture {
         petition.number
     }
 
+    /// The same, and how long the answer may take.
+    #[track_caller]
+    fn asked_within(&mut self, timeout_ms: u32) -> u64 {
+        let petitions = std::mem::take(&mut self.log.petitions);
+        let [petition] = &petitions[..] else { panic!("{petitions:?}") };
+        assert_eq!(petition.timeout_ms, timeout_ms);
+        petition.number
+    }
+
+    fn after_ms(&mut self, elapsed: u64) {
+        self.now.monotonic_ns += elapsed * 1_000_000;
+    }
+
     #[track_caller]
     fn expect_no_question(&self) {
         assert_eq!(self.log.petitions, []);
@@ -171,6 +186,14 @@ fn id(request: u64) -> RequestId {
 
 fn yes() -> Decision {
     Decision { allow: Allow::ALL, ..Decision::default() }
+}
+
+fn broken() -> Ruling {
+    Ruling::Failed { text: "broken".into(), is_silence: false }
+}
+
+fn silence() -> Ruling {
+    Ruling::Failed { text: "wamp.error.timeout".into(), is_silence: true }
 }
 
 fn no() -> Decision {
@@ -271,15 +294,61 @@ fn a_failure_is_for_one_message() {
     let options = SubscribeOptions::default();
     fixture.send(Message::Subscribe { request: id(2), options, topic: "com.x".into() });
     let number = fixture.asked(Action::Publish, "com.x");
-    fixture.answer(number, Ruling::Failed("broken".into()));
+    fixture.answer(number, broken());
     fixture.turn();
     let number = fixture.asked(Action::Subscribe, "com.x");
-    fixture.answer(number, Ruling::Failed("broken".into()));
+    fixture.answer(number, broken());
     fixture.turn();
     fixture.publish(3, "com.x");
     fixture.asked(Action::Publish, "com.x");
     fixture.expect(&["ERROR 1 wamp.error.authorization_failed", "ERROR 2 wamp.error.authorization_failed"]);
     assert_eq!(fixture.shard.counters().permissions_failed, 2);
+}
+
+#[test]
+fn behind_a_silent_authorizer_the_time_that_was_waited_counts() {
+    let mut fixture = Fixture::new(Limits { authorizer_timeout_ms: 1_000, ..Limits::default() });
+    fixture.publish(1, "com.a");
+    for request in 2..=4 {
+        fixture.after_ms(300);
+        fixture.publish(request, "com.a");
+    }
+    let mut number = fixture.asked_within(1_000);
+    for (elapsed, left_ms) in [(100, 300), (300, 300), (301, 299)] {
+        fixture.after_ms(elapsed);
+        fixture.answer(number, silence());
+        fixture.turn();
+        number = fixture.asked_within(left_ms);
+    }
+    fixture.publish(5, "com.a");
+    fixture.after_ms(2_000);
+    fixture.publish(6, "com.a");
+    fixture.answer(number, silence());
+    fixture.turn();
+    number = fixture.asked_within(0);
+    fixture.answer(number, silence());
+    fixture.turn();
+    number = fixture.asked_within(1_000);
+    fixture.log.seen.clear();
+    fixture.answer(number, Ruling::Once(yes()));
+    fixture.turn();
+    fixture.expect(&["PUBLISHED 6"]);
+}
+
+#[test]
+fn for_a_slow_authorizer_each_message_waits_as_long_as_it_takes() {
+    let mut fixture = Fixture::new(Limits { authorizer_timeout_ms: 1_000, ..Limits::default() });
+    for request in 1..=3 {
+        fixture.publish(request, "com.a");
+    }
+    for ruling in [Ruling::Once(yes()), broken()] {
+        let number = fixture.asked_within(1_000);
+        fixture.after_ms(900);
+        fixture.answer(number, ruling);
+        fixture.turn();
+    }
+    fixture.asked_within(1_000);
+    fixture.expect(&["PUBLISHED 1", "ERROR 2 wamp.error.authorization_failed"]);
 }
 
 #[test]

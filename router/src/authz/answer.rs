@@ -1,5 +1,6 @@
 //! What an authorizer's answer means (Crossbar.io's forms), and the texts of refusals.
 
+use crossring_codec::uri::well_known;
 use crossring_codec::value::Value;
 
 use super::{Action, Decision, Ruling};
@@ -18,19 +19,31 @@ pub(crate) fn read(answer: &Answer, action: Action, uri: &str) -> Ruling {
             let decision = Decision { allow, disclose_caller, disclose_publisher, ..Decision::default() };
             if cache { Ruling::Lasting(decision) } else { Ruling::Once(decision) }
         }
-        Err(reason) => failed(action, uri, &reason),
+        Err(reason) => {
+            let is_silence = matches!(answer, Answer::Error(error, _) if **error == *well_known::TIMEOUT);
+            Ruling::Failed { text: describe_failure(action, uri, &reason), is_silence }
+        }
     }
+}
+
+/// The authorizer has not answered in time.
+pub(crate) fn silence(action: Action, uri: &str) -> Ruling {
+    Ruling::Failed { text: describe_failure(action, uri, well_known::TIMEOUT), is_silence: true }
 }
 
 /// There is no decision, because of `reason`.
 pub(crate) fn failed(action: Action, uri: &str, reason: &str) -> Ruling {
+    Ruling::Failed { text: describe_failure(action, uri, reason), is_silence: false }
+}
+
+fn describe_failure(action: Action, uri: &str, reason: &str) -> Box<str> {
     let doing = match action {
         Action::Call => "calling procedure",
         Action::Register => "registering procedure",
         Action::Publish => "publishing to topic URI",
         Action::Subscribe => "subscribing to topic URI",
     };
-    Ruling::Failed(format!("failed to authorize session for {doing} '{uri}': {reason}").into())
+    format!("failed to authorize session for {doing} '{uri}': {reason}").into()
 }
 
 /// Whether a procedure wants three arguments, as in old versions of Crossbar.io: without the options.
@@ -157,14 +170,14 @@ mod tests {
         ];
         for (result, reason) in cases {
             let text = format!("failed to authorize session for publishing to topic URI 'com.x': {reason}");
-            assert_eq!(ruling(result), Ruling::Failed(text.into()));
+            assert_eq!(ruling(result), Ruling::Failed { text: text.into(), is_silence: false });
         }
     }
 
     #[test]
     fn errors_are_told_in_words() {
         let error = Answer::Error("com.error".into(), vec!["is".into(), 7.into(), "ill".into()]);
-        let Ruling::Failed(text) = read(&error, Action::Call, "com.x") else { panic!("a decision") };
+        let Ruling::Failed { text, .. } = read(&error, Action::Call, "com.x") else { panic!("a decision") };
         assert_eq!(&*text, "failed to authorize session for calling procedure 'com.x': com.error: is ill");
         assert!(!wants_no_options(&error));
         let old = "authorize() takes exactly 4 arguments (5 given)";

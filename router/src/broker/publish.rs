@@ -301,7 +301,7 @@ impl PublishRoute {
                 self.version = 0;
                 *decision
             }
-            Ruling::Failed(_) => {
+            Ruling::Failed { .. } => {
                 self.version = 0;
                 self.refusal = Some(well_known::AUTHORIZATION_FAILED);
                 return;

@@ -101,7 +101,7 @@ impl Control {
         out: &mut P,
     ) {
         let Some(session) = self.registry.session(address) else { return };
-        let Petition { number, action, uri, match_policy, options } = petition;
+        let Petition { number, action, uri, match_policy, options, timeout_ms } = petition;
         let permission = Permission {
             whose: Whose::Message { address, session: session.id, number },
             realm: session.identity.realm,
@@ -109,13 +109,9 @@ impl Control {
             wanted: Wanted { action, uri, match_policy },
             session: details::for_authorizer(&self.shard.config, session),
             options,
-            asked: Asked::first(self.authorizer_deadline(now)),
+            asked: Asked::first(now, timeout_ms),
         };
         self.ask(now, permission, out);
-    }
-
-    fn authorizer_deadline(&self, now: Now) -> u64 {
-        now.monotonic_ns + u64::from(self.shard.limits.authorizer_timeout_ms) * NS_PER_MS
     }
 
     fn ask<P: Post>(&mut self, now: Now, mut permission: Permission, out: &mut P) {
@@ -127,7 +123,10 @@ impl Control {
         let left_ms = permission.asked.deadline_ns.saturating_sub(now.monotonic_ns) / NS_PER_MS;
         let is_over = left_ms == 0 || permission.asked.questions >= AUTHORIZER_QUESTIONS_MAX;
         let (None, Some(procedure), false) = (known.as_ref(), procedure, is_over) else {
-            let ruling = known.unwrap_or_else(|| answer::failed(*action, uri, OVERTAKEN));
+            let ruling = known.unwrap_or_else(|| match left_ms {
+                0 => answer::silence(*action, uri),
+                _ => answer::failed(*action, uri, OVERTAKEN),
+            });
             return self.rule(now, permission, ruling, out);
         };
         permission.asked.generation = authorization.generation(realm, role);
@@ -211,7 +210,7 @@ impl Control {
             wanted: Wanted { action: Action::Publish, uri, match_policy: Match::Exact },
             session: will.departed.details.as_deref().cloned().unwrap_or_default(),
             options: testament.wire_options(),
-            asked: Asked::first(self.authorizer_deadline(now)),
+            asked: Asked::first(now, self.shard.limits.authorizer_timeout_ms),
         };
         self.ask(now, permission, out);
     }
@@ -311,7 +310,7 @@ impl Control {
             whose: Whose::Call(Box::new(call)),
             wanted,
             options,
-            asked: Asked::first(self.authorizer_deadline(now)),
+            asked: Asked::first(now, self.shard.limits.authorizer_timeout_ms),
         };
         self.ask(now, permission, out);
     }
@@ -338,7 +337,8 @@ impl Permission {
 }
 
 impl Asked {
-    const fn first(deadline_ns: u64) -> Self {
+    fn first(now: Now, timeout_ms: u32) -> Self {
+        let deadline_ns = now.monotonic_ns + u64::from(timeout_ms) * NS_PER_MS;
         Self { deadline_ns, generation: 0, questions: 0, without_options: false }
     }
 }

@@ -206,7 +206,7 @@ impl Shard {
                         Ok(decision)
                     }
                     Ruling::Once(decision) => Ok(decision),
-                    Ruling::Failed(_) => Err(well_known::AUTHORIZATION_FAILED),
+                    Ruling::Failed { .. } => Err(well_known::AUTHORIZATION_FAILED),
                 };
                 route.target = match decision {
                     Ok(decision) => {

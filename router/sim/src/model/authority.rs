@@ -170,7 +170,7 @@ impl Model {
         let wanted = &held.wanted;
         let is_fresh = |about: &About| about.session == session.id.get() && about.asked > held.since;
         let is_lasting = matches!(ruling, Ruling::Lasting(_));
-        if matches!(ruling, Ruling::Failed(_)) {
+        if matches!(ruling, Ruling::Failed { .. }) {
             // Whoever is asked may fail, and a question is asked again when the authorizer changes meanwhile.
             return Ok(());
         }
@@ -243,7 +243,7 @@ fn read_answer(result: Option<&Value>) -> Option<Answer> {
 fn outcome(ruling: &Ruling, wanted: &Wanted) -> Expected {
     match ruling {
         Ruling::Lasting(decision) | Ruling::Once(decision) => expected(wanted.action.is_in(decision.allow)),
-        Ruling::Failed(_) => Expected::Error(well_known::AUTHORIZATION_FAILED),
+        Ruling::Failed { .. } => Expected::Error(well_known::AUTHORIZATION_FAILED),
     }
 }
 
