@@ -4,7 +4,7 @@ use crossring_codec::id::SessionId;
 use crossring_codec::message::{Forwarder, Message, Passthru};
 use crossring_codec::payload::{Payload, Shape};
 use crossring_codec::serializer::SerializerId;
-use crossring_codec::uri::is_reserved;
+use crossring_codec::uri::{is_reserved, well_known};
 use crossring_codec::value::{Dict, Value};
 use crossring_router::address::{RoleId, ShardId};
 use crossring_router::config::Allow;
@@ -97,6 +97,8 @@ pub enum Bug {
     IgnoredDenial,
     /// Shards are not told that what an authorizer has said is void.
     StaleDecision,
+    /// What an authorizer has said is taken for a failure.
+    MistakenAnswer,
     /// A message that waits for an authorizer is lost.
     LoseHeld,
     /// The host reads on where it should not.
@@ -107,7 +109,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 44] = [
+    pub const ALL: [Bug; 45] = [
         Bug::ReorderLane,
         Bug::EarlySubscribed,
         Bug::EarlyRegistered,
@@ -149,6 +151,7 @@ impl Bug {
         Bug::WrongRole,
         Bug::IgnoredDenial,
         Bug::StaleDecision,
+        Bug::MistakenAnswer,
         Bug::LoseHeld,
         Bug::IgnoredPause,
         Bug::ForgedIdentity,
@@ -198,6 +201,7 @@ impl Bug {
             Bug::WrongRole => "wrong-role",
             Bug::IgnoredDenial => "ignored-denial",
             Bug::StaleDecision => "stale-decision",
+            Bug::MistakenAnswer => "mistaken-answer",
             Bug::LoseHeld => "lose-held",
             Bug::IgnoredPause => "ignored-pause",
             Bug::ForgedIdentity => "forged-identity",
@@ -321,6 +325,10 @@ impl Saboteur {
             (Bug::WrongTrust, Letter::Publication(_) | Letter::Call(_)) => Fate::Sent(distrusted(letter)),
             (Bug::WrongRole, Letter::Admit { .. }) => Fate::Sent(promoted(letter)),
             (Bug::ForgedHops, Letter::Publication(_) | Letter::Call(_)) => Fate::Sent(forged(letter)),
+            (Bug::MistakenAnswer, Letter::Result { call, .. }) if to == self.service_shard => {
+                let (call, details, error) = (*call, Box::default(), well_known::CANCELED.into());
+                Fate::Sent(Letter::Error { call, details, error, parcel: Parcel::pack(&Payload::EMPTY) })
+            }
             (Bug::ForgedIdentity, Letter::Result { .. }) => Fate::Sent(as_member(letter)),
             (Bug::WrongCount, Letter::Result { .. }) => Fate::Sent(miscounted(letter)),
             _ => Fate::Sent(letter),

@@ -17,7 +17,7 @@ pub mod resumption;
 mod session;
 pub mod writes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crossring_codec::id::{RequestId, SessionId};
@@ -97,6 +97,8 @@ pub struct Model {
     attempts: Vec<identity::Attempt>,
     /// Answers to the router that did not wait behind other messages, as far as anybody sees.
     answers_early: Vec<(Peer, RequestId)>,
+    /// Numbers of messages that waited while their transport was lost, of which their shard did not know yet.
+    posthumous: BTreeSet<usize>,
     /// A message that a shard has just been given, or has just taken up.
     in_hand: Option<InHand>,
     /// What the message that is acted upon is to get.
@@ -142,6 +144,7 @@ impl Model {
             authority: Authority::default(),
             attempts: Vec::new(),
             answers_early: Vec::new(),
+            posthumous: BTreeSet::new(),
             in_hand: None,
             verdict: None,
         }

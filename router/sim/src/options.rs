@@ -11,9 +11,9 @@ use crate::rng::SeededRng;
 /// Ticks of the safety phase unless asked otherwise.
 pub const STEPS_DEFAULT: u64 = 1_500;
 
-/// Ticks within which a healed node must come to rest. Covers every timeout of `limits` many times: whoever decides about a role
-/// of its own and does not answer waits for one after the other with each of its messages.
-pub const REST_TICKS_MAX: u64 = 30_000;
+/// Ticks within which a healed node must come to rest. Covers every timeout of `limits` several times: whoever decides about a
+/// role of its own and does not answer waits one for every few of its messages.
+pub const REST_TICKS_MAX: u64 = 10_000;
 
 /// What the caller of the simulator decides.
 #[derive(Copy, Clone, Debug)]
@@ -190,7 +190,7 @@ fn limits(rng: &mut SeededRng) -> Limits {
         detail_octets_per_session_max: *rng.pick(&[16_384, 16_384, 30]),
         schemas_per_realm_max: *rng.pick(&[10_000, 10_000, 2]),
         statistics_pause_ms: rng.between(5, 20) as u32,
-        authorizer_timeout_ms: *rng.pick(&[5, 10, 20, 20]),
+        authorizer_timeout_ms: *rng.pick(&[5, 20, 100, 100]),
         kill_timeout_ms: *rng.pick(&[0, 3, 20, Limits::default().kill_timeout_ms]),
         strict_request_ids: rng.chance(500),
         ..Limits::default()

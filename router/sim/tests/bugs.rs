@@ -230,6 +230,11 @@ fn a_stale_decision_is_found() {
 }
 
 #[test]
+fn a_mistaken_answer_is_found() {
+    check(Bug::MistakenAnswer, &["authorization"]);
+}
+
+#[test]
 fn a_lost_message_that_waits_is_found() {
     check(Bug::LoseHeld, &["authorization", "sessions", "calls"]);
 }

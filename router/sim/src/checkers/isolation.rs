@@ -23,6 +23,11 @@ impl Isolation {
         };
         let Some(session) = model.session_of(*peer) else { return Ok(()) };
         match message {
+            Message::Event { payload, .. } | Message::Invocation { payload, .. }
+                if model.is_posthumous(payload) =>
+            {
+                Ok(())
+            }
             Message::Event { subscription, details, payload, .. } => {
                 let Some(held) = session.subscription(*subscription) else { return Ok(()) };
                 if is_reserved(details.topic.as_deref().unwrap_or(&held.key.uri)) {
@@ -58,12 +63,12 @@ impl Isolation {
 
 fn published<'a>(model: &'a Model, payload: &Payload<'_>) -> Result<&'a Publication, String> {
     let publication = Tag::read(payload).and_then(|tag| model.publication(tag.number));
-    publication.ok_or_else(|| "EVENT that nobody published".into())
+    publication.ok_or_else(|| format!("EVENT that nobody published: {payload:?}"))
 }
 
 fn called<'a>(model: &'a Model, payload: &Payload<'_>) -> Result<&'a Call, String> {
     let call = Tag::read(payload).and_then(|tag| model.call(tag.number));
-    call.ok_or_else(|| "INVOCATION that nobody called".into())
+    call.ok_or_else(|| format!("INVOCATION that nobody called: {payload:?}"))
 }
 
 fn event(

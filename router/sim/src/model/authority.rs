@@ -79,6 +79,8 @@ struct Answer {
 struct Void {
     realm: usize,
     before: u64,
+    /// When it became known, beside what else is ordered.
+    noted: u64,
     due_tick: u64,
 }
 
@@ -130,7 +132,8 @@ impl Model {
     /// What was said in answer to questions put before `before` is void, at once or by the time all shards must know.
     pub(super) fn void_decisions(&mut self, realm: usize, before: u64, at_once: bool) {
         let due_tick = if at_once { self.tick } else { self.tick + DEPARTURE_TICKS };
-        self.authority.voids.push(Void { realm, before, due_tick });
+        let noted = self.next_order();
+        self.authority.voids.push(Void { realm, before, noted, due_tick });
     }
 
     /// An authorizer has gone.
@@ -170,15 +173,45 @@ impl Model {
         let wanted = &held.wanted;
         let is_fresh = |about: &About| about.session == session.id.get() && about.asked > held.since;
         let is_lasting = matches!(ruling, Ruling::Lasting(_));
-        if matches!(ruling, Ruling::Failed { .. }) {
-            // Whoever is asked may fail, and a question is asked again when the authorizer changes meanwhile.
-            return Ok(());
+        if let Ruling::Failed { text, .. } = ruling {
+            return self.check_failure(session, held, text);
         }
         let allow = outcome(ruling, wanted) == Expected::Success;
         let is_said = self.answers(session, wanted).any(|(about, answer)| {
             answer.allow == allow && answer.cache == is_lasting && (answer.cache || is_fresh(about))
         });
         if is_said { Ok(()) } else { Err(format!("{ruling:?} about {wanted:?}, which nobody has said")) }
+    }
+
+    /// There may be no decision although the last question about a message has been answered, if that came too late, or if
+    /// authorizers have come and gone meanwhile: then another question has been put, maybe to nobody.
+    fn check_failure(&self, session: &Session, held: &Held, text: &str) -> Result<(), String> {
+        let role = &*self.role(session).name;
+        let is_it = |about: &About| {
+            about.session == session.id.get()
+                && about.asked > held.since
+                && about.is(session.realm, role, &held.wanted)
+        };
+        let open = self.authority.open.iter().map(|question| (&question.about, None));
+        let said = self.authority.said.iter().map(|said| (&said.about, said.answer));
+        let asked = open.chain(said).filter(|(about, _)| is_it(about));
+        let last = asked.max_by_key(|(about, _)| about.asked).and_then(|(_, answer)| answer);
+        if last.is_none() || self.tick >= held.due_tick || self.is_authority_changing(session.realm, held) {
+            return Ok(());
+        }
+        Err(format!("{:?} fails although the authorizer has answered: {text}", held.wanted))
+    }
+
+    /// Whether authorizers have come, gone or taken something back since something is held, or may just do so.
+    fn is_authority_changing(&self, realm: usize, held: &Held) -> bool {
+        let mut voids = self.authority.voids.iter().filter(|void| void.realm == realm);
+        let is_taken_back = || {
+            let mut calls = self.meta_calls.iter().filter(|call| call.procedure == INVALIDATE);
+            calls.any(|call| call.answered_tick.is_none_or(|tick| tick >= held.tick))
+        };
+        voids.any(|void| void.noted > held.since)
+            || self.in_transit(realm).any(|(key, _)| key.uri == AUTHORIZER)
+            || is_taken_back()
     }
 
     /// Decisions about what somebody wants that are not void for sure.

@@ -7,14 +7,17 @@ use std::collections::VecDeque;
 
 use crossring_codec::id::RequestId;
 use crossring_codec::message::{Message, MessageType};
+use crossring_codec::payload::Payload;
 use crossring_codec::uri::Match;
 use crossring_router::address::ShardId;
 use crossring_router::letter::{self, Petition, Ruling};
 
 use super::authority::Wanted;
 use super::{Key, Model, Session};
+use crate::clock::ticks;
 use crate::observation::Peer;
 use crate::realm::Action;
+use crate::tag::Tag;
 use crate::trace::ids;
 
 /// Messages of a session that wait.
@@ -28,6 +31,8 @@ pub struct Held {
     pub since: u64,
     /// The same as a tick.
     pub tick: u64,
+    /// Until when the answer may take.
+    pub due_tick: u64,
     /// What the shard has been told, and when.
     pub ruling: Option<(Ruling, u64)>,
     /// In the order of their arrival.
@@ -79,6 +84,9 @@ impl Model {
         }
         let Some(held) = self.held_mut(peer) else {
             // Its session has ended by the message before, or has lost its transport, of which the shard does not know.
+            if self.peer(peer).is_some_and(|record| record.over) {
+                self.posthumous.extend(number(message));
+            }
             return Ok(self.take_in_hand(peer, message, None));
         };
         let decided = held.number.take().map(|_| held.clone());
@@ -128,6 +136,7 @@ impl Model {
             return Ok(());
         }
         let (since, tick) = (self.next_order(), self.tick);
+        let due_tick = tick + ticks(u64::from(petition.timeout_ms));
         let asked = Wanted {
             action: petition.action.into(),
             key: Key { uri: petition.uri.to_string(), policy: petition.match_policy },
@@ -140,7 +149,7 @@ impl Model {
             let mut messages = record.held.take().map(|held| held.messages).unwrap_or_default();
             messages.push_front(in_hand.message);
             let number = Some(petition.number);
-            record.held = Some(Held { number, wanted, since, tick, ruling: None, messages });
+            record.held = Some(Held { number, wanted, since, tick, due_tick, ruling: None, messages });
         });
         Ok(())
     }
@@ -177,6 +186,11 @@ impl Model {
         }
     }
 
+    /// Whether a payload is that of a message that may have been acted upon, but whose session had lost its transport.
+    pub fn is_posthumous(&self, payload: &Payload<'_>) -> bool {
+        Tag::read(payload).is_some_and(|tag| self.posthumous.contains(&tag.number))
+    }
+
     fn held_mut(&mut self, peer: Peer) -> Option<&mut Held> {
         self.peers.get_mut(peer.index())?.as_mut()?.held.as_mut()
     }
@@ -198,6 +212,14 @@ const fn answered(message: &Message<'_>) -> Option<RequestId> {
     match message {
         Message::Yield { request, .. }
         | Message::Error { request_type: MessageType::Invocation, request, .. } => Some(*request),
+        _ => None,
+    }
+}
+
+/// The number of a publication or call.
+fn number(message: &Message<'_>) -> Option<usize> {
+    match message {
+        Message::Publish { payload, .. } | Message::Call { payload, .. } => Some(Tag::read(payload)?.number),
         _ => None,
     }
 }
