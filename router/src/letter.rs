@@ -489,8 +489,8 @@ pub enum Letter {
     Freeze { key: SessionKey },
     /// A frozen session is about to move. Answer: `Acknowledge`.
     Prepare { movement: Box<Move>, ticket: u64 },
-    /// All shards are prepared: post `Fence` to both homes in the next turn. No answer.
-    Cut { from: SessionAddress, to: SessionAddress },
+    /// To the old home of a frozen session: all shards are prepared, post `Cut` in the next turn. No answer.
+    Depart { from: SessionAddress, to: SessionAddress },
     /// The authorizer's answer to the petition `number`, or why there is none.
     Authorized { key: SessionKey, number: u64, ruling: Ruling },
     /// What authorizers have said of these roles is void, also in answers that have come before. Answer: `Acknowledge`.
@@ -510,6 +510,9 @@ pub enum Letter {
     /// Nobody waits for the answer of a `Call` any more: interrupt the callee, answer nobody.
     Abandon { call: CallAddress, callee: SessionKey, timed_out: bool },
 
+    /// From the old home of a moving session, behind all that it has published and called there: post `Fence` to both homes in the
+    /// next turn. So nothing of it is under way any more when its new home has all fences.
+    Cut { from: SessionAddress, to: SessionAddress },
     /// Events of the sender before this one are for the old home of a moving session, those behind it for the new one.
     Fence { from: SessionAddress, to: SessionAddress },
 
@@ -533,6 +536,7 @@ impl Letter {
             | Letter::Continue(_)
             | Letter::Cancel { .. }
             | Letter::Abandon { .. }
+            | Letter::Cut { .. }
             | Letter::Fence { .. } => Lane::Data,
             Letter::Result { .. }
             | Letter::Error { .. }

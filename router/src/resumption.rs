@@ -9,10 +9,12 @@
 //!
 //! 1. `Prepare`, to all shards: callees are replaced in their places, the new home expects the session and is interested in
 //!    its subscriptions. All shards acknowledge.
-//! 2. `Cut`, to all shards: each one posts a `Fence` behind its publications, to the old home and to the new one. What comes
-//!    from that shard before the fence is kept by the old home, what comes behind it by the new one.
+//! 2. `Depart`, to the old home, and from there `Cut` to all shards, behind what the session itself has published and called: each
+//!    one posts a `Fence` behind its publications, to the old home and to the new one. What comes from that shard before the
+//!    fence is kept by the old home, what comes behind it by the new one.
 //! 3. The old home has all fences: it posts what it has kept (`Handover`), and forgets the session.
-//! 4. The new home has that and all fences: WELCOME, then the events. The registry learns it by `Arrived`.
+//! 4. The new home has that and all fences: WELCOME, then the events. The registry learns it by `Arrived`. What the session does
+//!    from here on overtakes nothing of before.
 //!
 //! Once prepared the move goes on even when the new transport is lost meanwhile: the session is frozen at its new home then.
 //! So there is nothing to undo.

@@ -86,6 +86,8 @@ pub(crate) enum Deferred {
     Kill { key: SessionKey, session: SessionId, reason: Box<str>, message: Option<Box<str>> },
     /// The session of this transport is resumed over another one.
     Freeze(SessionKey),
+    /// Cuts between what a session has done at its old home and what it will do at the new one.
+    Depart { from: SessionAddress, to: SessionAddress },
     /// Fences between what is published before and behind the move of a session.
     Cut { from: SessionAddress, to: SessionAddress },
     /// GOODBYE for everybody.
@@ -190,6 +192,7 @@ impl Shard {
                     self.kill_session(now, key, session, &reason, message.as_deref(), out);
                 }
                 Some(Deferred::Freeze(key)) => self.displace(key, out),
+                Some(Deferred::Depart { from, to }) => self.depart(from, to, out),
                 Some(Deferred::Cut { from, to }) => self.cut(from, to, out),
                 Some(Deferred::Shutdown) => self.shut_down(now, out),
                 None => return,
@@ -327,6 +330,7 @@ impl Shard {
             Letter::Abandon { call, callee, timed_out } => {
                 self.abandon_foreign(call, callee, timed_out, out);
             }
+            Letter::Cut { from, to } => self.deferred.push_back(Deferred::Cut { from, to }),
             Letter::Fence { from: old, to } => self.fenced(self.source(from), old, to, out),
             Letter::Handover { to, handover } => self.take_handover(to, handover, out),
             letter => self.registry_letter(now, letter, out),
@@ -403,7 +407,7 @@ impl Shard {
             }
             Letter::Freeze { key } => self.deferred.push_back(Deferred::Freeze(key)),
             Letter::Prepare { movement, ticket } => self.prepare_move(*movement, ticket, out),
-            Letter::Cut { from, to } => self.deferred.push_back(Deferred::Cut { from, to }),
+            Letter::Depart { from, to } => self.deferred.push_back(Deferred::Depart { from, to }),
             Letter::Shutdown => self.deferred.push_back(Deferred::Shutdown),
             _ => debug_assert!(false, "a letter for the registry at shard {:?}, {now:?}", self.id),
         }

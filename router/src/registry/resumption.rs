@@ -12,7 +12,7 @@ use crossring_codec::message::{HelloDetails, WelcomeDetails};
 use crossring_codec::uri::well_known;
 
 use super::places::Member;
-use super::{Channel, Registry, Session, Subject, tell_all};
+use super::{Channel, Registry, Session, Subject};
 use crate::address::{Now, SessionAddress};
 use crate::auth::{Denial, is_same_secret};
 use crate::letter::{Holdings, Letter, Move};
@@ -254,8 +254,7 @@ impl Registry {
     /// All shards are prepared.
     pub(super) fn move_known<P: Post>(&mut self, to: SessionAddress, out: &mut P) {
         if let Some(Resumption { stage: Stage::Moving { from, .. }, .. }) = self.resumption_mut(to) {
-            let letter = Letter::Cut { from: *from, to };
-            tell_all(self.shards, &letter, out);
+            out.post(from.shard, Letter::Depart { from: *from, to });
         }
     }
 

@@ -38,6 +38,15 @@ impl Shard {
     }
 
     /// The registry: all shards are prepared.
+    pub(crate) fn depart<O: Outbox>(&mut self, from: SessionAddress, to: SessionAddress, out: &mut O) {
+        let id = self.id;
+        for shard in ShardSet::all(self.shards).iter().filter(|shard| *shard != id) {
+            self.post(shard, Letter::Cut { from, to }, out);
+        }
+        self.cut(from, to, out);
+    }
+
+    /// The old home: whatever the session has done there has come before this.
     pub(crate) fn cut<O: Outbox>(&mut self, from: SessionAddress, to: SessionAddress, out: &mut O) {
         let mut homes = ShardSet::EMPTY;
         homes.insert(from.shard);
