@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "transcripts/flatbuffers.rs"]
+mod flatbuffers;
 #[path = "../router/tests/transcripts/script.rs"]
 mod script;
 mod support;
@@ -13,7 +15,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::transport::{
@@ -25,8 +29,11 @@ use serde_json::json;
 use support::{Address, PATIENCE, Router, free_port};
 use tempfile::TempDir;
 
-/// How long a client that should receive nothing more is listened to.
-const SILENCE: Duration = Duration::from_millis(15);
+/// How long clients that should receive nothing more are listened to, all at the same time.
+const SILENCE: Duration = Duration::from_millis(20);
+
+/// Routers that share the scripts: most of the time is spent listening to silence.
+const ROUTERS: usize = 4;
 
 /// Time that a script may take to wait.
 const WAIT_MS_MAX: u64 = 200;
@@ -100,30 +107,51 @@ const FILES: &[&str] = &[
 ];
 
 fn run_all(shards: usize) {
-    let node = Node::start(shards);
-    let mut run = 0;
-    for text in FILES {
-        for script in Script::parse(text) {
-            if let Some(reason) = not_over_sockets(text, &script, shards) {
+    let parsed =
+        FILES.iter().flat_map(|text| Script::parse(text).into_iter().map(move |script| (*text, script)));
+    let scripts: Vec<Script<'_>> = parsed
+        .filter(|(text, script)| match not_over_sockets(text, script, shards) {
+            Some(reason) => {
                 println!("left to the run in memory: {}: {reason}", script.title);
-                continue;
+                false
             }
-            for (first, way) in WAYS.iter().enumerate() {
-                let mut clients = Clients::new(&node, &script, first);
-                if let Err(fault) = script.run(&mut clients) {
-                    panic!(
-                        "{} ({shards} shards, first client {way:?})\n{fault}\n{}",
-                        script.title,
-                        node.router.log()
-                    );
-                }
-                clients.leave();
-                run += 1;
+            None => true,
+        })
+        .map(|(_, script)| script)
+        .collect();
+    let taken = AtomicUsize::new(0);
+    let runs: [usize; WAYS.len()] = thread::scope(|scope| {
+        let runners = [(); ROUTERS].map(|()| scope.spawn(|| run_some(shards, &scripts, &taken)));
+        runners.into_iter().fold([0; WAYS.len()], |mut sum, runner| {
+            let runs = runner.join().unwrap_or_else(|fault| std::panic::resume_unwind(fault));
+            sum.iter_mut().zip(runs).for_each(|(sum, runs)| *sum += runs);
+            sum
+        })
+    });
+    println!("{} scripts; runs by the way of the first client: {runs:?}", scripts.len());
+    assert!(runs.iter().all(|count| 2 * count > scripts.len()), "most scripts can be told in every way");
+}
+
+/// Takes scripts and runs them until there are none left; says how often a first client came by each way.
+fn run_some(shards: usize, scripts: &[Script<'_>], taken: &AtomicUsize) -> [usize; WAYS.len()] {
+    let node = Node::start(shards);
+    let mut runs = [0; WAYS.len()];
+    while let Some(script) = scripts.get(taken.fetch_add(1, Ordering::Relaxed)) {
+        for (first, way) in WAYS.iter().enumerate() {
+            let Some(mut clients) = Clients::new(&node, script, first) else { continue };
+            if let Err(fault) = script.run(&mut clients) {
+                panic!(
+                    "{} ({shards} shards, first client {way:?})\n{fault}\n{}",
+                    script.title,
+                    node.router.log()
+                );
             }
+            clients.leave();
+            runs[first] += 1;
         }
     }
-    println!("{run} runs");
     assert!(node.router.stop().success());
+    runs
 }
 
 /// Why a script cannot run here, or not on several shards.
@@ -164,7 +192,7 @@ enum Carrier {
     WebSocket,
 }
 
-const WAYS: [(Carrier, Serializer); 9] = [
+const WAYS: [(Carrier, Serializer); 11] = [
     (Carrier::WebSocket, Serializer::JSON),
     (Carrier::Tcp, Serializer::MESSAGE_PACK),
     (Carrier::WebSocket, Serializer::CBOR_BATCHED),
@@ -174,6 +202,8 @@ const WAYS: [(Carrier, Serializer); 9] = [
     (Carrier::WebSocket, Serializer::BJDATA_BATCHED),
     (Carrier::Unix, Serializer::UBJSON),
     (Carrier::Tcp, Serializer::BJDATA),
+    (Carrier::WebSocket, Serializer::FLATBUFFERS_BATCHED),
+    (Carrier::Tcp, Serializer::FLATBUFFERS),
 ];
 
 /// The router, configured as the one in memory.
@@ -308,18 +338,21 @@ fn advanced() -> serde_json::Value {
 }
 
 trait Stream: Read + Write {
+    /// No time: only what is there is read.
     fn wait_at_most(&self, time: Duration);
 }
 
 impl Stream for TcpStream {
     fn wait_at_most(&self, time: Duration) {
-        self.set_read_timeout(Some(time)).expect("a timeout is settable");
+        self.set_nonblocking(time.is_zero()).expect("an option of every socket");
+        self.set_read_timeout(Some(time).filter(|time| !time.is_zero())).expect("a timeout is settable");
     }
 }
 
 impl Stream for UnixStream {
     fn wait_at_most(&self, time: Duration) {
-        self.set_read_timeout(Some(time)).expect("a timeout is settable");
+        self.set_nonblocking(time.is_zero()).expect("an option of every socket");
+        self.set_read_timeout(Some(time).filter(|time| !time.is_zero())).expect("a timeout is settable");
     }
 }
 
@@ -335,20 +368,33 @@ struct Client {
     is_joined: bool,
 }
 
-struct Clients(BTreeMap<String, Client>);
+struct Clients {
+    by_name: BTreeMap<String, Client>,
+    /// Until when it is listened to what should not come; from the last deed on.
+    silent_until: Option<Instant>,
+}
 
 impl Clients {
-    fn new(node: &Node, script: &Script<'_>, first: usize) -> Self {
-        let client = |(index, name): (usize, &str)| {
-            let (carrier, serializer) = WAYS[(first + index) % WAYS.len()];
-            (name.to_owned(), Client::connect(&node.doors[script.door(name)], carrier, serializer))
-        };
-        Self(script.clients().into_iter().enumerate().map(client).collect())
+    /// `first`: the way of the first client, others come by the following ones. None: its serializer cannot tell its part.
+    fn new(node: &Node, script: &Script<'_>, first: usize) -> Option<Self> {
+        let mut by_name = BTreeMap::new();
+        for (index, name) in script.clients().into_iter().enumerate() {
+            let (carrier, mut serializer) = WAYS[(first + index) % WAYS.len()];
+            if serializer.id == SerializerId::FlatBuffers && !flatbuffers::can_tell(script, name) {
+                if index == 0 {
+                    return None;
+                }
+                serializer = Serializer::CBOR;
+            }
+            let client = Client::connect(&node.doors[script.door(name)], carrier, serializer);
+            by_name.insert(name.to_owned(), client);
+        }
+        Some(Self { by_name, silent_until: None })
     }
 
     /// Ends all sessions, and waits for it: the next script finds nothing of this one.
     fn leave(mut self) {
-        let joined = self.0.iter().filter(|(_, client)| client.is_joined && client.stream.is_some());
+        let joined = self.by_name.iter().filter(|(_, client)| client.is_joined && client.stream.is_some());
         let names: Vec<String> = joined.map(|(name, _)| name.clone()).collect();
         for name in names {
             self.send(&name, "[6,{},\"wamp.close.close_realm\"]", false);
@@ -358,7 +404,8 @@ impl Clients {
     }
 
     fn client(&mut self, name: &str) -> &mut Client {
-        self.0.get_mut(name).expect("scripts name their clients")
+        self.silent_until = None;
+        self.by_name.get_mut(name).expect("scripts name their clients")
     }
 }
 
@@ -401,6 +448,7 @@ impl Client {
     fn flush(&mut self) {
         if let Some(stream) = &mut self.stream {
             // A router that has ended the session may have closed the socket: what it said is what counts.
+            stream.wait_at_most(PATIENCE);
             let _ = stream.write_all(&self.unsent);
         }
         self.unsent.clear();
@@ -434,10 +482,9 @@ impl Client {
         {
             match incoming {
                 Incoming::Message(message) => {
-                    let value =
-                        Value::decode(self.serializer, message).expect("the router sends what can be read");
-                    self.note(&value);
-                    self.received.push_back(in_json(&value));
+                    let json = self.in_json(message);
+                    self.note(&Value::decode(SerializerId::Json, json.as_bytes()).expect("JSON"));
+                    self.received.push_back(json);
                 }
                 Incoming::Reply(reply) => self.unsent.extend_from_slice(reply),
                 Incoming::PeerClosing { .. } => self.is_ended = true,
@@ -460,6 +507,32 @@ impl Client {
         while self.received.is_empty() && self.stream.is_some() && self.read(patience) {}
         self.received.pop_front()
     }
+
+    fn in_json(&self, message: &[u8]) -> String {
+        if self.serializer == SerializerId::FlatBuffers {
+            return flatbuffers::to_json(message).expect("the router sends what can be read");
+        }
+        let value = Value::decode(self.serializer, message).expect("the router sends what can be read");
+        let mut octets = Vec::new();
+        value.encode(SerializerId::Json, &mut octets).expect("scripts keep to what JSON has");
+        String::from_utf8(octets).expect("JSON is UTF-8")
+    }
+
+    /// Appends a message to what has not been sent.
+    fn write(&mut self, message: &str) {
+        if self.serializer == SerializerId::FlatBuffers {
+            let octets = flatbuffers::to_flatbuffers(message).expect("it was looked at before");
+            self.unsent.extend_from_slice(&octets);
+            return;
+        }
+        match Value::decode(SerializerId::Json, message.as_bytes()) {
+            Ok(value) => {
+                value.encode(self.serializer, &mut self.unsent).expect("scripts keep to plain values")
+            }
+            // What is no JSON is sent as it stands: it is no value in any other serializer either.
+            Err(_) => self.unsent.extend_from_slice(message.as_bytes()),
+        }
+    }
 }
 
 fn tcp(address: SocketAddr) -> TcpStream {
@@ -468,24 +541,12 @@ fn tcp(address: SocketAddr) -> TcpStream {
     stream
 }
 
-fn in_json(value: &Value) -> String {
-    let mut octets = Vec::new();
-    value.encode(SerializerId::Json, &mut octets).expect("scripts keep to what JSON has");
-    String::from_utf8(octets).expect("JSON is UTF-8")
-}
-
 impl Driver for Clients {
     fn send(&mut self, client: &str, message: &str, is_pipelined: bool) {
         let client = self.client(client);
         let framing = client.transport.framing().expect("the handshake is over");
         let mark = framing.begin(&mut client.unsent);
-        match Value::decode(SerializerId::Json, message.as_bytes()) {
-            Ok(value) => {
-                value.encode(client.serializer, &mut client.unsent).expect("scripts keep to plain values")
-            }
-            // What is no JSON is sent as it stands: it is no value in any other serializer either.
-            Err(_) => client.unsent.extend_from_slice(message.as_bytes()),
-        }
+        client.write(message);
         let key = client.transport.mask_key();
         framing.finish(&mut client.unsent, mark, key).expect("scripts are short");
         if !is_pipelined {
@@ -498,7 +559,9 @@ impl Driver for Clients {
     }
 
     fn receive_unexpected(&mut self, client: &str) -> Option<String> {
-        self.client(client).next(SILENCE)
+        let until = *self.silent_until.get_or_insert_with(|| Instant::now() + SILENCE);
+        let left = until.saturating_duration_since(Instant::now());
+        self.by_name.get_mut(client).expect("scripts name their clients").next(left)
     }
 
     fn lose(&mut self, client: &str) {
@@ -517,7 +580,7 @@ impl Driver for Clients {
 
     fn wait(&mut self, ms: u64) {
         #[expect(clippy::disallowed_methods, reason = "the passing of time is what the transcript is about")]
-        std::thread::sleep(Duration::from_millis(ms));
+        thread::sleep(Duration::from_millis(ms));
     }
 
     fn limit(&mut self, _client: &str, _octets: usize) {

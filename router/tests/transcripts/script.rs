@@ -98,6 +98,25 @@ impl<'a> Script<'a> {
         self.lines.iter().filter_map(|(_, line)| waiting_ms(line)).sum()
     }
 
+    /// What a client sends, with its variables.
+    #[allow(dead_code, reason = "in memory there are no serializers")]
+    pub(crate) fn sent(&self, client: &str) -> impl Iterator<Item = &'a str> {
+        self.told(client, &[">", "+"])
+    }
+
+    /// What a client should receive, with its variables.
+    #[allow(dead_code, reason = "in memory there are no serializers")]
+    pub(crate) fn expected(&self, client: &str) -> impl Iterator<Item = &'a str> {
+        self.told(client, &["<"])
+    }
+
+    fn told(&self, client: &str, actions: &'static [&'static str]) -> impl Iterator<Item = &'a str> {
+        let lines = self.lines.iter().map(|(_, line)| split(line));
+        lines
+            .filter(move |(name, action, _)| *name == client && actions.contains(action))
+            .map(|(_, _, rest)| rest)
+    }
+
     /// Runs the transcript; the error names the line.
     pub(crate) fn run(&self, driver: &mut impl Driver) -> Result<(), String> {
         let mut bound = BTreeMap::new();
@@ -196,6 +215,19 @@ fn matches(pattern: &Value, found: &Value, bound: &mut BTreeMap<String, Value>) 
         }
         _ => pattern == found,
     }
+}
+
+/// Whether a message is what is expected, whatever the variables stand for.
+#[allow(dead_code, reason = "in memory there are no serializers")]
+pub(crate) fn is_like(expected: &str, message: &str) -> bool {
+    let read = value(&quote_variables(expected)).and_then(|pattern| Ok((pattern, value(message)?)));
+    read.is_ok_and(|(pattern, found)| matches(&pattern, &found, &mut BTreeMap::new()))
+}
+
+/// The text with one value in place of all variables.
+#[allow(dead_code, reason = "in memory there are no serializers")]
+pub(crate) fn with_variables(text: &str, value: &str) -> String {
+    each_variable(text, |_| Ok(value.to_owned())).unwrap_or_default()
 }
 
 fn value(text: &str) -> Result<Value, String> {
