@@ -51,16 +51,14 @@ impl Inflater {
     ) -> Result<(), TransportErrorKind> {
         out.clear();
         let by_ratio = compressed.len().saturating_mul(self.ratio_max as usize).max(SIZE_FREE);
-        let inflated_max = by_ratio.min(self.size_max);
         let bits = self.direction.window_bits.max(WINDOW_BITS_MIN);
         let mut run = Run {
             state: self.state.take().unwrap_or_else(|| Inflate::new(false, bits)),
             out,
-            size_max: size_max.min(inflated_max),
-            too_long: match inflated_max < size_max {
-                true => TransportErrorKind::InflateRatio,
-                false => TransportErrorKind::MessageTooLong,
-            },
+            size_max,
+            inflated_max: by_ratio.min(self.size_max),
+            ratio_max: self.ratio_max as usize,
+            taken: 0,
             ends: 0,
         };
         let mut block = [0; BLOCK];
@@ -106,14 +104,20 @@ impl Inflater {
 struct Run<'a> {
     state: Inflate,
     out: &'a mut Vec<u8>,
+    /// Octets that a message may have.
     size_max: usize,
-    too_long: TransportErrorKind,
+    /// Octets that a compressed one may inflate to.
+    inflated_max: usize,
+    ratio_max: usize,
+    /// Octets of the message that were handed to `feed`.
+    taken: usize,
     /// Final blocks met so far.
     ends: u32,
 }
 
 impl Run<'_> {
     fn feed(&mut self, mut input: &[u8]) -> Result<(), TransportErrorKind> {
+        self.taken += input.len();
         loop {
             let (start, room) = (self.out.len(), self.room(input.len())?);
             self.out.resize(start + room, 0);
@@ -138,13 +142,16 @@ impl Run<'_> {
         }
     }
 
-    /// How much more output to expect: never more than twice what there is, and one octet beyond the limit at most.
+    /// How much more output to expect: never more than twice what there is, and one octet beyond the limit at most. A
+    /// bomb is not inflated up to what all its octets would allow: those taken so far count.
     fn room(&self, input_size: usize) -> Result<usize, TransportErrorKind> {
-        let left = (self.size_max + 1).saturating_sub(self.out.len());
-        if left == 0 {
-            Err(self.too_long)
-        } else {
-            Ok(left.min(self.out.len().max(4 * input_size).max(ROOM_MIN)))
+        let by_ratio = self.taken.saturating_mul(self.ratio_max).saturating_add(SIZE_FREE);
+        let inflated_max = by_ratio.min(self.inflated_max);
+        let left = (inflated_max.min(self.size_max) + 1).saturating_sub(self.out.len());
+        match left {
+            0 if inflated_max < self.size_max => Err(TransportErrorKind::InflateRatio),
+            0 => Err(TransportErrorKind::MessageTooLong),
+            _ => Ok(left.min(self.out.len().max(4 * input_size).clamp(ROOM_MIN, ROOM_MAX))),
         }
     }
 
@@ -173,6 +180,9 @@ const BLOCK: usize = 4096;
 
 /// Octets of output expected at least.
 const ROOM_MIN: usize = 1024;
+
+/// Octets of output made room for at once: they are cleared first, and stay in the cache until they are written.
+const ROOM_MAX: usize = 128 << 10;
 
 /// Final blocks in one message; each costs far more time than octets.
 const ENDS_MAX: u32 = 64;

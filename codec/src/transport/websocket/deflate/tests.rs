@@ -177,6 +177,60 @@ fn bombs_end_before_memory_is_taken() {
 }
 
 #[test]
+fn what_begins_as_a_bomb_ends_at_once() {
+    // As a whole it would be within the ratio.
+    let wire = [bomb(4 << 20), incompressible(100 << 10)].concat();
+    assert!(200 * wire.len() > 4 << 20);
+    let mut out = Vec::new();
+    let mut inflater = Inflater::new(BOTH, &DeflateOptions::default());
+    let found = inflater.inflate(&wire, [0; 4], 1 << 24, &mut out);
+    assert_eq!(found, Err(TransportErrorKind::InflateRatio));
+    assert!(out.len() <= 2 << 20, "{}", out.len());
+}
+
+/// Blocks that are not compressed, as the rest of a message.
+fn incompressible(size: usize) -> Vec<u8> {
+    const BLOCK_SIZE: usize = 1 << 14;
+    let [low, high] = (BLOCK_SIZE as u16).to_le_bytes();
+    let mut wire = vec![0, 0, 0xFF, 0xFF]; // the end of what came before
+    for _ in 0..size / BLOCK_SIZE {
+        wire.extend_from_slice(&[0, low, high, !low, !high]);
+        wire.extend_from_slice(&[b'.'; BLOCK_SIZE]);
+    }
+    wire.push(0);
+    wire
+}
+
+#[test]
+fn a_message_that_is_compressed_less_goes_on_after_what_is_compressed_much() {
+    let wire = [bomb(3 << 19), incompressible(100 << 10)].concat();
+    let mut out = Vec::new();
+    let mut inflater = Inflater::new(BOTH, &DeflateOptions::default());
+    assert_eq!(inflater.inflate(&wire, [0; 4], 1 << 24, &mut out), Ok(()));
+    assert_eq!(out.len(), (3 << 19) + (96 << 10));
+}
+
+#[test]
+fn writers_own_nothing_at_first_and_when_they_had_to_forget() {
+    let kind = DeflateOptions { size_min: 0, ..Default::default() };
+    let mut writer = FrameWriter::new(Some((BOTH, &kind)), 0, None, true).unwrap();
+    let mut inflater = Inflater::new(BOTH, &kind);
+    let (mut shared, mut wire, mut out) = (Compressors::default(), Vec::new(), Vec::new());
+    let mut is_remembering = |writer: &mut FrameWriter| {
+        let mut frame = WebSocketHeader::new(OPCODE_BINARY, 1_000, None).as_bytes().to_vec();
+        frame.resize(frame.len() + 1_000, b'.');
+        wire.clear();
+        writer.write(&frame, &mut shared, &mut wire);
+        let found = inflater.inflate(&wire[WebSocketHeader::size_of(&wire)..], [0; 4], 1_000, &mut out);
+        assert_eq!((found, out.len()), (Ok(()), 1_000));
+        writer.remembers()
+    };
+    assert_eq!((0..10).filter(|_| is_remembering(&mut writer)).count(), 6);
+    writer.forget();
+    assert_eq!((0..70).filter(|_| is_remembering(&mut writer)).count(), 6);
+}
+
+#[test]
 fn a_stranger_may_inflate_less() {
     let mut inflater = Inflater::new(BOTH, &DeflateOptions::default());
     let mut inflate = |limit, size| {

@@ -10,8 +10,11 @@ use crate::transport::mask::{self, MaskKeys};
 #[derive(Debug)]
 pub struct FrameWriter {
     kind: FrameKind,
-    /// Of a compressing connection that refers to earlier messages. Comes with the first message that is compressed.
+    /// Of a compressing connection that refers to earlier messages, as soon as `alone_left` is 0.
     own: Option<Compressor>,
+    /// Messages still to be compressed by themselves, which the peer need not know: most of those who come and go
+    /// again get no more, and own nothing.
+    alone_left: u8,
     mask_keys: Option<MaskKeys>,
 }
 
@@ -62,7 +65,7 @@ impl FrameWriter {
         let fragment_size_max = if fragment_size_max == 0 { usize::MAX } else { fragment_size_max };
         let kind = FrameKind { deflate, fragment_size_max, masked };
         let is_plain = deflate.is_none() && fragment_size_max == usize::MAX && masked != is_server;
-        (!is_plain).then_some(FrameWriter { kind, own: None, mask_keys })
+        (!is_plain).then_some(FrameWriter { kind, own: None, alone_left: ALONE_AT_FIRST, mask_keys })
     }
 
     /// What tells writers apart that make the same octets of the same frame; none if this one never makes the same twice.
@@ -98,13 +101,11 @@ impl FrameWriter {
         shared: &mut Compressors,
         out: &mut Vec<u8>,
     ) {
-        if deflation.direction.takeover {
+        if deflation.direction.takeover && self.alone_left == 0 {
             self.own.get_or_insert_with(|| Compressor::new(deflation)).compress(payload, out);
         } else {
-            let at = shared.position(deflation);
-            let compressor = &mut shared.idle[at];
-            compressor.compress(payload, out);
-            compressor.state.reset();
+            self.alone_left = self.alone_left.saturating_sub(1);
+            shared.compress_alone(deflation, payload, out);
         }
     }
 
@@ -131,9 +132,10 @@ impl FrameWriter {
         }
     }
 
-    /// Forgets the messages written so far, and gives back the memory that took. The peer need not know.
+    /// Forgets the messages written so far, and gives back the memory that took, for a while. The peer need not know.
     pub fn forget(&mut self) {
         self.own = None;
+        self.alone_left = ALONE_AFTER_FORGETTING;
     }
 
     /// Whether earlier messages are remembered, which takes about 350 KiB.
@@ -143,6 +145,22 @@ impl FrameWriter {
 }
 
 impl Compressors {
+    /// Compresses a message that refers to no other one.
+    fn compress_alone(&mut self, deflation: Deflation, payload: &[u8], out: &mut Vec<u8>) {
+        let direction = Direction { takeover: false, ..deflation.direction };
+        let at = self.position(Deflation { direction, ..deflation });
+        let compressor = &mut self.idle[at];
+        compressor.compress(payload, out);
+        compressor.state.reset();
+    }
+
+    /// Gives back room that only a long message needed.
+    pub fn trim(&mut self) {
+        if self.compressed.capacity() > ROOM_MAX {
+            self.compressed = Vec::new();
+        }
+    }
+
     fn position(&mut self, deflation: Deflation) -> usize {
         let known = self.idle.iter().position(|compressor| compressor.deflation == deflation);
         known.unwrap_or_else(|| {
@@ -201,6 +219,12 @@ const RSV1: u8 = 0x40;
 const FIN: u8 = 0x80;
 
 const OPCODE_CONTINUATION: u8 = 0;
+
+/// Messages that a new connection gets compressed by themselves: what is said while it joins, and a farewell.
+const ALONE_AT_FIRST: u8 = 4;
+
+/// The same after a writer had to forget: whoever has to share memory with too many others does not take it at once again.
+const ALONE_AFTER_FORGETTING: u8 = 64;
 
 /// Kinds of compressors kept: one per listener that compresses is enough.
 const IDLE_MAX: usize = 8;
