@@ -90,6 +90,10 @@ impl Engine for AnyEngine {
         either!(self, engine => engine.ring(other))
     }
 
+    fn trim(&mut self) {
+        either!(self, engine => engine.trim());
+    }
+
     fn counters(&self) -> &EngineCounters {
         either!(self, engine => engine.counters())
     }

@@ -201,6 +201,13 @@ impl ChunkPool {
         }
     }
 
+    /// Keeps few of the buffers that wait to be used again.
+    pub fn trim(&mut self) {
+        self.chunks.truncate(POOLED_COUNT_TRIMMED);
+        self.owned.truncate(POOLED_COUNT_TRIMMED);
+        self.lists.truncate(POOLED_COUNT_TRIMMED);
+    }
+
     fn recycle_list(&mut self, mut segments: Vec<Segment>) {
         for segment in segments.drain(..) {
             self.recycle_chunk(segment.chunk);
@@ -222,6 +229,8 @@ impl ChunkPool {
 const CHUNK_SIZE_MAX: usize = u32::MAX as usize;
 /// Bounds what an idle pool keeps of each kind.
 const POOLED_COUNT_MAX: usize = 256;
+/// What is left of each kind when memory is given back.
+const POOLED_COUNT_TRIMMED: usize = 4;
 /// A larger buffer is freed rather than kept, so one large message does not stay in memory.
 const POOLED_SIZE_MAX: usize = 256 * 1024;
 

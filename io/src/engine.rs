@@ -65,6 +65,10 @@ pub trait Engine {
     /// at the latest.
     fn ring(&mut self, other: &Doorbell);
 
+    /// Gives memory back that only a burst needed: of receive buffers and of connections that are gone. Takes up to a
+    /// millisecond, so it is for calm moments.
+    fn trim(&mut self);
+
     /// What the engine did so far.
     fn counters(&self) -> &EngineCounters;
 }

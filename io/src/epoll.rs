@@ -518,6 +518,11 @@ impl Engine for Epoll {
         other.ring();
     }
 
+    fn trim(&mut self) {
+        self.buffers.trim();
+        self.connections.trim();
+    }
+
     fn counters(&self) -> &EngineCounters {
         &self.counters
     }

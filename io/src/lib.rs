@@ -37,7 +37,7 @@
 //! # }
 //! ```
 //!
-//! This crate knows no WAMP. It is the only one with `unsafe`, confined to `uring/`.
+//! This crate knows no WAMP. It is the only one with `unsafe`, confined to `uring/` and `memory`.
 
 mod any;
 mod buffer;
@@ -55,6 +55,7 @@ pub mod affinity;
 pub mod descriptors;
 pub mod listener;
 pub mod mailbox;
+pub mod memory;
 pub mod sim;
 
 pub use any::AnyEngine;

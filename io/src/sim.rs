@@ -423,6 +423,8 @@ impl Engine for SimEngine {
         other.ring();
     }
 
+    fn trim(&mut self) {}
+
     fn counters(&self) -> &EngineCounters {
         &self.counters
     }

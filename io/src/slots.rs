@@ -13,6 +13,8 @@ pub(crate) struct Slots<T> {
     slots: Vec<Slot<T>>,
     vacant: BinaryHeap<Reverse<u32>>,
     count_max: u32,
+    /// What slots that are made anew begin with: more than any that was given up has had.
+    generation_first: u32,
 }
 
 struct Slot<T> {
@@ -23,7 +25,7 @@ struct Slot<T> {
 impl<T> Slots<T> {
     pub(crate) fn new(count_max: u32) -> Slots<T> {
         assert!(count_max <= SLOT_COUNT_MAX);
-        Slots { slots: Vec::new(), vacant: BinaryHeap::new(), count_max }
+        Slots { slots: Vec::new(), vacant: BinaryHeap::new(), count_max, generation_first: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -42,8 +44,9 @@ impl<T> Slots<T> {
         if slot >= self.count_max {
             return Err(value);
         }
-        self.slots.push(Slot { generation: 0, value: Some(value) });
-        Ok(ConnectionId { slot, generation: 0 })
+        let generation = self.generation_first;
+        self.slots.push(Slot { generation, value: Some(value) });
+        Ok(ConnectionId { slot, generation })
     }
 
     #[inline]
@@ -67,6 +70,17 @@ impl<T> Slots<T> {
         entry.generation = entry.generation.wrapping_add(1);
         self.vacant.push(Reverse(id.slot));
         Some(value)
+    }
+
+    /// Gives up the vacant slots at the end, and their memory.
+    pub(crate) fn trim(&mut self) {
+        let count = self.slots.iter().rposition(|entry| entry.value.is_some()).map_or(0, |last| last + 1);
+        for entry in self.slots.drain(count..) {
+            self.generation_first = self.generation_first.max(entry.generation);
+        }
+        self.vacant.retain(|Reverse(slot)| (*slot as usize) < count);
+        self.slots.shrink_to(2 * count);
+        self.vacant.shrink_to(2 * count);
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = ConnectionId> {
@@ -97,5 +111,21 @@ mod tests {
         assert_eq!(slots.get(again), Some(&7));
         assert_eq!(slots.len(), 2);
         assert_eq!(slots.ids().map(|id| id.slot).collect::<Vec<_>>(), [0, 1]);
+    }
+
+    #[test]
+    fn slots_given_up_come_back_as_others() {
+        let mut slots = Slots::new(100);
+        let ids: Vec<_> = (0..100).map(|value| slots.insert(value).unwrap()).collect();
+        ids.iter().skip(2).for_each(|id| assert!(slots.remove(*id).is_some()));
+        slots.remove(ids[0]);
+        slots.trim();
+        assert_eq!((slots.slots.len(), slots.vacant.len(), slots.len()), (2, 1, 1));
+        assert!(slots.slots.capacity() < 100);
+        let again: Vec<_> = (0..99).map(|value| slots.insert(value).unwrap()).collect();
+        assert_eq!(slots.insert(0), Err(0), "the table is as large as before");
+        assert_eq!(again[0], ConnectionId { slot: 0, generation: 1 });
+        assert!(again.iter().all(|id| !ids.contains(id)));
+        assert!(ids.iter().filter(|id| id.slot != 1).all(|id| slots.get(*id).is_none()));
     }
 }

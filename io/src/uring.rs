@@ -616,6 +616,11 @@ impl Engine for Ring {
         }
     }
 
+    fn trim(&mut self) {
+        self.queue.trim();
+        self.connections.trim();
+    }
+
     fn counters(&self) -> &EngineCounters {
         &self.counters
     }

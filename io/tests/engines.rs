@@ -137,6 +137,30 @@ fn held_leases_stall_receiving_and_release_resumes_it() {
 }
 
 #[test]
+fn giving_memory_back_loses_nothing() {
+    on_every_engine(EngineOptions::default(), |harness| {
+        let text = pattern(10_000);
+        let mut others: Vec<_> = (0..100).map(|_| harness.pair()).collect();
+        let (id, mut client) = others.swap_remove(0);
+        for _ in 0..10 {
+            (0..3).for_each(|_| harness.echo(id, &mut client, 100_000));
+            harness.engine.trim();
+            client.write_all(&text).unwrap();
+            harness.engine.trim();
+            let mut received = Vec::new();
+            while received.len() < text.len() {
+                let (from, bytes) = harness.next_bytes();
+                assert_eq!(from, id);
+                harness.engine.trim();
+                received.extend_from_slice(&bytes);
+            }
+            assert_eq!(received, text);
+            others.truncate(others.len() / 2);
+        }
+    });
+}
+
+#[test]
 fn a_paused_connection_receives_nothing_until_resumed() {
     on_every_engine(EngineOptions::default(), |harness| {
         let (id, mut client) = harness.pair();

@@ -54,6 +54,14 @@ impl BufferPool {
         BufferLease { index, length: length as u32 }
     }
 
+    /// Frees all buffers if none is lent.
+    pub(super) fn trim(&mut self) {
+        if self.leased_count() == 0 {
+            self.buffers = Vec::new();
+            self.free = Vec::new();
+        }
+    }
+
     pub(super) fn bytes(&self, lease: &BufferLease) -> &[u8] {
         let buffer = &self.buffers[lease.index as usize];
         assert!(buffer.leased, "lease of another engine");

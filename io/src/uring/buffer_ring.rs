@@ -21,6 +21,8 @@ pub(super) struct BufferRing {
     /// By buffer: whether the worker holds it.
     leased: Vec<bool>,
     leased_count: u32,
+    /// Octets received since the last `trim`, beyond the first page of each buffer.
+    stained: u64,
     size: u32,
     mask: u16,
     /// Next entry to fill; the kernel sees it after `publish`.
@@ -41,7 +43,8 @@ impl BufferRing {
         }
         let leased = vec![false; count as usize];
         let mask = (count - 1) as u16;
-        let mut ring = BufferRing { entries, memory, leased, leased_count: 0, size, mask, tail: 0 };
+        let mut ring =
+            BufferRing { entries, memory, leased, leased_count: 0, stained: 0, size, mask, tail: 0 };
         (0..count).for_each(|index| ring.provide(index as u16));
         ring.publish();
         Ok(ring)
@@ -55,6 +58,7 @@ impl BufferRing {
         assert!(length <= self.size);
         *leased = true;
         self.leased_count += 1;
+        self.stained += u64::from(length.saturating_sub(PAGE_SIZE));
         BufferLease { index: u32::from(index), length }
     }
 
@@ -76,6 +80,19 @@ impl BufferRing {
         *leased = false;
         self.leased_count -= 1;
         self.provide(lease.index as u16);
+    }
+
+    /// Gives the pages behind the buffers back to the system, where that is worth it: small messages use the first page
+    /// of a buffer only. To be called when every completion was handled, and not while the kernel runs for the ring.
+    pub(super) fn trim(&mut self) {
+        if self.leased_count > 0 || self.stained < STAINED_MIN {
+            return;
+        }
+        self.stained = 0;
+        // SAFETY: the range is our own mapping. No buffer is leased, so nobody reads it; what it held was handled, so
+        // that it reads as zeros from now on changes nothing. The kernel writes to provided buffers from this very
+        // thread, inside `enter` (deferred task run), so no write is lost. Failure leaves the pages as they are.
+        unsafe { libc::madvise(self.memory.base.as_ptr().cast(), self.memory.length, libc::MADV_DONTNEED) };
     }
 
     /// Buffers the kernel owns.
@@ -115,6 +132,12 @@ impl BufferRing {
         self.tail = self.tail.wrapping_add(1);
     }
 }
+
+/// Messages up to this size make one page of a buffer resident.
+const PAGE_SIZE: u32 = 4096;
+
+/// Octets that are worth giving back.
+const STAINED_MIN: u64 = 256 * 1024;
 
 /// Anonymous zeroed pages, unmapped on drop.
 struct Mapping {

@@ -103,6 +103,13 @@ impl Queue {
         &mut self.buffers
     }
 
+    /// Gives the memory of the receive buffers back to the system if nothing is in them.
+    pub(super) fn trim(&mut self) {
+        if self.completions_ready() == 0 && !self.ring.submission().cq_overflow() {
+            self.buffers.trim();
+        }
+    }
+
     /// Receives until cancelled, ended or out of buffers.
     pub(super) fn receive(&mut self, socket: BorrowedFd<'_>, token: Token) {
         let entry = opcode::RecvMulti::new(fd(socket), GROUP).build().user_data(token.0);
