@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::cookies::CookieKeeper;
+use crate::thrift::Thrift;
 use crate::web::{Demand, Guests, Web, Wish};
 use crate::worker::Refusals;
 use crate::worker::mail::{CookieMail, Mail, Order, PostOffice};
@@ -69,6 +70,7 @@ pub struct Control {
     refusals: Refusals,
     web: Web,
     guests: Guests,
+    thrift: Thrift,
 }
 
 impl Control {
@@ -97,6 +99,7 @@ impl Control {
             refusals: Refusals::default(),
             web,
             guests: Guests::default(),
+            thrift: Thrift::default(),
         }
     }
 
@@ -209,6 +212,7 @@ impl Control {
             self.failures.deadline(),
             self.refusals.deadline(),
             self.certificates.deadline(),
+            self.thrift.deadline(),
             (!self.mail.prepare_sleep()).then_some(now),
         ];
         deadlines.into_iter().chain(others).flatten().min()
@@ -217,7 +221,9 @@ impl Control {
     /// Handles the mail that is there, then sends what it caused.
     fn turn(&mut self) {
         let now = self.clock.now(Monotonic::read());
+        let mut is_idle = true;
         while let Some((from, mut delivery)) = self.mail.take(Doorbell::ring) {
+            is_idle = false;
             for mail in delivery.letters.drain(..) {
                 match mail {
                     Mail::Letter(letter) => self.core.handle(now, from, letter, &mut self.mail),
@@ -256,6 +262,16 @@ impl Control {
             self.guests.deliver(key, output);
         }
         self.mail.deliver(Doorbell::ring);
+        self.save(is_idle, Monotonic(now.monotonic_ns));
+    }
+
+    /// Gives back memory that letters took which have been handled, when nothing else is to be done.
+    fn save(&mut self, is_idle: bool, now: Monotonic) {
+        if !is_idle {
+            self.thrift.note(now, 0);
+        } else if self.thrift.is_due(now, 0) {
+            crossring_io::memory::give_back();
+        }
     }
 
     /// A worker has set a cookie, or has been brought one.

@@ -10,6 +10,7 @@ pub mod control;
 pub mod cookies;
 pub mod logging;
 pub mod node;
+mod thrift;
 pub mod tls;
 mod web;
 pub mod worker;

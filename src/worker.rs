@@ -36,6 +36,7 @@ use crossring_router::outbox::EndCause;
 use crossring_router::shard::Shard;
 
 use crate::clock::Clock;
+use crate::thrift::{KEPT_SIZE_MAX, Thrift, trim_buffer, trim_slots};
 use connection::{Connection, Pumped, Routing};
 use details::Own;
 use door::{Arrival, Door};
@@ -184,6 +185,7 @@ pub struct Worker<E> {
     events: Vec<Event>,
     scratch: Vec<u8>,
     paused: Vec<SessionKey>,
+    thrift: Thrift,
     stopping: Option<Monotonic>,
     counters: WorkerCounters,
 }
@@ -225,6 +227,7 @@ impl<E: Engine> Worker<E> {
             events: Vec::new(),
             scratch: Vec::new(),
             paused: Vec::new(),
+            thrift: Thrift::default(),
             stopping: None,
             counters: WorkerCounters::default(),
         };
@@ -275,6 +278,7 @@ impl<E: Engine> Worker<E> {
             self.timers.deadline(),
             self.stopping.map(|at| at.0),
             self.door.refusals.deadline().map(|at| at.0),
+            self.thrift.deadline().map(|at| at.0),
         ];
         match deadlines.into_iter().flatten().min() {
             Some(deadline) => Wait::until(Monotonic(deadline)),
@@ -288,6 +292,7 @@ impl<E: Engine> Worker<E> {
         self.engine.poll(&mut events, wait)?;
         self.outbound.mail.woke();
         self.counters.turns += 1;
+        let is_idle = events.is_empty();
         self.continue_handshakes();
         for event in events.drain(..) {
             self.event(event);
@@ -300,7 +305,28 @@ impl<E: Engine> Worker<E> {
         self.tell_refusals();
         self.outbound.flush(&mut self.engine);
         self.outbound.mail.deliver(|doorbell| self.engine.ring(doorbell));
+        self.save(is_idle);
         Ok(())
+    }
+
+    /// Gives memory back when that is due and nothing else is to be done.
+    fn save(&mut self, is_idle: bool) {
+        if self.scratch.capacity() > KEPT_SIZE_MAX {
+            self.note_burst();
+        }
+        if is_idle && self.thrift.is_due(self.engine.now(), self.engine.counters().received_bytes) {
+            trim_buffer(&mut self.scratch);
+            trim_slots(&mut self.connections, Connection::is_taken);
+            self.timers.retain(|key| self.connections.get(key.slot as usize).is_some_and(|it| it.is(key)));
+            self.door.trim();
+            self.outbound.trim();
+            self.engine.trim();
+            crossring_io::memory::give_back();
+        }
+    }
+
+    fn note_burst(&mut self) {
+        self.thrift.note(self.engine.now(), self.engine.counters().received_bytes);
     }
 
     fn event(&mut self, event: Event) {
@@ -551,6 +577,7 @@ impl<E: Engine> Worker<E> {
         self.counters.closed += 1;
         self.door.left(self.engine.now(), key.slot);
         self.outbound.close(key);
+        self.note_burst();
         if was_relayed {
             self.end_relay(key);
         }

@@ -200,8 +200,13 @@ impl Connection {
         self.listener
     }
 
+    /// Whether the slot is not free.
+    pub(super) fn is_taken(&self) -> bool {
+        self.phase != Phase::Vacant
+    }
+
     pub(super) fn is(&self, key: SessionKey) -> bool {
-        self.phase != Phase::Vacant && self.key == key
+        self.is_taken() && self.key == key
     }
 
     pub(super) fn key(&self) -> SessionKey {

@@ -91,6 +91,11 @@ impl Door {
         self.addresses.leave(now.0, slot);
     }
 
+    /// Gives back memory that is not needed any more.
+    pub(super) fn trim(&mut self) {
+        self.addresses.trim();
+    }
+
     fn pace(&mut self, listener: u16) -> &mut Pace {
         let index = usize::from(listener);
         if self.paces.len() <= index {

@@ -22,6 +22,8 @@ use crossring_router::outbox::{EndCause, Outbox, Post, Refused};
 use crossring_router::statistics::Traffic;
 use rustls::ServerConfig;
 
+use crate::thrift::trim_slots;
+
 use super::counts::Counts;
 use super::mail::PostOffice;
 use super::secured::{Received, Secured};
@@ -354,6 +356,15 @@ impl Outbound {
             }
             *lane = Lane { generation: lane.generation, is_dirty: lane.is_dirty, ..Lane::VACANT };
         }
+    }
+
+    /// Gives back memory that only a burst needed. To be called between turns.
+    pub(super) fn trim(&mut self) {
+        debug_assert!(self.dirty.is_empty());
+        trim_slots(&mut self.lanes, |lane| lane.state != LaneState::Vacant || lane.is_dirty);
+        self.pool.trim();
+        self.secured.trim();
+        self.writers.trim();
     }
 
     /// Queues octets that are no message: handshakes, pongs, close frames.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crossring_router::address::SessionKey;
 use rustls::ServerConfig;
 
+use crate::thrift::{trim_buffer, trim_slots};
 use crate::tls::{Established, Session};
 
 /// Steps of handshakes made in one turn. A step takes a tenth of a millisecond, with an RSA key up to a whole one; the
@@ -63,6 +64,13 @@ impl Secured {
         if let Some(slot) = self.slots.get_mut(slot as usize) {
             *slot = None;
         }
+    }
+
+    /// Gives back memory that is not needed any more.
+    pub(super) fn trim(&mut self) {
+        trim_slots(&mut self.slots, Option::is_some);
+        trim_buffer(&mut self.scratch);
+        trim_buffer(&mut self.plain);
     }
 
     /// The session of a connection.

@@ -43,6 +43,12 @@ impl Timers {
         self.heap.push(Reverse((deadline.0, timer)));
     }
 
+    /// Forgets the timers of connections that are gone.
+    pub(super) fn retain(&mut self, is_there: impl Fn(SessionKey) -> bool) {
+        self.heap.retain(|Reverse((_, timer))| is_there(timer.key));
+        self.heap.shrink_to(2 * self.heap.len());
+    }
+
     /// When the next timer fires, in monotonic nanoseconds.
     pub(super) fn deadline(&self) -> Option<u64> {
         self.heap.peek().map(|Reverse((deadline, _))| *deadline)
@@ -73,5 +79,9 @@ mod tests {
         assert_eq!(timers.pop_due(Monotonic(2_000_000)), Some(timer(1)));
         assert_eq!(timers.pop_due(Monotonic(2_000_000)), Some(timer(2)));
         assert_eq!(timers.pop_due(Monotonic(u64::MAX)), None);
+        (0..9).for_each(|slot| timers.add(Monotonic(0), 1, timer(slot)));
+        timers.retain(|key| key.slot == 3);
+        assert_eq!(timers.pop_due(Monotonic(u64::MAX)), Some(timer(3)));
+        assert_eq!(timers.deadline(), None);
     }
 }

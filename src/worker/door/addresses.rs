@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use crossring_router::limits::network;
 
+use crate::thrift::trim_slots;
+
 use super::{BURST_S, Pace, SECOND_NS};
 
 /// Addresses that are remembered although nobody is connected from them any more. Protects the memory of the shard: an address
@@ -76,6 +78,12 @@ impl Addresses {
         if is_over || (visits.connection_count == 0 && self.visits.len() > REMEMBERED_MAX) {
             self.visits.remove(&place);
         }
+    }
+
+    /// Gives back memory that is not needed any more.
+    pub(super) fn trim(&mut self) {
+        trim_slots(&mut self.places, Option::is_some);
+        self.visits.shrink_to(2 * self.visits.len());
     }
 
     /// Forgets who is gone and has been away long enough: not often, so that it costs little however many come.

@@ -10,6 +10,8 @@ use crossring_codec::transport::{Compressors, FrameKind, FrameWriter, Framing};
 use crossring_router::address::SessionKey;
 use crossring_router::outbox::Refused;
 
+use crate::thrift::{trim_buffer, trim_slots};
+
 use super::{LaneState, Outbound, Range, encode_message};
 
 /// Writers of one shard that may remember earlier messages, about 350 KiB each; beyond that the one that began longest
@@ -62,6 +64,14 @@ impl Writers {
             self.remembering_count += 1;
             self.forget_oldest();
         }
+    }
+
+    /// Gives back memory that is not needed any more.
+    pub(super) fn trim(&mut self) {
+        trim_slots(&mut self.slots, Option::is_some);
+        trim_buffer(&mut self.plain);
+        self.compressors.trim();
+        self.plain_event = None;
     }
 
     fn forget_oldest(&mut self) {
