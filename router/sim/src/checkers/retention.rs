@@ -44,6 +44,11 @@ impl Retention {
                 self.offers.insert((index, *subscription), offer);
                 Ok(())
             }
+            Message::Unsubscribed { request: None, revocation: Some(revocation) } => {
+                let is_ended = |id: &SubscriptionId| Some(*id) == revocation.id;
+                self.offers.retain(|(other, subscription), _| *other != index || !is_ended(subscription));
+                Ok(())
+            }
             Message::Unsubscribed { .. } => {
                 self.offers.retain(|(other, subscription), _| {
                     *other != index
