@@ -198,10 +198,11 @@ impl Registry {
         out: &mut P,
     ) {
         let waits_for_node = self.is_waiting_for_node(id, address);
+        let is_moving = self.is_moving_to(address); // was told where it came from
         self.forget_snapshots(id, address);
         self.leave_node(id, address, out);
         let Some(interest) = self.interest_mut(id, address.shard) else { return };
-        let is_told = interest.ticket.is_none() && !waits_for_node;
+        let is_told = (interest.ticket.is_none() || is_moving) && !waits_for_node;
         interest.waiting.retain(|(key, _)| *key != address.key);
         interest.members.swap_remove(place as usize);
         let moved = interest.members.get(place as usize).copied();
