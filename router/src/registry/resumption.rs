@@ -277,8 +277,9 @@ impl Registry {
             resumption.token = next;
             resumption.is_resumed = true;
         }
+        let told = self.session(address).and_then(|session| self.told_id(session));
         for id in subscriptions {
-            self.remove_home(id, from, out);
+            self.remove_home(id, from, told, out);
         }
         if !is_joined {
             return self.freeze(now, address, out);
@@ -350,8 +351,9 @@ impl Registry {
             }
             Some(Stage::Moving { from, subscriptions, ticket, .. }) => {
                 self.tickets.remove(ticket);
+                let told = self.told_id(&session);
                 for id in subscriptions {
-                    self.remove_home(*id, *from, out);
+                    self.remove_home(*id, *from, told, out);
                 }
             }
             Some(Stage::Joined) | None => {}

@@ -10,6 +10,14 @@ use crate::letter::Letter;
 use crate::limits::LIMIT_EXCEEDED;
 use crate::outbox::Post;
 
+/// What a member was that has left.
+struct Left {
+    /// It has been told of as a member.
+    was_told: bool,
+    /// Its shard has no other.
+    is_last: bool,
+}
+
 impl Registry {
     pub(super) fn subscribe<P: Post>(
         &mut self,
@@ -188,7 +196,7 @@ impl Registry {
         true
     }
 
-    /// Takes a member out of its place; the interest of a shard without members is withdrawn.
+    /// Ends a membership; the interest of a shard without members is withdrawn.
     pub(super) fn remove_member<P: Post>(
         &mut self,
         address: SessionAddress,
@@ -197,25 +205,37 @@ impl Registry {
         place: u32,
         out: &mut P,
     ) {
+        let Some(left) = self.take_member(address, id, place, out) else { return };
+        if let Some(session) = told.filter(|_| left.was_told) {
+            self.note_unsubscribed(session, id);
+        }
+        if left.is_last {
+            self.withdraw_interest(told, id, address.shard, out);
+        }
+    }
+
+    /// Takes a member out of its place.
+    fn take_member<P: Post>(
+        &mut self,
+        address: SessionAddress,
+        id: SubscriptionId,
+        place: u32,
+        out: &mut P,
+    ) -> Option<Left> {
         let waits_for_node = self.is_waiting_for_node(id, address);
-        let is_moving = self.is_moving_to(address); // was told where it came from
         self.forget_snapshots(id, address);
         self.leave_node(id, address, out);
-        let Some(interest) = self.interest_mut(id, address.shard) else { return };
-        let is_told = (interest.ticket.is_none() || is_moving) && !waits_for_node;
+        let interest = self.interest_mut(id, address.shard)?;
+        // Who waits for nothing although some shard does not know of the interest has moved here.
+        let is_waiting = interest.waiting.iter().any(|(key, _)| *key == address.key);
         interest.waiting.retain(|(key, _)| *key != address.key);
         interest.members.swap_remove(place as usize);
         let moved = interest.members.get(place as usize).copied();
-        let is_empty = interest.members.is_empty();
+        let is_last = interest.members.is_empty();
         if let Some(key) = moved {
             self.move_member(SessionAddress { key, ..address }, id, place);
         }
-        if let Some(session) = told.filter(|_| is_told) {
-            self.note_unsubscribed(session, id);
-        }
-        if is_empty {
-            self.withdraw_interest(told, id, address.shard, out);
-        }
+        Some(Left { was_told: !is_waiting && !waits_for_node, is_last })
     }
 
     /// A member has got another place.
@@ -266,12 +286,20 @@ impl Registry {
         self.add_member(to, id);
     }
 
-    /// A member of the subscription has moved: it is counted here no more.
-    pub(super) fn remove_home<P: Post>(&mut self, id: SubscriptionId, from: SessionAddress, out: &mut P) {
+    /// A member of the subscription has moved: it is counted here no more. If its subscription has ended where it is now, and nobody
+    /// else has one, that is told of `told`.
+    pub(super) fn remove_home<P: Post>(
+        &mut self,
+        id: SubscriptionId,
+        from: SessionAddress,
+        told: Option<SessionId>,
+        out: &mut P,
+    ) {
         let interest = self.interest_mut(id, from.shard);
         let place = interest.and_then(|interest| interest.members.iter().position(|key| *key == from.key));
-        if let Some(place) = place {
-            self.remove_member(from, None, id, place as u32, out);
+        let left = place.and_then(|place| self.take_member(from, id, place as u32, out));
+        if left.is_some_and(|left| left.is_last) {
+            self.withdraw_interest(told, id, from.shard, out);
         }
     }
 
