@@ -33,13 +33,18 @@ pub fn fuzz_server_session(octets: &[u8]) {
     talk.finish();
 }
 
+/// How often a client may ask for new keys and send nothing in between: rustls takes no more.
+const KEY_UPDATES_MAX: usize = 32;
+
 struct Talk {
     client: ClientConnection,
     client_failed: bool,
     server: Session,
     /// On its way to the server.
     wire: Vec<u8>,
-    /// Octets on the way have been changed, or the server has closed.
+    /// How often the client has asked for new keys.
+    key_updates: usize,
+    /// Octets on the way have been changed, the client has gone too far, or the server has closed.
     is_disturbed: bool,
     written: Vec<u8>,
     received: Vec<u8>,
@@ -58,6 +63,7 @@ impl Talk {
             client_failed: false,
             server,
             wire: Vec::new(),
+            key_updates: 0,
             is_disturbed: false,
             written: Vec::new(),
             received: Vec::new(),
@@ -97,7 +103,10 @@ impl Talk {
                 assert!(sent.is_ok() || !self.server.is_open() || self.is_disturbed);
                 self.answer(&records);
             }
-            6 => drop(self.client.refresh_traffic_keys()),
+            6 => {
+                self.key_updates += usize::from(self.client.refresh_traffic_keys().is_ok());
+                self.is_disturbed |= self.key_updates > KEY_UPDATES_MAX;
+            }
             7 if self.server.is_handshaking() => {
                 let held: Vec<u8> = self.wire.drain(..amount.min(self.wire.len())).collect();
                 assert!(self.server.hold(&held).is_ok() || self.server.is_over());
@@ -257,6 +266,12 @@ mod tests {
             let calm = [choice, 0, 3, 1, 200, 0, 255, 1, 255, 0, 255, 4, 20, 6, 0, 5, 9, 4, 255, 0, 1, 4, 7];
             fuzz_server_session(&calm);
         }
+    }
+
+    #[test]
+    fn a_client_that_always_wants_new_keys_is_refused_without_a_panic() {
+        let octets = [&[0x0c, 0x8e][..], &[0x46; 65], &[0, 0, 0x8c, 0]].concat();
+        fuzz_server_session(&octets);
     }
 
     proptest! {
