@@ -223,6 +223,31 @@ fn python_across_serializers_with_tls() {
     python_across_serializers(Kind::Secured);
 }
 
+/// What both call `ubjson` is BJData for the one and UBJSON for the other. On RawSocket only the configuration tells.
+#[test]
+fn two_generations_of_python() {
+    let Some(tools) = Tools::find() else { return };
+    let packages = root_directory().join(".venv/earlier");
+    if !packages.exists() {
+        assert!(env::var_os("CI").is_none(), "the packages of the earlier generation are missing");
+        println!(
+            "skipped: the packages of the earlier generation are missing; `bash .ci/test` installs them"
+        );
+        return;
+    }
+    let node = Node::start(Kind::Generations);
+    let [websocket, rawsocket, unix] = node.routes();
+    let mut earlier =
+        tools.python("generations.py", &["--attend"], &[websocket.clone(), unix.clone()], &node);
+    earlier.env("PYTHONPATH", packages);
+    let mut earlier = Program::start(earlier);
+    let ready = earlier.line();
+    assert!(ready.starts_with(r#"{"ready": "25."#), "{ready}");
+    let asked = ["--earlier", &websocket, "--earlier", &unix];
+    let later = tools.python("generations.py", &asked, &[websocket.clone(), rawsocket], &node);
+    node.judge(Program::start(later), 98);
+}
+
 /// A client that decides what other clients may do.
 fn python_authorizer(kind: Kind) {
     if let Some(tools) = Tools::find() {
@@ -278,6 +303,8 @@ enum Kind {
     },
     /// Two shards; the ports speak TLS.
     Secured,
+    /// Two shards; on the Unix socket `ubjson` is UBJSON.
+    Generations,
     Crossbar {
         program: PathBuf,
     },
@@ -291,7 +318,7 @@ impl Kind {
 
     fn name(&self) -> &'static str {
         match self {
-            Self::Crossring { .. } | Self::Secured => "crossring",
+            Self::Crossring { .. } | Self::Secured | Self::Generations => "crossring",
             Self::Crossbar { .. } => "crossbar",
         }
     }
@@ -379,7 +406,7 @@ fn node_config(kind: &Kind, websocket: SocketAddr, rawsocket: SocketAddr, socket
     let template = fs::read_to_string(clients_directory().join("node.json")).expect("node.json is tracked");
     let mut node: Value = serde_json::from_str(&template).expect("node.json is JSON");
     match kind {
-        Kind::Crossring { .. } | Kind::Secured => {
+        Kind::Crossring { .. } | Kind::Secured | Kind::Generations => {
             let shards = if let Kind::Crossring { shards } = kind { *shards } else { 2 };
             node["controller"]["options"]["shards"] = json!(shards);
             let guarded = json!({"ticket": "secret!!!", "role": "guarded"});
@@ -407,6 +434,9 @@ fn node_config(kind: &Kind, websocket: SocketAddr, rawsocket: SocketAddr, socket
     }
     transports[1]["endpoint"]["port"] = json!(rawsocket.port());
     transports[2]["endpoint"]["path"] = json!(socket);
+    if let Kind::Generations = kind {
+        transports[2]["serializers"] = json!(["json", "msgpack", "ubjson-draft12"]);
+    }
     if let Kind::Secured = kind {
         for transport in 0..2 {
             transports[transport]["endpoint"]["tls"] = json!({"certificate": CERTIFICATE, "key": KEY});
@@ -417,7 +447,9 @@ fn node_config(kind: &Kind, websocket: SocketAddr, rawsocket: SocketAddr, socket
 
 fn start_command(kind: &Kind, directory: &Path, config: &Path) -> Command {
     let mut command = match kind {
-        Kind::Crossring { .. } | Kind::Secured => Command::new(env!("CARGO_BIN_EXE_crossring")),
+        Kind::Crossring { .. } | Kind::Secured | Kind::Generations => {
+            Command::new(env!("CARGO_BIN_EXE_crossring"))
+        }
         Kind::Crossbar { program } => Command::new(program),
     };
     command.arg("start").arg("--cbdir").arg(directory).arg("--config").arg(config);

@@ -22,8 +22,8 @@ VALUES = {
 def same(a, b):
     """Equality that tells 1 from 1.0 and from True, and 0.0 from -0.0."""
     if isinstance(b, Decimal):
-        # The UBJSON package writes the smallest floats as decimals, and reads them as such.
-        b = float(b)
+        # The UBJSON package writes the smallest floats as decimals, and reads them and the widest integers as such.
+        b = int(b) if isinstance(a, int) else float(b)
     if type(a) is not type(b):
         return False
     if isinstance(a, list):
