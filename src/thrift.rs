@@ -8,6 +8,9 @@ const PERIOD_NS: u64 = 3_000_000_000;
 /// Octets received in such a time by a thread that is calm. A busy one would need the memory again at once.
 const CALM_OCTETS: u64 = 4 << 20;
 
+/// One in so many is few: a table that has so many times the room it needs is worth being copied.
+pub(crate) const MOSTLY: usize = 8;
+
 /// Items of a table that are not worth a look.
 const FEW: usize = 64;
 
@@ -57,7 +60,9 @@ impl Thrift {
 pub(crate) fn trim_slots<T>(slots: &mut Vec<T>, is_used: impl Fn(&T) -> bool) {
     let count = slots.iter().rposition(is_used).map_or(0, |last| last + 1);
     slots.truncate(count);
-    slots.shrink_to((2 * count).max(FEW));
+    if slots.capacity() > MOSTLY * count.max(FEW) {
+        slots.shrink_to(2 * count);
+    }
 }
 
 /// Empties a buffer that has become large.
@@ -94,7 +99,7 @@ mod tests {
         slots[2] = Some(7);
         trim_slots(&mut slots, Option::is_some);
         assert_eq!(slots, [None, None, Some(7)]);
-        assert!(slots.capacity() <= 2 * FEW);
+        assert!(slots.capacity() <= MOSTLY * FEW);
         let mut buffer = Vec::with_capacity(KEPT_SIZE_MAX + 1);
         trim_buffer(&mut buffer);
         assert_eq!(buffer.capacity(), 0);

@@ -36,7 +36,7 @@ use crossring_router::outbox::EndCause;
 use crossring_router::shard::Shard;
 
 use crate::clock::Clock;
-use crate::thrift::{KEPT_SIZE_MAX, Thrift, trim_buffer, trim_slots};
+use crate::thrift::{KEPT_SIZE_MAX, MOSTLY, Thrift, trim_buffer, trim_slots};
 use connection::{Connection, Pumped, Routing};
 use details::Own;
 use door::{Arrival, Door};
@@ -186,6 +186,8 @@ pub struct Worker<E> {
     scratch: Vec<u8>,
     paused: Vec<SessionKey>,
     thrift: Thrift,
+    /// Connections that went since memory was given back last.
+    gone_count: u32,
     stopping: Option<Monotonic>,
     counters: WorkerCounters,
 }
@@ -228,6 +230,7 @@ impl<E: Engine> Worker<E> {
             scratch: Vec::new(),
             paused: Vec::new(),
             thrift: Thrift::default(),
+            gone_count: 0,
             stopping: None,
             counters: WorkerCounters::default(),
         };
@@ -317,7 +320,10 @@ impl<E: Engine> Worker<E> {
         if is_idle && self.thrift.is_due(self.engine.now(), self.engine.counters().received_bytes) {
             trim_buffer(&mut self.scratch);
             trim_slots(&mut self.connections, Connection::is_taken);
-            self.timers.retain(|key| self.connections.get(key.slot as usize).is_some_and(|it| it.is(key)));
+            let is_there =
+                |key: SessionKey| self.connections.get(key.slot as usize).is_some_and(|it| it.is(key));
+            self.timers.trim(self.connection_count, is_there);
+            self.gone_count = 0;
             self.door.trim();
             self.outbound.trim();
             self.engine.trim();
@@ -577,7 +583,10 @@ impl<E: Engine> Worker<E> {
         self.counters.closed += 1;
         self.door.left(self.engine.now(), key.slot);
         self.outbound.close(key);
-        self.note_burst();
+        self.gone_count = self.gone_count.saturating_add(1);
+        if u64::from(self.gone_count) * MOSTLY as u64 > u64::from(self.connection_count) {
+            self.note_burst();
+        }
         if was_relayed {
             self.end_relay(key);
         }

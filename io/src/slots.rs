@@ -79,8 +79,11 @@ impl<T> Slots<T> {
             self.generation_first = self.generation_first.max(entry.generation);
         }
         self.vacant.retain(|Reverse(slot)| (*slot as usize) < count);
-        self.slots.shrink_to(2 * count);
-        self.vacant.shrink_to(2 * count);
+        // Copying what is left is worth it where that is little.
+        if self.slots.capacity() > 8 * count {
+            self.slots.shrink_to(2 * count);
+            self.vacant.shrink_to(2 * count);
+        }
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = ConnectionId> {

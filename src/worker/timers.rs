@@ -6,6 +6,8 @@ use std::collections::BinaryHeap;
 use crossring_io::Monotonic;
 use crossring_router::address::SessionKey;
 
+use crate::thrift::MOSTLY;
+
 /// What a timer is for.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
 pub(super) enum TimerKind {
@@ -43,10 +45,12 @@ impl Timers {
         self.heap.push(Reverse((deadline.0, timer)));
     }
 
-    /// Forgets the timers of connections that are gone.
-    pub(super) fn retain(&mut self, is_there: impl Fn(SessionKey) -> bool) {
-        self.heap.retain(|Reverse((_, timer))| is_there(timer.key));
-        self.heap.shrink_to(2 * self.heap.len());
+    /// Forgets the timers of connections that are gone, if they are most: there are `connection_count`.
+    pub(super) fn trim(&mut self, connection_count: u32, is_there: impl Fn(SessionKey) -> bool) {
+        if self.heap.len() > MOSTLY * connection_count as usize {
+            self.heap.retain(|Reverse((_, timer))| is_there(timer.key));
+            self.heap.shrink_to(2 * self.heap.len());
+        }
     }
 
     /// When the next timer fires, in monotonic nanoseconds.
@@ -80,7 +84,8 @@ mod tests {
         assert_eq!(timers.pop_due(Monotonic(2_000_000)), Some(timer(2)));
         assert_eq!(timers.pop_due(Monotonic(u64::MAX)), None);
         (0..9).for_each(|slot| timers.add(Monotonic(0), 1, timer(slot)));
-        timers.retain(|key| key.slot == 3);
+        timers.trim(2, |_| panic!("it is not worth it"));
+        timers.trim(1, |key| key.slot == 3);
         assert_eq!(timers.pop_due(Monotonic(u64::MAX)), Some(timer(3)));
         assert_eq!(timers.deadline(), None);
     }

@@ -21,7 +21,7 @@ pub(super) struct BufferRing {
     /// By buffer: whether the worker holds it.
     leased: Vec<bool>,
     leased_count: u32,
-    /// Octets received since the last `trim`, beyond the first page of each buffer.
+    /// Octets made resident since the last `trim`, at most: some buffers may have been used more than once.
     stained: u64,
     size: u32,
     mask: u16,
@@ -58,7 +58,7 @@ impl BufferRing {
         assert!(length <= self.size);
         *leased = true;
         self.leased_count += 1;
-        self.stained += u64::from(length.saturating_sub(PAGE_SIZE));
+        self.stained += u64::from(length.max(PAGE_SIZE));
         BufferLease { index: u32::from(index), length }
     }
 
@@ -82,8 +82,7 @@ impl BufferRing {
         self.provide(lease.index as u16);
     }
 
-    /// Gives the pages behind the buffers back to the system, where that is worth it: small messages use the first page
-    /// of a buffer only. To be called when every completion was handled, and not while the kernel runs for the ring.
+    /// Gives the pages behind the buffers back to the system, where that is worth it. To be called when every completion was handled, and not while the kernel runs for the ring.
     pub(super) fn trim(&mut self) {
         if self.leased_count > 0 || self.stained < STAINED_MIN {
             return;
@@ -133,7 +132,7 @@ impl BufferRing {
     }
 }
 
-/// Messages up to this size make one page of a buffer resident.
+/// What a short message makes resident.
 const PAGE_SIZE: u32 = 4096;
 
 /// Octets that are worth giving back.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crossring_router::limits::network;
 
-use crate::thrift::trim_slots;
+use crate::thrift::{MOSTLY, trim_slots};
 
 use super::{BURST_S, Pace, SECOND_NS};
 
@@ -83,7 +83,9 @@ impl Addresses {
     /// Gives back memory that is not needed any more.
     pub(super) fn trim(&mut self) {
         trim_slots(&mut self.places, Option::is_some);
-        self.visits.shrink_to(2 * self.visits.len());
+        if self.visits.capacity() > MOSTLY * self.visits.len() {
+            self.visits.shrink_to(2 * self.visits.len());
+        }
     }
 
     /// Forgets who is gone and has been away long enough: not often, so that it costs little however many come.
