@@ -1,5 +1,6 @@
 //! One port for RawSocket, WebSocket and HTTP, and what the web services answer.
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -8,7 +9,19 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::start_command;
-use super::support::{Address, PATIENCE, Router, free_port};
+use super::support::{Address, PATIENCE, Router, free_port, wait_until};
+
+thread_local! {
+    /// The engine of the sites that a test starts.
+    static ENGINE: Cell<&'static str> = const { Cell::new("auto") };
+}
+
+/// Runs tests again, with sockets by epoll.
+pub(super) fn again_with_epoll(tests: &[fn()]) {
+    ENGINE.set("epoll");
+    tests.iter().for_each(|test| test());
+    ENGINE.set("auto");
+}
 
 pub(super) struct Site {
     pub(super) router: Router,
@@ -48,6 +61,8 @@ impl Site {
         std::fs::write(directory.path().join("config.json"), document.to_string()).expect("a file");
         let log = directory.path().join("log");
         let router = Router::start(start_command(&directory, "config.json"), log, &[Address::Tcp(at)]);
+        let told = format!("engine {}", ENGINE.get());
+        assert!(ENGINE.get() == "auto" || wait_until(|| router.log().contains(&told)), "{told}");
         Self { router, at, directory }
     }
 
@@ -67,7 +82,7 @@ impl Site {
 fn document(at: SocketAddr, paths: &Value, options: &Value, more: &[Value]) -> Value {
     let mut document = json!({
         "version": 2,
-        "controller": {"options": {"shards": 2}},
+        "controller": {"options": {"shards": 2, "engine": ENGINE.get()}},
         "workers": [{
             "type": "router",
             "realms": [{"name": "realm1", "roles": [{"name": "anonymous", "permissions": []}, {"name": "rest", "permissions": [

@@ -7,7 +7,7 @@ use rustix::process::{Pid, test_kill_process};
 use serde_json::{Value, json};
 
 use super::support::wait_until;
-use super::web::{Site, ask};
+use super::web::{Site, again_with_epoll, ask};
 
 /// Scripts for the shell, by name.
 const SCRIPTS: [(&str, &str); 9] = [
@@ -143,4 +143,15 @@ fn only_so_many_scripts_run_at_once() {
 fn make_fifo(path: &Path) {
     let made = std::process::Command::new("mkfifo").arg(path).status().expect("mkfifo runs");
     assert!(made.success());
+}
+
+#[test]
+fn scripts_work_with_epoll_too() {
+    again_with_epoll(&[
+        scripts_know_their_request_and_nothing_of_the_router,
+        scripts_answer_with_heads_and_bodies,
+        a_script_ends_with_all_it_has_started_when_nobody_listens,
+        a_script_that_says_no_more_is_ended,
+        only_so_many_scripts_run_at_once,
+    ]);
 }

@@ -13,7 +13,7 @@ use crossring_codec::serializer::{Serializer, SerializerId};
 use serde_json::{Value, json};
 
 use super::support::{PATIENCE, free_port, wait_until};
-use super::web::{Answer, Site, UPGRADE, ask, read_answer};
+use super::web::{Answer, Site, UPGRADE, again_with_epoll, ask, read_answer};
 
 /// A server that does what a test says with each of its connections.
 struct Upstream {
@@ -500,4 +500,23 @@ fn ask_http2(at: SocketAddr, body: Vec<u8>) -> Answer {
         let body = answer.into_body().collect().await.expect("a body").to_bytes().to_vec();
         Answer { status, head, body }
     })
+}
+
+#[test]
+fn proxies_work_with_epoll_too() {
+    again_with_epoll(&[
+        the_server_is_told_what_it_needs_and_nothing_of_neighbours,
+        connections_are_kept_for_the_next_request,
+        bodies_stream_both_ways,
+        a_slow_reader_slows_the_server_down,
+        servers_that_fail_are_told_from_those_that_are_silent,
+        requests_beyond_the_connections_are_turned_away,
+        redirections_of_the_server_lead_back,
+        websockets_are_relayed_octet_by_octet,
+        a_tunnel_through_which_nothing_passes_is_closed,
+        the_end_of_one_side_of_a_tunnel_is_that_of_the_other,
+        wamp_goes_through_proxies_with_and_without_tls,
+        http2_clients_reach_servers_that_do_not_speak_it,
+        http2_connections_that_stand_still_are_closed,
+    ]);
 }

@@ -24,7 +24,7 @@ fn a_browser_is_served() {
         return;
     };
     let Some(clients) = clients() else { return };
-    let site = Site::start(&clients);
+    let site = Site::start(&clients, "auto");
     let mut checks = Command::new("node");
     checks.arg(clients.join("browser.js")).arg("--chromium").arg(chromium);
     checks.arg("--profile").arg(site.directory.path().join("profile"));

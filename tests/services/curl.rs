@@ -45,12 +45,12 @@ impl Answer {
 
 impl Curl {
     /// None where there is no curl, or no server for behind the proxies.
-    fn find() -> Option<Self> {
+    fn find(engine: &str) -> Option<Self> {
         let Some(program) = program(&["curl"]) else {
             println!("skipped: there is no curl; `bash .ci/test` installs it where it may");
             return None;
         };
-        Some(Self { program, site: Site::start(&clients()?) })
+        Some(Self { program, site: Site::start(&clients()?, engine) })
     }
 
     fn start(&self, path: &str, arguments: &[&str]) -> Child {
@@ -111,7 +111,16 @@ impl Curl {
 
 #[test]
 fn curl_is_served() {
-    let Some(curl) = Curl::find() else { return };
+    is_served("auto");
+}
+
+#[test]
+fn curl_is_served_with_epoll() {
+    is_served("epoll");
+}
+
+fn is_served(engine: &str) {
+    let Some(curl) = Curl::find(engine) else { return };
     what_is_only_read(&curl);
     calls_and_publications(&curl);
     what_others_answer(&curl);
@@ -119,6 +128,7 @@ fn curl_is_served() {
     pages_from_elsewhere(&curl);
     http2(&curl);
     websockets(&curl);
+    assert!(engine == "auto" || curl.site.router.log().contains(&format!("engine {engine}")));
     curl.site.stop();
 }
 

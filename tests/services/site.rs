@@ -46,8 +46,8 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// `clients`: the directory of the foreign clients.
-    pub(super) fn start(clients: &Path) -> Self {
+    /// `clients`: the directory of the foreign clients; `engine`: as in the configuration.
+    pub(super) fn start(clients: &Path, engine: &str) -> Self {
         let mut server = Command::new("node");
         server.arg(clients.join("upstream.js"));
         let mut upstream = Program::start(server);
@@ -58,7 +58,7 @@ impl Site {
         let pin = fill(directory.path());
         let [at, secured] = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
         let config = directory.path().join("config.json");
-        fs::write(&config, node(at, secured, behind, clients).to_string()).expect("a file");
+        fs::write(&config, node(engine, at, secured, behind, clients).to_string()).expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_crossring"));
         command.arg("start").arg("--cbdir").arg(directory.path()).arg("--config").arg(&config);
         let addresses = [at, secured].map(Address::Tcp);
@@ -98,7 +98,7 @@ fn fill(directory: &Path) -> String {
     STANDARD.encode(Sha256::digest(made.signing_key.subject_public_key_info()))
 }
 
-fn node(at: SocketAddr, secured: SocketAddr, behind: u16, clients: &Path) -> Value {
+fn node(engine: &str, at: SocketAddr, secured: SocketAddr, behind: u16, clients: &Path) -> Value {
     let all = json!({"call": true, "register": true, "publish": true, "subscribe": true});
     let role = json!({"name": "anonymous", "permissions": [{"uri": "", "match": "prefix", "allow": all}]});
     let paths = paths(at, behind, clients);
@@ -113,7 +113,7 @@ fn node(at: SocketAddr, secured: SocketAddr, behind: u16, clients: &Path) -> Val
     encrypted["endpoint"]["tls"] = json!({"key": "key.pem", "certificate": "cert.pem"});
     json!({
         "version": 2,
-        "controller": {"options": {"shards": 2}},
+        "controller": {"options": {"shards": 2, "engine": engine}},
         "workers": [{
             "type": "router",
             "realms": [{"name": "realm1", "roles": [role]}],
