@@ -64,6 +64,9 @@ pub struct Control {
     retained_declined: u64,
     /// Testaments that authorizers are asked about, by session.
     wills: IntegerMap<u64, Will>,
+    /// Callers of meta procedures about whom an authorizer is asked, and their calls behind the one it is asked about. No more
+    /// than the invocations that a session may have.
+    asking: IntegerMap<u64, VecDeque<MetaCall>>,
     /// Calls that are answered when all shards have acknowledged a ticket.
     voiding: IntegerMap<u64, MetaCall>,
     exchange: Exchange,
@@ -175,6 +178,7 @@ impl Control {
             shard: Shard::new(id, shards, config, limits, seed.rotate_left(32)),
             exchange: Exchange { guests: Guests::new(services), ..Exchange::default() },
             wills: IntegerState::new(seed).map(),
+            asking: IntegerState::new(seed).map(),
             voiding: IntegerState::new(seed).map(),
         }
     }

@@ -82,6 +82,9 @@ pub(super) struct MetaCall {
     offer: (RealmId, usize),
     arguments: Vec<Value>,
     keywords: Dict,
+    arrival_ns: u64,
+    /// The authorizer has been silent while it waited: from its arrival on the time counts.
+    is_behind_silence: bool,
 }
 
 /// Testaments of a session that has left, in their order; the first one is asked about.
@@ -109,7 +112,7 @@ impl Control {
             wanted: Wanted { action, uri, match_policy },
             session: details::for_authorizer(&self.shard.config, session),
             options,
-            asked: Asked::first(now, timeout_ms),
+            asked: Asked::first(now.monotonic_ns, timeout_ms),
         };
         self.ask(now, permission, out);
     }
@@ -174,7 +177,13 @@ impl Control {
                 self.execute_first(now, session, InHand { action, uri, match_policy, ruling }, out);
             }
             Whose::Call(call) => {
+                let caller = call.caller;
+                let mut behind = self.asking.remove(&caller.get()).unwrap_or_default();
+                if let Ruling::Failed { is_silence: true, .. } = ruling {
+                    behind.iter_mut().for_each(|call| call.is_behind_silence = true);
+                }
                 self.perform(now, *call, Some(InHand { action, uri, match_policy, ruling }), out);
+                self.perform_all(now, caller, behind, out);
             }
         }
     }
@@ -210,7 +219,7 @@ impl Control {
             wanted: Wanted { action: Action::Publish, uri, match_policy: Match::Exact },
             session: will.departed.details.as_deref().cloned().unwrap_or_default(),
             options: testament.wire_options(),
-            asked: Asked::first(now, self.shard.limits.authorizer_timeout_ms),
+            asked: Asked::first(now.monotonic_ns, self.shard.limits.authorizer_timeout_ms),
         };
         self.ask(now, permission, out);
     }
@@ -247,16 +256,47 @@ impl Control {
             let unreadable = |error: DecodeError| Failure::invalid_argument(error.to_string());
             let arguments = payload.arguments().map_err(unreadable)?;
             let keywords = payload.keywords().map_err(unreadable)?;
-            Ok(MetaCall { key, request, serializer, caller, offer, arguments, keywords })
+            let (arrival_ns, is_behind_silence) = (now.monotonic_ns, false);
+            Ok(MetaCall {
+                key,
+                request,
+                serializer,
+                caller,
+                offer,
+                arguments,
+                keywords,
+                arrival_ns,
+                is_behind_silence,
+            })
         };
         match read() {
-            Ok(call) => self.perform(now, call, None, out),
+            Ok(call) => match self.asking.get_mut(&call.caller.get()) {
+                Some(behind) => behind.push_back(call),
+                None => self.perform(now, call, None, out),
+            },
             Err(failure) => self.reply(now, key, answer_message(request, Err(failure), serializer), out),
         }
     }
 
     fn reply<P: Post>(&mut self, now: Now, key: SessionKey, message: Message<'_>, out: &mut P) {
         self.input(now, Input::Message { key, message }, out);
+    }
+
+    /// Goes on with the calls of one caller, up to the next one that an authorizer has to be asked about.
+    fn perform_all<P: Post>(
+        &mut self,
+        now: Now,
+        caller: SessionId,
+        mut calls: VecDeque<MetaCall>,
+        out: &mut P,
+    ) {
+        loop {
+            if let Some(behind) = self.asking.get_mut(&caller.get()) {
+                return behind.append(&mut calls);
+            }
+            let Some(call) = calls.pop_front() else { return };
+            self.perform(now, call, None, out);
+        }
     }
 
     /// Calls a meta procedure; `in_hand` is what its caller may do.
@@ -303,6 +343,8 @@ impl Control {
         out: &mut P,
     ) {
         let Some((_, session)) = self.registry.session_by_id(call.caller) else { return };
+        self.asking.entry(call.caller.get()).or_default();
+        let since_ns = if call.is_behind_silence { call.arrival_ns } else { now.monotonic_ns };
         let permission = Permission {
             realm: session.identity.realm,
             role: session.identity.role,
@@ -310,7 +352,7 @@ impl Control {
             whose: Whose::Call(Box::new(call)),
             wanted,
             options,
-            asked: Asked::first(now, self.shard.limits.authorizer_timeout_ms),
+            asked: Asked::first(since_ns, self.shard.limits.authorizer_timeout_ms),
         };
         self.ask(now, permission, out);
     }
@@ -337,8 +379,8 @@ impl Permission {
 }
 
 impl Asked {
-    fn first(now: Now, timeout_ms: u32) -> Self {
-        let deadline_ns = now.monotonic_ns + u64::from(timeout_ms) * NS_PER_MS;
+    fn first(since_ns: u64, timeout_ms: u32) -> Self {
+        let deadline_ns = since_ns + u64::from(timeout_ms) * NS_PER_MS;
         Self { deadline_ns, generation: 0, questions: 0, without_options: false }
     }
 }
