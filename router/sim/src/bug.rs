@@ -268,7 +268,6 @@ impl Saboteur {
             (Bug::ReorderLane, Letter::Publication(_) | Letter::Call(_)) if self.rng.chance(300) => {
                 Fate::Swapped(letter)
             }
-            (Bug::IgnoredDenial, Letter::Authorized { .. }) => Fate::Sent(allowed(letter)),
             (Bug::StaleDecision, Letter::ForgetDecisions { ticket, .. })
             | (Bug::EarlySubscribed, Letter::AddInterest { ticket, .. })
             | (Bug::EarlyRegistered, Letter::AddCallee { ticket, .. }) => {
@@ -322,16 +321,24 @@ impl Saboteur {
                 let (call, callee) = (call.origin, call.callee);
                 Fate::Followed(letter, Letter::Abandon { call, callee, timed_out: false })
             }
-            (Bug::WrongTrust, Letter::Publication(_) | Letter::Call(_)) => Fate::Sent(distrusted(letter)),
-            (Bug::WrongRole, Letter::Admit { .. }) => Fate::Sent(promoted(letter)),
-            (Bug::ForgedHops, Letter::Publication(_) | Letter::Call(_)) => Fate::Sent(forged(letter)),
+            _ => Fate::Sent(self.change(bug, to, letter)),
+        }
+    }
+
+    /// What a letter says instead.
+    fn change(&self, bug: Bug, to: ShardId, letter: Letter) -> Letter {
+        match (bug, &letter) {
+            (Bug::IgnoredDenial, Letter::Authorized { .. }) => allowed(letter),
+            (Bug::WrongTrust, Letter::Publication(_) | Letter::Call(_)) => distrusted(letter),
+            (Bug::WrongRole, Letter::Admit { .. }) => promoted(letter),
+            (Bug::ForgedHops, Letter::Publication(_) | Letter::Call(_)) => forged(letter),
             (Bug::MistakenAnswer, Letter::Result { call, .. }) if to == self.service_shard => {
                 let (call, details, error) = (*call, Box::default(), well_known::CANCELED.into());
-                Fate::Sent(Letter::Error { call, details, error, parcel: Parcel::pack(&Payload::EMPTY) })
+                Letter::Error { call, details, error, parcel: Parcel::pack(&Payload::EMPTY) }
             }
-            (Bug::ForgedIdentity, Letter::Result { .. }) => Fate::Sent(as_member(letter)),
-            (Bug::WrongCount, Letter::Result { .. }) => Fate::Sent(miscounted(letter)),
-            _ => Fate::Sent(letter),
+            (Bug::ForgedIdentity, Letter::Result { .. }) => as_member(letter),
+            (Bug::WrongCount, Letter::Result { .. }) => miscounted(letter),
+            _ => letter,
         }
     }
 
