@@ -126,6 +126,9 @@ impl EngineOptions {
 /// Keeps the receive memory of a shard countable in 32 bits per buffer.
 const RECEIVE_BUFFER_SIZE_MAX: u32 = 1 << 24;
 
+/// Connections that one poll lets in. Each costs its turn tens of microseconds, and those there are wait for the turn's end.
+pub(crate) const ACCEPTS_PER_POLL_MAX: usize = 4;
+
 /// Plain counters of one engine, since it was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineCounters {

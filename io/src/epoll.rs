@@ -18,7 +18,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
 
 use crate::buffer::Outgoing;
 use crate::doorbell::Doorbell;
-use crate::engine::{Engine, EngineCounters, EngineOptions};
+use crate::engine::{ACCEPTS_PER_POLL_MAX, Engine, EngineCounters, EngineOptions};
 use crate::event::{AdoptError, Close, CloseReason, ConnectionId, EngineFault, Event, ListenerId};
 use crate::event::{Monotonic, Operation, PeerAddress, Wait};
 use crate::lease::BufferLease;
@@ -325,7 +325,7 @@ impl Epoll {
     }
 
     fn accept(&mut self, index: u32, events: &mut Vec<Event>) {
-        for _ in 0..ACCEPTS_PER_TURN_MAX {
+        for _ in 0..ACCEPTS_PER_POLL_MAX {
             let Some(Some(listener)) = self.listeners.get(index as usize) else { return };
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             match rustix::net::accept_with(&listener.socket, flags) {
@@ -551,8 +551,6 @@ const LISTENER: u64 = 1 << 63;
 const READY_COUNT_MAX: usize = 1024;
 /// Keeps one flooding peer from starving others.
 const RECEIVES_PER_TURN_MAX: u32 = 4;
-/// Keeps a flood of connections from starving those there are.
-const ACCEPTS_PER_TURN_MAX: u32 = 64;
 /// `IOV_MAX` of Linux.
 const VECTOR_COUNT_MAX: usize = 1024;
 const NS_PER_S: u64 = 1_000_000_000;

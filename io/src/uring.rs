@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::buffer::Outgoing;
 use crate::doorbell::Doorbell;
-use crate::engine::{Engine, EngineCounters, EngineOptions};
+use crate::engine::{ACCEPTS_PER_POLL_MAX, Engine, EngineCounters, EngineOptions};
 use crate::event::{AdoptError, Close, CloseReason, ConnectionId, EngineFault, Event, ListenerId};
 use crate::event::{Monotonic, Operation, PeerAddress, Wait};
 use crate::lease::BufferLease;
@@ -40,6 +40,8 @@ pub struct Ring {
     connections: Slots<Connection>,
     gathers: Gathers,
     listeners: Vec<Option<Listener>>,
+    /// Accepted, but not yet told: a few with each poll.
+    arrivals: VecDeque<(ListenerId, OwnedFd)>,
     /// Connections that wait for a receive buffer, in order.
     starving: VecDeque<ConnectionId>,
     /// Connections whose peer ended its side in the last poll: one turn remains for an answer.
@@ -58,6 +60,9 @@ pub struct Ring {
     now: Monotonic,
     counters: EngineCounters,
 }
+
+/// Arrivals that wait; with more of them they are let in faster.
+const ARRIVALS_MAX: usize = 1024;
 
 struct Listener {
     socket: OwnedFd,
@@ -86,6 +91,7 @@ impl Ring {
             connections: Slots::new(options.connections_max),
             gathers: Gathers::default(),
             listeners: Vec::new(),
+            arrivals: VecDeque::new(),
             starving: VecDeque::new(),
             ended: Vec::new(),
             finished: Vec::new(),
@@ -373,12 +379,25 @@ impl Ring {
             return;
         }
         match socket {
-            Some(socket) => self.welcome(ListenerId(index), socket, events),
+            Some(socket) => self.arrivals.push_back((ListenerId(index), socket)),
             None => self.accept_failed(index, -completion.result, events),
         }
         let Some(Some(listener)) = self.listeners.get(index as usize) else { return };
         if !completion.more() && listener.state == ListenerState::Accepting {
             self.queue.accept(listener.socket.as_fd(), Token::index(Kind::Accept, index));
+        }
+    }
+
+    fn welcome_some(&mut self, events: &mut Vec<Event>) {
+        let beyond = self.arrivals.len().saturating_sub(ARRIVALS_MAX);
+        for _ in 0..beyond.max(ACCEPTS_PER_POLL_MAX) {
+            let Some((listener, socket)) = self.arrivals.pop_front() else { return };
+            match self.listeners.get(listener.0 as usize) {
+                Some(Some(Listener { state: ListenerState::Accepting | ListenerState::Resting, .. })) => {
+                    self.welcome(listener, socket, events);
+                }
+                _ => self.counters.refused += 1,
+            }
         }
     }
 
@@ -492,7 +511,7 @@ impl Engine for Ring {
         let count_before = events.len();
         self.before_wait(events);
         self.queue.buffers().publish();
-        let may_block = events.len() == count_before && self.ended.is_empty();
+        let may_block = events.len() == count_before && self.ended.is_empty() && self.arrivals.is_empty();
         let patience = self.patience(wait, may_block);
         let entered = self.queue.enter(patience);
         self.now = Monotonic::read();
@@ -501,6 +520,7 @@ impl Engine for Ring {
             errno: error.raw_os_error().unwrap_or(libc::EIO),
         })?;
         self.reap(events);
+        self.welcome_some(events);
         self.counters.waits = self.queue.enter_count;
         self.counters.submission_queue_full = self.queue.full_count;
         self.counters.leases_outstanding = u64::from(self.queue.buffers().leased_count());
@@ -619,6 +639,7 @@ impl Engine for Ring {
     fn trim(&mut self) {
         self.queue.trim();
         self.connections.trim();
+        self.arrivals.shrink_to(ARRIVALS_MAX);
     }
 
     fn counters(&self) -> &EngineCounters {
