@@ -1,4 +1,4 @@
-//! Pinning threads to processors.
+//! Which processors threads run on, and when.
 
 use std::io;
 
@@ -20,9 +20,32 @@ pub fn pin(cpu: usize) -> io::Result<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
+/// Lets the calling thread run only where nobody else wants the processor (`SCHED_IDLE`): whoever wakes takes it over at once. A thread that
+/// is only nice keeps it until its slice of some milliseconds is over.
+pub fn run_idle() -> io::Result<()> {
+    // SAFETY: the structure is plain numbers, for which zeros are valid.
+    let parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    // SAFETY: 0 is the calling thread; the kernel reads the parameters and keeps no reference.
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_idle_thread_is_one() {
+        std::thread::spawn(|| {
+            run_idle().unwrap();
+            // SAFETY: takes no memory.
+            assert_eq!(unsafe { libc::sched_getscheduler(0) }, libc::SCHED_IDLE);
+        })
+        .join()
+        .unwrap();
+    }
 
     #[test]
     fn a_pinned_thread_sees_only_its_processor() {

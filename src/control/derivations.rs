@@ -10,9 +10,6 @@ use tokio::sync::mpsc;
 /// Processors per thread: keys may use so large a part of the machine when nobody else wants it.
 const PROCESSORS_PER_THREAD: usize = 4;
 
-/// Least urgent of all.
-const NICENESS: i32 = 19;
-
 /// The threads, started with their first job. The core bounds how many jobs there are.
 pub(super) struct Derivations {
     threads_max: usize,
@@ -73,7 +70,7 @@ impl Derivations {
         let (jobs, taken) = std_mpsc::channel::<Job>();
         let (index, results) = (self.threads.len(), self.sender.clone());
         let work = move || {
-            if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+            if let Err(error) = crossring_io::affinity::run_idle() {
                 tracing::warn!("keys are derived at the priority of the router: {error}");
             }
             for job in taken {
