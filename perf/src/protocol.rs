@@ -60,7 +60,7 @@ pub enum ReplyTo<'a> {
 }
 
 /// One protocol, and the state of one session in it. Cloned per connection.
-pub trait Protocol: Clone + 'static {
+pub trait Protocol: Clone + Send + 'static {
     /// Joins over a fresh connection and returns when the server has acknowledged everything the
     /// role needs, so that nothing published afterwards can miss this session.
     fn join(&mut self, link: &mut Link, role: Role) -> impl Future<Output = Result<(), Fault>>;

@@ -1,8 +1,16 @@
 //! Many sessions that join at the same moment, beside publishers and subscribers that are there already.
+//!
+//! Whoever joins has proofs to make. A thread of its own does that, on the processors of the server, and gives way to everybody: on
+//! the generator's thread what it reads meanwhile would seem late.
 
-use std::{rc::Rc, time::Instant};
+use std::{
+    rc::Rc,
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Instant,
+};
 
-use monoio::task::JoinHandle;
+use crossring_io::affinity::run_idle;
 
 use super::{
     Audience, BUFFER_BYTES_IDLE, Bench, Joined, broadcast::Stage, broadcast::settle, buffer_bytes, join,
@@ -10,8 +18,11 @@ use super::{
 };
 use crate::{
     fault::Fault,
+    link::Address,
+    placement::pin,
     protocol::{Protocol, Role},
     recorder::{Extra, Latencies, Measurement, Tally},
+    runtime::{Generator, Spin},
     schedule::Pace,
 };
 
@@ -32,14 +43,14 @@ pub(super) async fn measure<P: Protocol>(
     let alone = stage.perform(bench, &tally, subscribers, pace.clone()).await?;
     settle(bench, &tally).await;
 
-    let joining: Vec<_> = (0..joins).map(|_| spawn_join(bench)).collect();
-    let beside = stage.perform(bench, &tally, subscribers, pace).await?;
+    let (measured, is_measured) = mpsc::channel();
+    let joining = spawn_joins(bench, joins, is_measured);
+    let beside = stage.perform(bench, &tally, subscribers, pace).await;
+    drop(measured);
+    let beside = beside?;
     let mut times = Latencies::default();
-    for session in joining {
-        let (mut joined, took_ns) = session.await?;
-        times.add(took_ns);
-        joined.link.writer.finish().await;
-    }
+    let took = joining.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    took.into_iter().for_each(|took_ns| times.add(took_ns));
     settle(bench, &tally).await;
     stage.leave(&mut audience);
     audience.leave().await;
@@ -57,14 +68,58 @@ pub(super) async fn measure<P: Protocol>(
     Ok(Measurement { extra, ..beside })
 }
 
-/// Begins when the warm-up is over.
-fn spawn_join<P: Protocol>(bench: &Bench<P>) -> JoinHandle<Result<(Joined<P>, u64), Fault>> {
-    let (protocol, address, clock) = (bench.protocol.clone(), bench.address.clone(), bench.clock);
-    let begin = Instant::now() + bench.warm_up;
-    monoio::spawn(async move {
-        monoio::time::sleep_until(begin.into()).await;
-        let begun_ns = clock.now_ns();
-        let joined = join(protocol, &address, Role::Idle, BUFFER_BYTES_IDLE).await?;
-        Ok((joined, clock.now_ns() - begun_ns))
+/// Begins when the warm-up is over, leaves when `is_measured` hangs up. Returns how long each took, in nanoseconds.
+fn spawn_joins<P: Protocol>(
+    bench: &Bench<P>,
+    joins: usize,
+    is_measured: Receiver<()>,
+) -> thread::JoinHandle<Result<Vec<u64>, Fault>> {
+    let (protocol, address) = (bench.protocol.clone(), bench.address.clone());
+    let (processors, begin) = (bench.server_processors.clone(), Instant::now() + bench.warm_up);
+    thread::spawn(move || {
+        if !processors.is_empty() {
+            pin(&processors)?;
+        }
+        run_idle().map_err(Fault::io("sched_setscheduler"))?;
+        let mut generator = Generator::new().map_err(Fault::io("runtime"))?;
+        let laps = generator.laps();
+        let joined = generator.block_on(async {
+            let spin = Spin::new(laps).map_err(Fault::io("/dev/null"))?;
+            monoio::time::sleep_until(begin.into()).await;
+            join_all(&protocol, &address, joins, &spin).await
+        })?;
+        let _ = is_measured.recv();
+        generator.block_on(async {
+            let mut took = Vec::with_capacity(joins);
+            for (mut joined, took_ns) in joined {
+                took.push(took_ns);
+                joined.link.writer.finish().await;
+            }
+            Ok(took)
+        })
     })
+}
+
+async fn join_all<P: Protocol>(
+    protocol: &P,
+    address: &Address,
+    joins: usize,
+    spin: &Spin,
+) -> Result<Vec<(Joined<P>, u64)>, Fault> {
+    let begun = Instant::now();
+    let mut joining = Vec::with_capacity(joins);
+    for _ in 0..joins {
+        let (protocol, address) = (protocol.clone(), address.clone());
+        joining.push(monoio::spawn(async move {
+            let joined = join(protocol, &address, Role::Idle, BUFFER_BYTES_IDLE).await?;
+            Ok::<_, Fault>((joined, begun.elapsed().as_nanos() as u64))
+        }));
+        // One system call for each: who connects hundreds in one keeps the server off its processor until it returns.
+        spin.lap().await;
+    }
+    let mut all = Vec::with_capacity(joins);
+    for session in joining {
+        all.push(session.await?);
+    }
+    Ok(all)
 }

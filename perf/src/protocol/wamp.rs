@@ -8,7 +8,7 @@ mod compressed;
 mod dialogue;
 mod skim;
 
-use std::{fmt, rc::Rc, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use crossring_codec::{
     id::RequestId,
@@ -150,12 +150,12 @@ impl FromStr for Wire {
 /// Client side of WAMP.
 #[derive(Clone, Debug)]
 pub struct Wamp {
-    shared: Rc<Shared>,
+    shared: Arc<Shared>,
     next_request: u64,
     /// How idle sessions join; all others are anonymous.
     method: Method,
     /// Of a joined session whose wire is compressed.
-    compressed: Option<Rc<Compressed>>,
+    compressed: Option<Arc<Compressed>>,
 }
 
 /// What all sessions of a measurement have in common.
@@ -204,7 +204,7 @@ impl Wamp {
             call: template(&call)?,
             answer: template(&answer)?,
         };
-        Ok(Wamp { shared: Rc::new(shared), next_request: 1, method: Method::Anonymous, compressed: None })
+        Ok(Wamp { shared: Arc::new(shared), next_request: 1, method: Method::Anonymous, compressed: None })
     }
 
     /// Idle sessions join by this method.
@@ -349,7 +349,7 @@ impl Protocol for Wamp {
         if self.shared.wire.is_secured {
             link.start_tls().await?;
         }
-        self.compressed = dialogue::join(&self.shared, link, role, method).await?.map(Rc::new);
+        self.compressed = dialogue::join(&self.shared, link, role, method).await?.map(Arc::new);
         Ok(())
     }
 
@@ -494,9 +494,9 @@ mod tests {
             }
             let opened = client.next(&to_client, &mut 0, &mut scratch).expect("a response");
             assert!(matches!(opened, Some(Transported::Opened { .. })));
-            let mut compressed = Compressed::default();
+            let compressed = Compressed::default();
             compressed.set_writer(client.take_writer().expect("compression"));
-            wamp.compressed = Some(Rc::new(compressed.reading_with(client)));
+            wamp.compressed = Some(Arc::new(compressed.reading_with(client)));
 
             let mut frames = Vec::new();
             wamp.publish(3, &mut frames);

@@ -1,18 +1,18 @@
 //! A session with permessage-deflate: the codec takes its frames apart and makes them.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossring_codec::transport::{Compressors, FrameWriter, Incoming as Transported, Transport};
 
 use super::{super::Incoming, dialogue::broken, skim::Messages};
 use crate::fault::Fault;
 
-/// Both halves of a joined session share it; they run on one thread.
+/// Both halves of a joined session share it. They run on one thread, so nobody ever waits for a lock.
 #[derive(Debug, Default)]
 pub(super) struct Compressed {
-    reading: RefCell<Option<Transport>>,
-    inflated: RefCell<Vec<u8>>,
-    writing: RefCell<Writing>,
+    reading: Mutex<Option<Transport>>,
+    inflated: Mutex<Vec<u8>>,
+    writing: Mutex<Writing>,
 }
 
 #[derive(Debug, Default)]
@@ -23,13 +23,13 @@ struct Writing {
 }
 
 impl Compressed {
-    pub(super) fn set_writer(&mut self, writer: Box<FrameWriter>) {
-        self.writing.get_mut().writer = Some(writer);
+    pub(super) fn set_writer(&self, writer: Box<FrameWriter>) {
+        lock(&self.writing).writer = Some(writer);
     }
 
     /// From here on received octets are skimmed here.
     pub(super) fn reading_with(self, transport: Transport) -> Compressed {
-        Compressed { reading: RefCell::new(Some(transport)), ..self }
+        Compressed { reading: Mutex::new(Some(transport)), ..self }
     }
 
     /// A frame as the server gets it. It has to be made for mask key 0.
@@ -41,7 +41,7 @@ impl Compressed {
 
     /// Appends the frame that `make` makes, for mask key 0, as the server gets it.
     pub(super) fn put(&self, out: &mut Vec<u8>, make: impl FnOnce(&mut Vec<u8>)) {
-        let Writing { writer, compressors, frame } = &mut *self.writing.borrow_mut();
+        let Writing { writer, compressors, frame } = &mut *lock(&self.writing);
         frame.clear();
         make(frame);
         if let Some(writer) = writer {
@@ -56,7 +56,7 @@ impl Compressed {
         messages: Messages,
         on: &mut impl FnMut(Incoming<'_>),
     ) -> Result<usize, Fault> {
-        let (mut transport, mut inflated) = (self.reading.borrow_mut(), self.inflated.borrow_mut());
+        let (mut transport, mut inflated) = (lock(&self.reading), lock(&self.inflated));
         let Some(transport) = transport.as_mut() else { return Ok(0) };
         let mut consumed = 0;
         while let Some(found) = transport.next(bytes, &mut consumed, &mut inflated).map_err(broken)? {
@@ -68,4 +68,8 @@ impl Compressed {
         }
         Ok(consumed)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
