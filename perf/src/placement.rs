@@ -62,8 +62,12 @@ const NICE: i32 = -15;
 /// Goes before ordinary programs, as far as this user may; so does whatever is started from now on.
 ///
 /// Niceness alone counts only within a session where the kernel groups processes by session, so a
-/// session of our own is begun and raised as a whole. All of that ends with this process.
+/// session of our own is begun and raised as a whole. Whoever is started in such a session stays in it: classes of scheduling, too, count
+/// only among processes of one session. All of that ends with this process.
 pub fn raise_priority() {
+    if is_priority_raised() {
+        return;
+    }
     // Each of these is refused to some users or absent in some kernels; `is_priority_raised` tells.
     let _ = setsid();
     let _ = setpriority_process(None, NICE);

@@ -30,6 +30,11 @@ impl Generator {
         }
     }
 
+    /// epoll: each operation is a system call of its own. Whoever shares a processor with the server keeps it no longer than one of them takes.
+    pub fn with_single_calls() -> io::Result<Generator> {
+        build_legacy().map(Generator::Legacy)
+    }
+
     /// How the generator does its I/O, for reports.
     pub fn name(&self) -> &'static str {
         match self {

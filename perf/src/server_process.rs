@@ -87,6 +87,15 @@ pub fn own_thread_ns() -> u64 {
     schedstat_ns("/proc/thread-self/schedstat").unwrap_or(0)
 }
 
+/// Nanoseconds the other threads of this process, those that are there, have been on a processor.
+pub fn other_threads_ns() -> u64 {
+    let pid = std::process::id();
+    let all = threads(pid).into_iter();
+    let all_ns: u64 =
+        all.filter_map(|thread| schedstat_ns(&format!("/proc/{pid}/task/{thread}/schedstat"))).sum();
+    all_ns.saturating_sub(own_thread_ns())
+}
+
 /// Time the given processors spent not idle since boot, nanoseconds, exact to 10 ms.
 pub fn processors_busy_ns(processors: &[usize]) -> u64 {
     let Ok(stat) = fs::read_to_string("/proc/stat") else { return 0 };
@@ -154,6 +163,27 @@ mod tests {
         let used = own.processor_time().expect("alive").since_ns(&before);
         assert!(used > 10_000_000, "{used}");
         assert!(own.is_alive() && own.resident_bytes() > 100_000 && own.descriptors() >= 3);
+    }
+
+    #[test]
+    fn other_threads_are_told_from_this_one() {
+        let (begin, begun) = std::sync::mpsc::channel::<()>();
+        let (ended, is_ended) = std::sync::mpsc::channel();
+        let other = std::thread::spawn(move || {
+            let mut sum = 0u64;
+            while own_thread_ns() < 20_000_000 {
+                sum = (0..100_000u64).fold(sum, |sum, number| sum.wrapping_add(number * number));
+            }
+            std::hint::black_box(sum);
+            ended.send(()).expect("somebody waits");
+            let _ = begun.recv();
+        });
+        let before = other_threads_ns();
+        is_ended.recv().expect("the thread says so");
+        let used = other_threads_ns() - before;
+        drop(begin);
+        other.join().expect("it ends");
+        assert!(used > 10_000_000, "{used}");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! the generator's thread what it reads meanwhile would seem late.
 
 use std::{
+    future::{Future, poll_fn},
+    pin::pin,
     rc::Rc,
     sync::mpsc::{self, Receiver},
     thread,
@@ -19,7 +21,7 @@ use super::{
 use crate::{
     fault::Fault,
     link::Address,
-    placement::pin,
+    placement,
     protocol::{Protocol, Role},
     recorder::{Extra, Latencies, Measurement, Tally},
     runtime::{Generator, Spin},
@@ -78,10 +80,10 @@ fn spawn_joins<P: Protocol>(
     let (processors, begin) = (bench.server_processors.clone(), Instant::now() + bench.warm_up);
     thread::spawn(move || {
         if !processors.is_empty() {
-            pin(&processors)?;
+            placement::pin(&processors)?;
         }
         run_idle().map_err(Fault::io("sched_setscheduler"))?;
-        let mut generator = Generator::new().map_err(Fault::io("runtime"))?;
+        let mut generator = Generator::with_single_calls().map_err(Fault::io("runtime"))?;
         let laps = generator.laps();
         let joined = generator.block_on(async {
             let spin = Spin::new(laps).map_err(Fault::io("/dev/null"))?;
@@ -100,6 +102,17 @@ fn spawn_joins<P: Protocol>(
     })
 }
 
+/// Offers the processor to whoever wants it before each step of `future`. The class of scheduling alone does not: a thread that has waited
+/// is owed some milliseconds, whatever its class.
+async fn giving_way<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        thread::yield_now();
+        future.as_mut().poll(context)
+    })
+    .await
+}
+
 async fn join_all<P: Protocol>(
     protocol: &P,
     address: &Address,
@@ -110,11 +123,11 @@ async fn join_all<P: Protocol>(
     let mut joining = Vec::with_capacity(joins);
     for _ in 0..joins {
         let (protocol, address) = (protocol.clone(), address.clone());
-        joining.push(monoio::spawn(async move {
+        joining.push(monoio::spawn(giving_way(async move {
             let joined = join(protocol, &address, Role::Idle, BUFFER_BYTES_IDLE).await?;
             Ok::<_, Fault>((joined, begun.elapsed().as_nanos() as u64))
-        }));
-        // One system call for each: who connects hundreds in one keeps the server off its processor until it returns.
+        })));
+        // One connects after the other, not all before the first goes on.
         spin.lap().await;
     }
     let mut all = Vec::with_capacity(joins);

@@ -6,7 +6,7 @@ use super::Bench;
 use crate::{
     fault::Fault,
     recorder::{Measurement, Tally},
-    server_process::{ProcessorTime, own_thread_ns, processors_busy_ns},
+    server_process::{ProcessorTime, other_threads_ns, own_thread_ns, processors_busy_ns},
 };
 
 /// A closed loop without a single payload for this long has lost some, and would wait forever.
@@ -81,6 +81,7 @@ pub(super) struct Snapshot {
     server: Option<ProcessorTime>,
     processors_busy_ns: u64,
     own_ns: u64,
+    other_threads_ns: u64,
 }
 
 impl Snapshot {
@@ -93,6 +94,7 @@ impl Snapshot {
             server: server.map_err(Fault::io("processor time of the server"))?,
             processors_busy_ns: processors_busy_ns(&bench.server_processors),
             own_ns: own_thread_ns(),
+            other_threads_ns: other_threads_ns(),
         })
     }
 
@@ -103,7 +105,8 @@ impl Snapshot {
         let server_ns = self.server.as_ref().zip(earlier.server.as_ref()).map(|(a, b)| a.since_ns(b));
         let busy_ns = self.processors_busy_ns.saturating_sub(earlier.processors_busy_ns);
         let is_pinned = busy_ns > 0;
-        let foreign = |ns| busy_ns.saturating_sub(ns) as f64 * 100.0 / elapsed_ns;
+        let helpers_ns = self.other_threads_ns.saturating_sub(earlier.other_threads_ns);
+        let foreign = |ns| busy_ns.saturating_sub(ns + helpers_ns) as f64 * 100.0 / elapsed_ns;
         Measurement {
             seconds: elapsed.as_secs_f64(),
             units: self.units - earlier.units,
