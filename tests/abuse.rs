@@ -1,7 +1,7 @@
 //! Attacks over real sockets on a router that serves others meanwhile. They must not notice: nothing is lost, what the attack
 //! takes of memory is given back, attackers are cut off, and the router says why.
 //!
-//! `CROSSRING_ABUSE_SECONDS` makes each attack last so long, three times, with a control: with 3 or more, an optimized build
+//! `CROSSRING_ABUSE_SECONDS` makes each attack last so long, three times, with a control: with 2 or more, an optimized build
 //! and a calm machine the table that is printed is a measurement (docs/security.md). `CROSSRING_ABUSE_ONLY` names an attack.
 
 #![forbid(unsafe_code)]

@@ -5,10 +5,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,10 +35,22 @@ pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// A port of the loopback address that nobody listened on a moment ago.
+/// A port of the loopback address for a router that this test starts. Nobody else gets it while the test runs: it is below those
+/// that the kernel gives to connections, and the UDP port of the same number, which nothing here uses, is taken as a token of it.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
-    listener.local_addr().expect("a bound socket has an address").port()
+    static TOKENS: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 20_000;
+    let begin = std::process::id() as u16 % COUNT;
+    for offset in 0..COUNT {
+        let port = FIRST + (begin + offset) % COUNT;
+        let Ok(token) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) else { continue };
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            TOKENS.lock().expect("nobody panics with it").push(token);
+            return port;
+        }
+    }
+    panic!("no port from {FIRST} on is free");
 }
 
 /// Where a router listens.
