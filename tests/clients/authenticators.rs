@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::support::{Address, Program, Router, free_port};
-use super::{Kind, SUITE_LIMIT, Tools, clients_directory, start_command};
+use super::{Kind, SUITE_LIMIT, Tools, clients_directory, root_directory, start_command};
 
 /// Milliseconds that the router gives to join.
 const JOIN_TIMEOUT_MS: u32 = 5_000;
@@ -18,9 +18,8 @@ fn authenticators_written_with_autobahn() {
     let Some(tools) = Tools::find() else { return };
     let node = Node::start(&Kind::Crossring { shards: 2 });
     node.judge(node.python(&tools, &["--router", "crossring"]), 10);
-    let serving = node.python(&tools, &["--serve"]);
-    let mut authenticator = Program::start(serving);
-    assert_eq!(authenticator.line(), r#"{"ready": "com.example.authenticate"}"#);
+    let mut authenticator = Program::start(node.function(&tools));
+    assert_eq!(authenticator.line(), "serving com.example.authenticate");
     node.judge(node.javascript(&node.guarded[0], "dynamic"), 4);
     node.judge(node.javascript(&node.known, "static"), 4);
     drop(authenticator);
@@ -73,6 +72,16 @@ impl Node {
         command.arg(clients_directory().join("authenticators.py")).args(["--open", &self.open]);
         command.args(self.guarded.iter().flat_map(|route| ["--guarded", route]));
         command.args(["--elsewhere", &self.elsewhere]).args(more);
+        command
+    }
+
+    /// The program of the guide for authenticators that were functions inside Crossbar.io.
+    fn function(&self, tools: &Tools) -> Command {
+        let program = root_directory().join("docs/guide/examples/function_authenticators.py");
+        let config = json!({"com.example.authenticate": {"are": ["as", "they", "were"]}});
+        let mut command = Command::new(&tools.python);
+        command.arg(program).env("PYTHONPATH", clients_directory()).args(["--url", &self.open]);
+        command.arg(format!("--config={config}")).arg("com.example.authenticate=authenticators.create");
         command
     }
 

@@ -75,8 +75,8 @@ static FUNCTION: Table = Table {
 const BY_FUNCTION: Variant = refused_variant(
     "function",
     &FUNCTION,
-    "there is no Python in this router: let a WAMP client register the authenticator as a procedure, and name that with \
-     type dynamic and authenticator",
+    "there is no Python in this router: let a WAMP client register the authenticator as a procedure (docs/guide/examples/\
+     function_authenticators.py does, as it is), and name that with type dynamic and authenticator",
 );
 
 const fn method(what: &'static str, variants: &'static [Variant]) -> Union {
