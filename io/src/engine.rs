@@ -126,7 +126,7 @@ impl EngineOptions {
 /// Keeps the receive memory of a shard countable in 32 bits per buffer.
 const RECEIVE_BUFFER_SIZE_MAX: u32 = 1 << 24;
 
-/// Connections that one poll lets in. Each costs its turn tens of microseconds, and those there are wait for the turn's end.
+/// Connections that one poll lets in by one listener. Each costs its turn tens of microseconds, and those there are wait for the turn's end.
 pub(crate) const ACCEPTS_PER_POLL_MAX: usize = 4;
 
 /// Plain counters of one engine, since it was opened.

@@ -1,6 +1,6 @@
 //! The io_uring engine.
 //!
-//! One ring per thread. Receiving and accepting are multishot; all receives of a ring share one set of
+//! One ring per thread. Receiving is multishot; all receives of a ring share one set of
 //! provided buffers, so an idle connection holds none. At most one send per connection is with the
 //! kernel; it owns its buffers until its completion was reaped.
 //!
@@ -40,8 +40,6 @@ pub struct Ring {
     connections: Slots<Connection>,
     gathers: Gathers,
     listeners: Vec<Option<Listener>>,
-    /// Accepted, but not yet told: a few with each poll.
-    arrivals: VecDeque<(ListenerId, OwnedFd)>,
     /// Connections that wait for a receive buffer, in order.
     starving: VecDeque<ConnectionId>,
     /// Connections whose peer ended its side in the last poll: one turn remains for an answer.
@@ -61,12 +59,11 @@ pub struct Ring {
     counters: EngineCounters,
 }
 
-/// Arrivals that wait; with more of them they are let in faster.
-const ARRIVALS_MAX: usize = 1024;
-
 struct Listener {
     socket: OwnedFd,
     state: ListenerState,
+    /// Accepts under way. Each ends with one connection, so no poll brings more than these; who comes beyond waits in the kernel.
+    accepts: usize,
 }
 
 #[derive(Copy, Clone, Eq, PartialEq)]
@@ -91,7 +88,6 @@ impl Ring {
             connections: Slots::new(options.connections_max),
             gathers: Gathers::default(),
             listeners: Vec::new(),
-            arrivals: VecDeque::new(),
             starving: VecDeque::new(),
             ended: Vec::new(),
             finished: Vec::new(),
@@ -169,12 +165,22 @@ impl Ring {
 
     fn accept_resting(&mut self) {
         self.accept_again = None;
-        for (index, listener) in self.listeners.iter_mut().enumerate() {
-            let Some(listener) = listener else { continue };
-            if listener.state == ListenerState::Resting {
+        for index in 0..self.listeners.len() as u32 {
+            if let Some(Some(listener)) = self.listeners.get_mut(index as usize)
+                && listener.state == ListenerState::Resting
+            {
                 listener.state = ListenerState::Accepting;
-                self.queue.accept(listener.socket.as_fd(), Token::index(Kind::Accept, index as u32));
+                self.accept(index);
             }
+        }
+    }
+
+    /// Lets the kernel accept as many connections as one poll may bring.
+    fn accept(&mut self, index: u32) {
+        let Some(Some(listener)) = self.listeners.get_mut(index as usize) else { return };
+        while listener.accepts < ACCEPTS_PER_POLL_MAX {
+            listener.accepts += 1;
+            self.queue.accept(listener.socket.as_fd(), Token::index(Kind::Accept, index));
         }
     }
 
@@ -371,33 +377,22 @@ impl Ring {
         let index = completion.token.id().slot;
         let socket = completion.accepted();
         let Some(Some(listener)) = self.listeners.get_mut(index as usize) else { return };
+        listener.accepts -= 1;
         if listener.state == ListenerState::Stopping {
             self.counters.refused += u64::from(socket.is_some());
-            if !completion.more() {
+            if listener.accepts == 0 {
                 self.listeners[index as usize] = None;
             }
             return;
         }
         match socket {
-            Some(socket) => self.arrivals.push_back((ListenerId(index), socket)),
+            Some(socket) => self.welcome(ListenerId(index), socket, events),
             None => self.accept_failed(index, -completion.result, events),
         }
-        let Some(Some(listener)) = self.listeners.get(index as usize) else { return };
-        if !completion.more() && listener.state == ListenerState::Accepting {
-            self.queue.accept(listener.socket.as_fd(), Token::index(Kind::Accept, index));
-        }
-    }
-
-    fn welcome_some(&mut self, events: &mut Vec<Event>) {
-        let beyond = self.arrivals.len().saturating_sub(ARRIVALS_MAX);
-        for _ in 0..beyond.max(ACCEPTS_PER_POLL_MAX) {
-            let Some((listener, socket)) = self.arrivals.pop_front() else { return };
-            match self.listeners.get(listener.0 as usize) {
-                Some(Some(Listener { state: ListenerState::Accepting | ListenerState::Resting, .. })) => {
-                    self.welcome(listener, socket, events);
-                }
-                _ => self.counters.refused += 1,
-            }
+        if let Some(Some(Listener { state: ListenerState::Accepting, .. })) =
+            self.listeners.get(index as usize)
+        {
+            self.accept(index);
         }
     }
 
@@ -413,16 +408,15 @@ impl Ring {
     }
 
     fn accept_failed(&mut self, index: u32, errno: i32, events: &mut Vec<Event>) {
-        if socket::accept_error_passes(errno) {
+        let Some(Some(listener)) = self.listeners.get_mut(index as usize) else { return };
+        if socket::accept_error_passes(errno) || listener.state == ListenerState::Resting {
             return;
         }
+        listener.state = ListenerState::Resting;
         self.counters.accept_failures += 1;
         events.push(Event::AcceptFailed { listener: ListenerId(index), errno });
-        if let Some(Some(listener)) = self.listeners.get_mut(index as usize) {
-            listener.state = ListenerState::Resting;
-            let again = self.now.after_ns(self.options.accept_pause_ns);
-            self.accept_again = Some(self.accept_again.map_or(again, |earlier| earlier.min(again)));
-        }
+        let again = self.now.after_ns(self.options.accept_pause_ns);
+        self.accept_again = Some(self.accept_again.map_or(again, |earlier| earlier.min(again)));
     }
 
     fn eventfd_written(&mut self, completion: Completion) {
@@ -511,7 +505,7 @@ impl Engine for Ring {
         let count_before = events.len();
         self.before_wait(events);
         self.queue.buffers().publish();
-        let may_block = events.len() == count_before && self.ended.is_empty() && self.arrivals.is_empty();
+        let may_block = events.len() == count_before && self.ended.is_empty();
         let patience = self.patience(wait, may_block);
         let entered = self.queue.enter(patience);
         self.now = Monotonic::read();
@@ -520,7 +514,6 @@ impl Engine for Ring {
             errno: error.raw_os_error().unwrap_or(libc::EIO),
         })?;
         self.reap(events);
-        self.welcome_some(events);
         self.counters.waits = self.queue.enter_count;
         self.counters.submission_queue_full = self.queue.full_count;
         self.counters.leases_outstanding = u64::from(self.queue.buffers().leased_count());
@@ -586,21 +579,19 @@ impl Engine for Ring {
     fn listen(&mut self, socket: OwnedFd) -> ListenerId {
         socket::prepare_listener(socket.as_fd(), socket::Blocking::Yes);
         let index = self.listeners.len() as u32;
-        self.queue.accept(socket.as_fd(), Token::index(Kind::Accept, index));
-        self.listeners.push(Some(Listener { socket, state: ListenerState::Accepting }));
+        self.listeners.push(Some(Listener { socket, state: ListenerState::Accepting, accepts: 0 }));
+        self.accept(index);
         ListenerId(index)
     }
 
     fn stop_listening(&mut self, ListenerId(index): ListenerId) {
         let Some(entry) = self.listeners.get_mut(index as usize) else { return };
         let Some(listener) = entry else { return };
-        match listener.state {
-            ListenerState::Stopping => {}
-            ListenerState::Resting => *entry = None,
-            ListenerState::Accepting => {
-                listener.state = ListenerState::Stopping;
-                self.queue.cancel(Token::index(Kind::Accept, index));
-            }
+        if listener.accepts == 0 {
+            *entry = None;
+        } else {
+            listener.state = ListenerState::Stopping;
+            self.queue.cancel_all(listener.socket.as_fd());
         }
     }
 
@@ -639,7 +630,6 @@ impl Engine for Ring {
     fn trim(&mut self) {
         self.queue.trim();
         self.connections.trim();
-        self.arrivals.shrink_to(ARRIVALS_MAX);
     }
 
     fn counters(&self) -> &EngineCounters {

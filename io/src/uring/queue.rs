@@ -154,10 +154,12 @@ impl Queue {
         unsafe { self.push(&entry.user_data(token.0)) }
     }
 
-    /// Accepts until cancelled or failed.
+    /// Accepts one connection.
     pub(super) fn accept(&mut self, socket: BorrowedFd<'_>, token: Token) {
-        let entry = opcode::AcceptMulti::new(fd(socket)).flags(libc::SOCK_CLOEXEC).build();
-        // SAFETY: a multishot accept takes no address and touches no memory of ours.
+        let nowhere = std::ptr::null_mut();
+        let entry =
+            opcode::Accept::new(fd(socket), nowhere, nowhere.cast()).flags(libc::SOCK_CLOEXEC).build();
+        // SAFETY: without a place for the peer's address an accept touches no memory of ours.
         unsafe { self.push(&entry.user_data(token.0)) }
     }
 
