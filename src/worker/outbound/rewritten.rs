@@ -15,7 +15,8 @@ use crate::thrift::{trim_buffer, trim_slots};
 use super::{LaneState, Outbound, Range, encode_message};
 
 /// Writers of one shard that may remember earlier messages, about 350 KiB each; beyond that the one that began longest
-/// ago begins anew, which its peer does not notice. Protects the router's memory from many compressing connections.
+/// ago forgets and goes on without for a while, which its peer does not notice. Protects the router's memory from many compressing
+/// connections.
 const REMEMBERING_MAX: usize = 512;
 
 /// Rewritten events remembered within one fan-out; further kinds are written for each connection.
@@ -96,9 +97,17 @@ impl Writers {
         self.slots.get(slot as usize)?.as_ref()?.shared_kind()
     }
 
+    /// What a writer of this kind has made of the event already.
     fn shared(&self, fan_out: u64, framing: Framing, kind: FrameKind) -> Option<Range> {
         let same = |it: &&Shared| it.fan_out == fan_out && it.framing == framing && it.kind == kind;
         self.shared.iter().find(same).map(|shared| shared.range)
+    }
+
+    /// The connection gets what another's writer made of a message of so many octets.
+    fn note_shared(&mut self, slot: u32, message_size: u32) {
+        if let Some(Some(writer)) = self.slots.get_mut(slot as usize) {
+            writer.share(message_size as usize);
+        }
     }
 
     fn share(&mut self, shared: Shared) {
@@ -163,7 +172,10 @@ impl Outbound {
         let kind = self.writers.shared_kind(receiver.slot);
         let known = kind.and_then(|kind| self.writers.shared(self.fan_out, framing, kind));
         let is_taken = match known {
-            Some(range) => self.take_shared(receiver, range),
+            Some(range) => {
+                self.writers.note_shared(receiver.slot, message_size);
+                self.take_shared(receiver, range)
+            }
             None => {
                 let range = self.write(receiver.slot);
                 let is_taken = self.take_rewritten(receiver, range);

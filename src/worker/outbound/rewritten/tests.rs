@@ -110,14 +110,35 @@ fn connections_without_takeover_share_one_compressed_event() {
 
 #[test]
 fn what_was_dropped_is_not_referred_to() {
-    let mut stage = Stage::new(40);
+    let mut stage = Stage::new(140);
     let key = stage.open(DeflateOptions { size_min: 0, ..Default::default() });
-    stage.fan_out("first, and alone in the queue, so that it is taken", &[key]);
-    stage.fan_out("second, which finds the queue full", &[key]);
+    for text in ["one", "two", "three", "four", "five"] {
+        stage.fan_out(text, &[key]);
+        assert_eq!(stage.take(key).1, expected(text));
+    }
+    assert_eq!(stage.outbound.writers.remembering_count, 1);
+    let first = "the first, which fits, since nothing else waits: QWERTZUIOPASDFGHJKLYXCVBNM";
+    let second = "0123456789, and the second, for which there is no room: abcdefghijklmnopqrstuvwxyz";
+    stage.fan_out(first, &[key]);
+    stage.fan_out(second, &[key]);
     assert_eq!(stage.outbound.counters.events_dropped, 1);
-    assert_eq!(stage.take(key).1, expected("first, and alone in the queue, so that it is taken"));
-    stage.fan_out("second, which finds the queue empty", &[key]);
-    assert_eq!(stage.take(key).1, expected("second, which finds the queue empty"));
+    assert_eq!(stage.outbound.writers.remembering_count, 0);
+    assert_eq!(stage.take(key).1, expected(first));
+    stage.fan_out(second, &[key]);
+    assert_eq!(stage.take(key).1, expected(second));
+}
+
+#[test]
+fn the_first_messages_are_compressed_once_for_all() {
+    let mut stage = Stage::new(1 << 20);
+    let deflate = DeflateOptions { size_min: 0, ..Default::default() };
+    let receivers = [stage.open(deflate), stage.open(deflate)];
+    for count in 1..=6 {
+        stage.fan_out("the same for both", &receivers);
+        let [one, other] = receivers.map(|key| stage.take(key));
+        assert_eq!((&one.1, &other.1), (&expected("the same for both"), &expected("the same for both")));
+        assert_eq!(one.0 == other.0, count <= 4, "{count}");
+    }
 }
 
 #[test]

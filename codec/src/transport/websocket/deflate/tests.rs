@@ -227,7 +227,7 @@ fn writers_own_nothing_at_first_and_when_they_had_to_forget() {
     };
     assert_eq!((0..10).filter(|_| is_remembering(&mut writer)).count(), 6);
     writer.forget();
-    assert_eq!((0..70).filter(|_| is_remembering(&mut writer)).count(), 6);
+    assert_eq!((0..1030).filter(|_| is_remembering(&mut writer)).count(), 6);
 }
 
 #[test]

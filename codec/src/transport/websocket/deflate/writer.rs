@@ -14,7 +14,7 @@ pub struct FrameWriter {
     own: Option<Compressor>,
     /// Messages still to be compressed by themselves, which the peer need not know: most of those who come and go
     /// again get no more, and own nothing.
-    alone_left: u8,
+    alone_left: u16,
     mask_keys: Option<MaskKeys>,
 }
 
@@ -68,10 +68,18 @@ impl FrameWriter {
         (!is_plain).then_some(FrameWriter { kind, own: None, alone_left: ALONE_AT_FIRST, mask_keys })
     }
 
-    /// What tells writers apart that make the same octets of the same frame; none if this one never makes the same twice.
+    /// What tells writers apart that make the same octets of the same frame; none if what this one makes depends on what it made before.
     pub fn shared_kind(&self) -> Option<FrameKind> {
-        let remembers = self.kind.deflate.is_some_and(|deflate| deflate.direction.takeover);
-        (!remembers && !self.kind.masked).then_some(self.kind)
+        let takes_over = self.kind.deflate.is_some_and(|deflate| deflate.direction.takeover);
+        let refers_back = takes_over && self.alone_left == 0;
+        (!refers_back && !self.kind.masked).then_some(self.kind)
+    }
+
+    /// The connection gets what another writer of the same kind made of a message of so many octets.
+    pub fn share(&mut self, payload_size: usize) {
+        if self.kind.deflate.is_some_and(|deflate| payload_size >= deflate.size_min) {
+            self.alone_left = self.alone_left.saturating_sub(1);
+        }
     }
 
     /// Appends the message in `frame` to `out`, as this connection's peer gets it.
@@ -148,8 +156,7 @@ impl Compressors {
     /// Compresses a message that refers to no other one.
     fn compress_alone(&mut self, deflation: Deflation, payload: &[u8], out: &mut Vec<u8>) {
         let direction = Direction { takeover: false, ..deflation.direction };
-        let at = self.position(Deflation { direction, ..deflation });
-        let compressor = &mut self.idle[at];
+        let compressor = self.shared(Deflation { direction, ..deflation });
         compressor.compress(payload, out);
         compressor.state.reset();
     }
@@ -161,13 +168,16 @@ impl Compressors {
         }
     }
 
-    fn position(&mut self, deflation: Deflation) -> usize {
-        let known = self.idle.iter().position(|compressor| compressor.deflation == deflation);
-        known.unwrap_or_else(|| {
-            self.idle.truncate(IDLE_MAX - 1);
-            self.idle.insert(0, Compressor::new(deflation));
-            0
-        })
+    /// The compressor of this kind, which is the first from now on.
+    fn shared(&mut self, deflation: Deflation) -> &mut Compressor {
+        match self.idle.iter().position(|compressor| compressor.deflation == deflation) {
+            Some(at) => self.idle[..=at].rotate_right(1),
+            None => {
+                self.idle.truncate(IDLE_MAX - 1);
+                self.idle.insert(0, Compressor::new(deflation));
+            }
+        }
+        &mut self.idle[0]
     }
 }
 
@@ -221,12 +231,13 @@ const FIN: u8 = 0x80;
 const OPCODE_CONTINUATION: u8 = 0;
 
 /// Messages that a new connection gets compressed by themselves: what is said while it joins, and a farewell.
-const ALONE_AT_FIRST: u8 = 4;
+const ALONE_AT_FIRST: u16 = 4;
 
-/// The same after a writer had to forget: whoever has to share memory with too many others does not take it at once again.
-const ALONE_AFTER_FORGETTING: u8 = 64;
+/// The same after a writer had to forget: memory that too many want goes round seldom, since whoever gets it has to have it made, and what
+/// is compressed by itself is compressed once for all.
+const ALONE_AFTER_FORGETTING: u16 = 1024;
 
-/// Kinds of compressors kept: one per listener that compresses is enough.
+/// Kinds of compressors kept, those used last: one per listener that compresses, and per window that its clients ask for.
 const IDLE_MAX: usize = 8;
 
 /// What a flush may add to incompressible octets, at the least.
