@@ -71,6 +71,8 @@ pub struct Control {
     web: Web,
     guests: Guests,
     thrift: Thrift,
+    /// Letters and the like handled so far.
+    letters: u64,
 }
 
 impl Control {
@@ -99,7 +101,8 @@ impl Control {
             refusals: Refusals::default(),
             web,
             guests: Guests::default(),
-            thrift: Thrift::default(),
+            thrift: Thrift::of_control(),
+            letters: 0,
         }
     }
 
@@ -221,9 +224,9 @@ impl Control {
     /// Handles the mail that is there, then sends what it caused.
     fn turn(&mut self) {
         let now = self.clock.now(Monotonic::read());
-        let mut is_idle = true;
+        let letters_before = self.letters;
         while let Some((from, mut delivery)) = self.mail.take(Doorbell::ring) {
-            is_idle = false;
+            self.letters += delivery.letters.len() as u64;
             for mail in delivery.letters.drain(..) {
                 match mail {
                     Mail::Letter(letter) => self.core.handle(now, from, letter, &mut self.mail),
@@ -262,14 +265,14 @@ impl Control {
             self.guests.deliver(key, output);
         }
         self.mail.deliver(Doorbell::ring);
-        self.save(is_idle, Monotonic(now.monotonic_ns));
+        self.save(self.letters > letters_before, Monotonic(now.monotonic_ns));
     }
 
-    /// Gives back memory that letters took which have been handled, when nothing else is to be done.
-    fn save(&mut self, is_idle: bool, now: Monotonic) {
-        if !is_idle {
-            self.thrift.note(now, 0);
-        } else if self.thrift.is_due(now, 0) {
+    /// Gives back memory that letters took which have been handled, and what shards have handed over, when nothing else is to be done.
+    fn save(&mut self, is_busy: bool, now: Monotonic) {
+        if is_busy {
+            self.thrift.note(now, self.letters);
+        } else if self.thrift.is_due(now, self.letters) {
             crossring_io::memory::give_back();
         }
     }

@@ -188,6 +188,8 @@ pub struct Worker<E> {
     thrift: Thrift,
     /// Connections that went since memory was given back last.
     gone_count: u32,
+    /// Octets received and sent until then.
+    saved_at: u64,
     stopping: Option<Monotonic>,
     counters: WorkerCounters,
 }
@@ -229,8 +231,9 @@ impl<E: Engine> Worker<E> {
             events: Vec::new(),
             scratch: Vec::new(),
             paused: Vec::new(),
-            thrift: Thrift::default(),
+            thrift: Thrift::of_shard(),
             gone_count: 0,
+            saved_at: 0,
             stopping: None,
             counters: WorkerCounters::default(),
         };
@@ -295,44 +298,50 @@ impl<E: Engine> Worker<E> {
         self.engine.poll(&mut events, wait)?;
         self.outbound.mail.woke();
         self.counters.turns += 1;
-        let is_idle = events.is_empty();
+        let has_events = !events.is_empty();
         self.continue_handshakes();
         for event in events.drain(..) {
             self.event(event);
         }
         self.events = events;
-        self.read_mail();
+        let has_mail = self.read_mail();
         self.resume();
         self.tell_counts();
         self.end_sessions();
         self.tell_refusals();
         self.outbound.flush(&mut self.engine);
         self.outbound.mail.deliver(|doorbell| self.engine.ring(doorbell));
-        self.save(is_idle);
+        self.save(has_events || has_mail);
         Ok(())
     }
 
     /// Gives memory back when that is due and nothing else is to be done.
-    fn save(&mut self, is_idle: bool) {
-        if self.scratch.capacity() > KEPT_SIZE_MAX {
-            self.note_burst();
+    fn save(&mut self, is_busy: bool) {
+        let work = self.work();
+        if work - self.saved_at > KEPT_SIZE_MAX as u64 {
+            // More than any buffer keeps has come through one, and some part of those that the kernel fills.
+            self.thrift.note(self.engine.now(), work);
         }
-        if is_idle && self.thrift.is_due(self.engine.now(), self.engine.counters().received_bytes) {
-            trim_buffer(&mut self.scratch);
-            trim_slots(&mut self.connections, Connection::is_taken);
-            let is_there =
-                |key: SessionKey| self.connections.get(key.slot as usize).is_some_and(|it| it.is(key));
-            self.timers.trim(self.connection_count, is_there);
-            self.gone_count = 0;
-            self.door.trim();
-            self.outbound.trim();
-            self.engine.trim();
-            crossring_io::memory::give_back();
+        let has_more = || self.shard.has_deferred() || self.outbound.secured.has_waiting();
+        if is_busy || !self.thrift.is_due(self.engine.now(), work) || has_more() {
+            return;
         }
+        trim_buffer(&mut self.scratch);
+        trim_slots(&mut self.connections, Connection::is_taken);
+        let is_there = |key: SessionKey| self.connections.get(key.slot as usize).is_some_and(|it| it.is(key));
+        self.timers.trim(self.connection_count, is_there);
+        (self.gone_count, self.saved_at) = (0, work);
+        self.door.trim();
+        self.shard.trim();
+        self.outbound.trim();
+        self.engine.trim();
+        crossring_io::memory::hand_over();
     }
 
-    fn note_burst(&mut self) {
-        self.thrift.note(self.engine.now(), self.engine.counters().received_bytes);
+    /// Octets received and sent so far.
+    fn work(&self) -> u64 {
+        let counters = self.engine.counters();
+        counters.received_bytes + counters.sent_bytes
     }
 
     fn event(&mut self, event: Event) {
@@ -585,7 +594,7 @@ impl<E: Engine> Worker<E> {
         self.outbound.close(key);
         self.gone_count = self.gone_count.saturating_add(1);
         if u64::from(self.gone_count) * MOSTLY as u64 > u64::from(self.connection_count) {
-            self.note_burst();
+            self.thrift.note(self.engine.now(), self.work());
         }
         if was_relayed {
             self.end_relay(key);
@@ -596,10 +605,11 @@ impl<E: Engine> Worker<E> {
         }
     }
 
-    fn read_mail(&mut self) {
-        for _ in 0..BATCHES_PER_TURN_MAX {
+    /// Whether there was any.
+    fn read_mail(&mut self) -> bool {
+        for count in 0..BATCHES_PER_TURN_MAX {
             let taken = self.outbound.mail.take(|doorbell| self.engine.ring(doorbell));
-            let Some((from, mut delivery)) = taken else { return };
+            let Some((from, mut delivery)) = taken else { return count > 0 };
             let now = self.clock.now(self.engine.now());
             for mail in delivery.letters.drain(..) {
                 match mail {
@@ -614,6 +624,7 @@ impl<E: Engine> Worker<E> {
             }
             self.outbound.mail.recycle(delivery);
         }
+        true
     }
 
     /// Gives the listeners of a transport other settings of TLS.

@@ -37,7 +37,7 @@
 //! # }
 //! ```
 //!
-//! This crate knows no WAMP. It is the only one with `unsafe`, confined to `uring/` and `memory`.
+//! This crate knows no WAMP. It is the only one with `unsafe`: for the ring and its memory, and for calls of the system that no safe crate has.
 
 mod any;
 mod buffer;

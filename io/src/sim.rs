@@ -423,7 +423,9 @@ impl Engine for SimEngine {
         other.ring();
     }
 
-    fn trim(&mut self) {}
+    fn trim(&mut self) {
+        self.links.trim();
+    }
 
     fn counters(&self) -> &EngineCounters {
         &self.counters

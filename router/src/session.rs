@@ -49,6 +49,9 @@ pub(crate) struct Slot {
     pub(crate) state: State,
 }
 
+/// Room for so many times the slots there are is given back.
+const SPARE_MAX: usize = 8;
+
 /// All slots of a shard.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
@@ -82,6 +85,16 @@ impl Sessions {
             slot.details = None;
         }
         self.transports -= 1;
+    }
+
+    /// Gives up slots at the end that nobody has, and their memory where that is much.
+    pub(crate) fn trim(&mut self) {
+        let is_taken = |slot: &Slot| slot.details.is_some() || !matches!(slot.state, State::Vacant);
+        let count = self.slots.iter().rposition(is_taken).map_or(0, |last| last + 1);
+        self.slots.truncate(count);
+        if self.slots.capacity() > SPARE_MAX * count.max(1) {
+            self.slots.shrink_to(2 * count);
+        }
     }
 
     /// The slot, if its transport is still this one.

@@ -165,6 +165,11 @@ impl Shard {
         !self.deferred.is_empty()
     }
 
+    /// Gives up memory for transports that are gone, for a calm moment.
+    pub fn trim(&mut self) {
+        self.sessions.trim();
+    }
+
     /// Does what letters of the last turn left for this one; called at the start of a turn.
     pub fn resume<O: Outbox>(&mut self, now: Now, out: &mut O) {
         self.now = now;

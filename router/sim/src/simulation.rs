@@ -22,6 +22,9 @@ use crate::realm::router_config;
 use crate::rng::SeededRng;
 use crate::workload::{Common, Phase, World};
 
+/// A shard gives up memory in every so many ticks.
+const TRIM_TICKS: u64 = 61;
+
 /// What came of a run.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Outcome {
@@ -321,6 +324,9 @@ impl Simulation {
         if is_due && (!is_late || self.clock.tick().is_multiple_of(LATE_TICKS)) {
             let (shard, mut out) = self.emission(index);
             shard.expire(now, &mut out);
+        }
+        if self.clock.tick().is_multiple_of(TRIM_TICKS) {
+            self.shards[index].trim();
         }
         self.judge.model.turned(index, self.clock.tick());
     }
