@@ -65,7 +65,7 @@ pub enum Fault {
     InvalidEscape,
     /// JSON: text that starts with U+0000 does not continue with base64.
     InvalidBase64,
-    /// Lists and dicts are nested deeper than they may be, at most [`crate::limits::DEPTH_MAX`].
+    /// Lists and dicts, in CBOR tags too, are nested deeper than they may be, at most [`crate::limits::DEPTH_MAX`].
     TooDeep,
     /// A value has another type.
     Expected(Expected),

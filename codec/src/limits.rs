@@ -1,6 +1,6 @@
 //! Bounds of what a decoder accepts, whatever the configuration says.
 
-/// Deepest nesting of lists and dicts in a message. Protects the stack of tree readers and of receivers.
+/// Deepest nesting of lists and dicts in a message; in CBOR each tag is a level too. Protects the stack of tree readers and of receivers.
 pub const DEPTH_MAX: usize = 128;
 
 /// How deep the lists and dicts of a message may be nested, the message itself being one level: from 1 to [`DEPTH_MAX`].

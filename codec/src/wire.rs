@@ -110,7 +110,13 @@ pub(crate) trait Reader<'a>: Sized + Clone {
     /// Reads text of the protocol, which must not start with U+0000: in JSON that would be binary.
     fn text(&mut self) -> Result<Cow<'a, str>, Fault>;
 
-    /// Reads a value, or enters a list or dict.
+    /// Levels of nesting that the next value has in front of itself: in CBOR its tags.
+    #[inline(always)]
+    fn tags(&self) -> usize {
+        0
+    }
+
+    /// Reads a value, or enters a list or dict, whatever its tags.
     fn token(&mut self) -> Result<Token<'a>, Fault>;
 
     /// Passes over a value nested at most `levels` deep, checking that it is well formed. `levels` is at most [`LEVELS_MAX`].

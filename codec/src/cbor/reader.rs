@@ -141,7 +141,7 @@ impl<'a> CborReader<'a> {
     }
 
     /// Passes over tags; returns the innermost.
-    fn tags(&mut self) -> Result<Option<u64>, Fault> {
+    fn pass_tags(&mut self) -> Result<Option<u64>, Fault> {
         let mut innermost = None;
         for _ in 0..=TAGS_MAX {
             let initial = self.peek()?;
@@ -154,7 +154,7 @@ impl<'a> CborReader<'a> {
     }
 
     fn tagged(&mut self) -> Result<Token<'a>, Fault> {
-        let tag = self.tags()?;
+        let tag = self.pass_tags()?;
         let initial = self.peek()?;
         match tag {
             Some(TAG_BIGNUM | TAG_NEGATIVE_BIGNUM) if initial >> 5 == major::BINARY => {
@@ -190,7 +190,7 @@ impl<'a> CborReader<'a> {
                 let items = self.entries(initial)?;
                 self.skip_values(items, 2, levels)
             }
-            // Receivers may take a tag for a level of nesting.
+            // A level of nesting, see `tags`: receivers may take it for one.
             major::TAG => {
                 let levels = levels.checked_sub(1).ok_or(Fault::TooDeep)?;
                 self.number_argument(initial)?;
@@ -373,6 +373,16 @@ impl<'a> Reader<'a> for CborReader<'a> {
             return Err(Fault::Expected(Expected::Text));
         }
         Ok(text)
+    }
+
+    #[inline]
+    fn tags(&self) -> usize {
+        let mut ahead = self.clone();
+        let mut is_tag = || {
+            let initial = ahead.peek()?;
+            Ok::<_, Fault>(initial >> 5 == major::TAG && ahead.number_argument(initial).is_ok())
+        };
+        (0..=TAGS_MAX).take_while(|_| is_tag() == Ok(true)).count()
     }
 
     #[inline]

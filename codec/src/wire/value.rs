@@ -21,8 +21,9 @@ pub(crate) fn read_dict_without_nulls<'a>(
     Ok(dict)
 }
 
-/// Reads one value nested at most `levels` deep. Dict keys must be text, extension types are refused.
+/// Reads one value nested at most `levels` deep, its tags included. Dict keys must be text, extension types are refused.
 pub(crate) fn read<'a>(reader: &mut impl Reader<'a>, levels: usize) -> Result<Value, Fault> {
+    let levels = levels.checked_sub(reader.tags()).ok_or(Fault::TooDeep)?;
     match reader.token() {
         Ok(Token::Null) => Ok(Value::Null),
         Ok(Token::Bool(value)) => Ok(Value::Bool(value)),
