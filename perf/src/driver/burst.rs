@@ -13,10 +13,11 @@ use std::{
 };
 
 use crossring_io::affinity::run_idle;
+use monoio::time::timeout;
 
 use super::{
-    Audience, BUFFER_BYTES_IDLE, Bench, Joined, broadcast::Stage, broadcast::settle, buffer_bytes, join,
-    join_many,
+    Audience, BUFFER_BYTES_IDLE, Bench, Joined, LEAVE_TIMEOUT, broadcast::Stage, broadcast::settle,
+    buffer_bytes, join, join_many,
 };
 use crate::{
     fault::Fault,
@@ -49,13 +50,14 @@ pub(super) async fn measure<P: Protocol>(
     let joining = spawn_joins(bench, joins, is_measured);
     let beside = stage.perform(bench, &tally, subscribers, pace).await;
     drop(measured);
-    let beside = beside?;
-    let mut times = Latencies::default();
-    let took = joining.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    took.into_iter().for_each(|took_ns| times.add(took_ns));
+    // It ends whatever the server does: joins and leaving have their time-outs.
+    let took = joining.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     settle(bench, &tally).await;
     stage.leave(&mut audience);
     audience.leave().await;
+    let beside = beside?;
+    let mut times = Latencies::default();
+    took?.into_iter().for_each(|took_ns| times.add(took_ns));
 
     let mut extra = Vec::new();
     let summaries = [
@@ -91,14 +93,15 @@ fn spawn_joins<P: Protocol>(
             join_all(&protocol, &address, joins, &spin).await
         })?;
         let _ = is_measured.recv();
-        generator.block_on(async {
-            let mut took = Vec::with_capacity(joins);
-            for (mut joined, took_ns) in joined {
-                took.push(took_ns);
+        let took = joined.iter().map(|(_, took_ns)| *took_ns).collect();
+        let leaving = async {
+            for (mut joined, _) in joined {
                 joined.link.writer.finish().await;
             }
-            Ok(took)
-        })
+        };
+        // Who cannot say goodbye in time is gone with its connection.
+        let _ = generator.block_on(async { timeout(LEAVE_TIMEOUT, leaving).await });
+        Ok(took)
     })
 }
 
