@@ -1,6 +1,6 @@
 //! What a server costs, read from `/proc`: processor time, memory, descriptors.
 
-use std::{collections::BTreeMap, fs, io};
+use std::{collections::BTreeMap, fs, io, str::SplitWhitespace};
 
 /// Most processes of one server that are added up (Crossbar.io runs a controller and workers).
 const TREE_PROCESSES_MAX: usize = 64;
@@ -87,13 +87,17 @@ pub fn own_thread_ns() -> u64 {
     schedstat_ns("/proc/thread-self/schedstat").unwrap_or(0)
 }
 
-/// Nanoseconds the other threads of this process, those that are there, have been on a processor.
-pub fn other_threads_ns() -> u64 {
+/// Nanoseconds the other threads of this process have been on a processor: those that are there, and were on one of
+/// `processors` last.
+pub fn other_threads_ns(processors: &[usize]) -> u64 {
     let pid = std::process::id();
-    let all = threads(pid).into_iter();
-    let all_ns: u64 =
-        all.filter_map(|thread| schedstat_ns(&format!("/proc/{pid}/task/{thread}/schedstat"))).sum();
-    all_ns.saturating_sub(own_thread_ns())
+    let own = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
+    let used_ns = |thread| {
+        let task = format!("/proc/{pid}/task/{thread}");
+        let processor = processor_of(&fs::read_to_string(format!("{task}/stat")).ok()?)?;
+        processors.contains(&processor).then(|| schedstat_ns(&format!("{task}/schedstat")))?
+    };
+    threads(pid).into_iter().filter(|thread| *thread != own).filter_map(used_ns).sum()
 }
 
 /// Time the given processors spent not idle since boot, nanoseconds, exact to 10 ms.
@@ -141,9 +145,19 @@ fn kib(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok())
 }
 
-/// The state letter behind the parenthesized name, which may itself contain parentheses.
+/// The state letter, field 3.
 fn state_of(stat: &str) -> Option<char> {
-    stat.rsplit_once(')')?.1.trim_start().chars().next()
+    behind_name(stat)?.next()?.chars().next()
+}
+
+/// The processor that a thread was on last, field 39.
+fn processor_of(stat: &str) -> Option<usize> {
+    behind_name(stat)?.nth(36)?.parse().ok()
+}
+
+/// The fields from the third on, behind the parenthesized name, which may itself contain parentheses.
+fn behind_name(stat: &str) -> Option<SplitWhitespace<'_>> {
+    Some(stat.rsplit_once(')')?.1.split_whitespace())
 }
 
 #[cfg(test)]
@@ -167,6 +181,8 @@ mod tests {
 
     #[test]
     fn other_threads_are_told_from_this_one() {
+        let all: Vec<usize> = (0..1024).collect();
+        let before = other_threads_ns(&all);
         let (begin, begun) = std::sync::mpsc::channel::<()>();
         let (ended, is_ended) = std::sync::mpsc::channel();
         let other = std::thread::spawn(move || {
@@ -178,12 +194,14 @@ mod tests {
             ended.send(()).expect("somebody waits");
             let _ = begun.recv();
         });
-        let before = other_threads_ns();
         is_ended.recv().expect("the thread says so");
-        let used = other_threads_ns() - before;
+        // Other tests' threads, too, come and go.
+        let used = other_threads_ns(&all).saturating_sub(before);
+        let elsewhere = other_threads_ns(&[]);
         drop(begin);
         other.join().expect("it ends");
         assert!(used > 10_000_000, "{used}");
+        assert_eq!(elsewhere, 0);
     }
 
     #[test]

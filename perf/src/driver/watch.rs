@@ -81,7 +81,8 @@ pub(super) struct Snapshot {
     server: Option<ProcessorTime>,
     processors_busy_ns: u64,
     own_ns: u64,
-    other_threads_ns: u64,
+    /// Of the generator's threads that run where the server does.
+    helpers_ns: u64,
 }
 
 impl Snapshot {
@@ -94,7 +95,7 @@ impl Snapshot {
             server: server.map_err(Fault::io("processor time of the server"))?,
             processors_busy_ns: processors_busy_ns(&bench.server_processors),
             own_ns: own_thread_ns(),
-            other_threads_ns: other_threads_ns(),
+            helpers_ns: other_threads_ns(&bench.server_processors),
         })
     }
 
@@ -105,7 +106,7 @@ impl Snapshot {
         let server_ns = self.server.as_ref().zip(earlier.server.as_ref()).map(|(a, b)| a.since_ns(b));
         let busy_ns = self.processors_busy_ns.saturating_sub(earlier.processors_busy_ns);
         let is_pinned = busy_ns > 0;
-        let helpers_ns = self.other_threads_ns.saturating_sub(earlier.other_threads_ns);
+        let helpers_ns = self.helpers_ns.saturating_sub(earlier.helpers_ns);
         let foreign = |ns| busy_ns.saturating_sub(ns + helpers_ns) as f64 * 100.0 / elapsed_ns;
         Measurement {
             seconds: elapsed.as_secs_f64(),
