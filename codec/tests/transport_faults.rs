@@ -5,6 +5,7 @@ mod support;
 
 use std::sync::Arc;
 
+use crossring_codec::limits::MESSAGE_SIZE_MAX;
 use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::transport::fuzzing::{Event, feed, pieces};
 use crossring_codec::transport::{
@@ -234,6 +235,12 @@ fn limits_hold_from_the_head_on() {
         let mut client = Pair::websocket_within(Serializer::CBOR, limits).client;
         assert_eq!(feed(&mut client, [stream.as_slice()]).last(), Some(&last));
     }
+    // Whatever is configured: no longer than what could be sent on.
+    let limits =
+        WebSocketLimits { frame_size_max: 64 << 20, message_size_max: 64 << 20, ..Default::default() };
+    let mut client = Pair::websocket_within(Serializer::CBOR, limits).client;
+    let head = [&[0x82, 127][..], &(MESSAGE_SIZE_MAX as u64 + 1).to_be_bytes()].concat();
+    assert_eq!(feed(&mut client, [head.as_slice()]), [Event::Failed(FrameTooLong)]);
     assert_eq!(FrameTooLong.close_code(), close_code::MESSAGE_TOO_BIG);
     assert_eq!(MessageTooLong.close_code(), close_code::MESSAGE_TOO_BIG);
 }

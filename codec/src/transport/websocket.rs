@@ -22,6 +22,7 @@ use super::error::{TransportErrorKind, close_code};
 use super::framing::{Carrier, Framing, TooLong, WebSocketHeader};
 use super::gather::fill;
 use super::mask::{self, MaskKey, MaskKeys};
+use crate::limits::MESSAGE_SIZE_MAX;
 use crate::serializer::Serializer;
 
 /// What a WebSocket side takes at most. Values beyond [`WebSocketLimits::SIZE_MAX`] count as that.
@@ -38,16 +39,16 @@ pub struct WebSocketLimits {
 }
 
 impl WebSocketLimits {
-    /// Hard maximum of every size: 64 MiB.
-    pub const SIZE_MAX: usize = 64 << 20;
+    /// Hard maximum of every size: 16 MiB. A longer message could not be sent on to anybody.
+    pub const SIZE_MAX: usize = MESSAGE_SIZE_MAX;
 }
 
 impl Default for WebSocketLimits {
     fn default() -> WebSocketLimits {
         WebSocketLimits {
             head_size_max: 8 << 10,
-            frame_size_max: 16 << 20,
-            message_size_max: 16 << 20,
+            frame_size_max: WebSocketLimits::SIZE_MAX,
+            message_size_max: WebSocketLimits::SIZE_MAX,
             checks_text: true,
         }
     }

@@ -208,7 +208,7 @@ static RAWSOCKET_OPTIONS: Table = Table {
 pub(super) const MAX_NESTING_DEPTH: Key = key(
     "max_nesting_depth",
     &Kind::Integer(5, 128),
-    "Deepest nesting of lists and dicts in a message, which itself is one level. Extension of crossring.",
+    "Deepest nesting of lists and dicts in a message, which itself is one level; in CBOR each tag is one too. Extension of crossring.",
 )
 .default("128");
 

@@ -72,7 +72,7 @@ static OPTION_KEYS: [Key; OPTION_COUNT] = [
     key(
         "max_message_size",
         &Kind::Integer(0, LIMIT_BYTES_MAX),
-        "Largest message taken, in bytes; 0 = the hard limit of 64 MiB.",
+        "Largest message, or batch of messages, taken, in bytes; 0, and more than 16 MiB, = 16 MiB.",
     )
     .default("16777216"),
     MAX_NESTING_DEPTH,
@@ -144,7 +144,7 @@ static DEFLATE: Table = Table {
         key(
             "max_inflate_ratio",
             &Kind::Integer(1, 1_100),
-            "A message that inflates to more times its size, and to more than 1 MiB, ends the connection with code 1009.",
+            "A message that inflates to more times its size, and to more than 1 MiB, ends the connection with code 1009; so does one whose beginning is more than 1 MiB beyond the ratio.",
         )
         .default("200"),
     ],
