@@ -352,22 +352,22 @@ fn a_tunnel_through_which_nothing_passes_is_closed() {
     };
     let backend = json!({"type": "websocket", "url": "ws://inner/",
         "endpoint": {"type": "tcp", "host": "127.0.0.1", "port": upstream.at.port()}});
-    let only = json!({"type": "websocket-reverseproxy", "backend": backend, "idle_timeout": 1});
-    let site = site(&json!({"/": with(1), "only": only, "patient": with(0)}));
+    let only = json!({"type": "websocket-reverseproxy", "backend": backend, "idle_timeout": 3});
+    let site = site(&json!({"/": with(3), "only": only, "patient": with(0)}));
     let mut patient = site.connect();
     assert_eq!(ask(&mut patient, "GET /patient", UPGRADE).status, 101);
     for path in ["/", "/only"] {
         let mut stream = site.connect();
         assert_eq!(ask(&mut stream, &format!("GET {path}"), UPGRADE).status, 101);
         // What passes keeps it open beyond its time.
-        stream.set_read_timeout(Some(Duration::from_millis(700))).expect("a timeout");
+        stream.set_read_timeout(Some(Duration::from_secs(1))).expect("a timeout");
         assert!(stream.read(&mut [0; 1]).is_err(), "open, and nothing comes");
         let last = Instant::now();
         stream.write_all(b"x").expect("sent");
         stream.read_exact(&mut [0]).expect("an echo");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         assert_eq!(stream.read(&mut [0; 1]).expect("an end"), 0);
-        assert!(last.elapsed() >= Duration::from_millis(900), "{:?}", last.elapsed());
+        assert!(last.elapsed() >= Duration::from_millis(2_900), "{:?}", last.elapsed());
     }
     patient.write_all(b"x").expect("sent");
     patient.read_exact(&mut [0]).expect("an echo");
