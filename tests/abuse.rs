@@ -1,8 +1,9 @@
 //! Attacks over real sockets on a router that serves others meanwhile. They must not notice: nothing is lost, what the attack
 //! takes of memory is given back, attackers are cut off, and the router says why.
 //!
-//! `CROSSRING_ABUSE_SECONDS` makes each attack last so long, three times, with a control: with 2 or more, an optimized build
-//! and a calm machine the table that is printed is a measurement (docs/security.md). `CROSSRING_ABUSE_ONLY` names an attack.
+//! `CROSSRING_ABUSE_SECONDS`, a number, makes each attack last so long, three times, with a control: with 2 or more, an optimized
+//! build and a calm machine the table that is printed is a measurement (docs/security.md). `CROSSRING_ABUSE_ONLY` is part of the
+//! names of the attacks that are made.
 
 #![forbid(unsafe_code)]
 
@@ -136,10 +137,11 @@ struct Plan {
 impl Plan {
     fn read() -> Self {
         let only = std::env::var("CROSSRING_ABUSE_ONLY").unwrap_or_default();
-        let seconds = std::env::var("CROSSRING_ABUSE_SECONDS").ok().and_then(|text| text.parse().ok());
-        let Some(seconds) = seconds else {
+        assert!(ATTACKS.iter().any(|attack| attack.name.contains(&only)), "no attack is named {only:?}");
+        let Ok(seconds) = std::env::var("CROSSRING_ABUSE_SECONDS") else {
             return Self { duration: Duration::from_millis(1_000), rounds: 1, control: None, only };
         };
+        let seconds = seconds.parse().expect("CROSSRING_ABUSE_SECONDS is a whole number");
         Self { duration: Duration::from_secs(seconds), rounds: 3, control: Some(Field::start()), only }
     }
 
