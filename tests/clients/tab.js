@@ -30,12 +30,14 @@ class Tab {
     // Takes the certificates whose keys have the fingerprint `pin`.
     static async open(chromium, profile, pin) {
         const own = [`--user-data-dir=${profile}`, `--ignore-certificate-errors-spki-list=${pin}`];
-        const process = spawn(chromium, [...FLAGS, ...own, "about:blank"], { stdio: ["ignore", "ignore", "pipe"] });
-        const tab = new Tab(process);
-        for await (const line of readline.createInterface({ input: process.stderr })) {
+        const browser = spawn(chromium, [...FLAGS, ...own, "about:blank"], { stdio: ["ignore", "ignore", "pipe"] });
+        // Whatever fails, it does not outlive this program.
+        process.once("exit", () => browser.kill("SIGKILL"));
+        const tab = new Tab(browser);
+        for await (const line of readline.createInterface({ input: browser.stderr })) {
             const [, url] = line.match(/^DevTools listening on (ws:\S+)/) ?? [];
             if (url) {
-                process.stderr.resume();
+                browser.stderr.resume();
                 await tab.attach(url);
                 return tab;
             }
@@ -43,8 +45,8 @@ class Tab {
         throw new Error("the browser ended");
     }
 
-    constructor(process) {
-        this.process = process;
+    constructor(browser) {
+        this.browser = browser;
         this.last = 0;
         this.waiting = new Map();
     }
@@ -114,9 +116,9 @@ class Tab {
     }
 
     async close() {
-        const ended = new Promise((resolve) => this.process.on("exit", resolve));
+        const ended = new Promise((resolve) => this.browser.on("exit", resolve));
         this.ask("Browser.close").catch(() => {});
-        await Promise.race([ended, late(PATIENCE_MS)]).catch(() => this.process.kill("SIGKILL"));
+        await Promise.race([ended, late(PATIENCE_MS)]).catch(() => this.browser.kill("SIGKILL"));
     }
 }
 
