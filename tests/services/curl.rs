@@ -46,10 +46,7 @@ impl Answer {
 impl Curl {
     /// None where there is no curl, or no server for behind the proxies.
     fn find(engine: &str) -> Option<Self> {
-        let Some(program) = program(&["curl"]) else {
-            println!("skipped: there is no curl; `bash .ci/test` installs it where it may");
-            return None;
-        };
+        let program = program(&["curl"])?;
         Some(Self { program, site: Site::start(&clients()?, engine) })
     }
 
