@@ -29,22 +29,21 @@ pub(super) fn hello(
 fn challenge_known(users: &Principals<CraPrincipal>, hello: &Hello<'_>, context: &mut Context<'_>) -> Step {
     let name = hello.authid().unwrap_or_default();
     let user = users.find(name);
-    // Nobody of that name: a user like another one, with a key that nobody has.
-    let like = user.or_else(|| stand_in::like(context.realms, users, name));
-    let mut derivation = like.and_then(|user| user.derivation.clone());
-    if let (None, Some(derivation)) = (user, &mut derivation) {
-        derivation.salt = stand_in::text_salt(context.realms, name, &derivation.salt);
-    }
-    let key = match user.and_then(|user| user.key.clone()) {
-        Some(key) => key,
-        None => Secret::new(to_base64(&context.random_octets::<32>())),
-    };
+    // Nobody of that name: a user like another one, with a key that nobody has. All of it is made up for users, too.
+    let other = stand_in::like(context.realms, users, name);
+    let like = user.or(other);
+    let derivation = like.and_then(|user| user.derivation.clone()).map(|own| {
+        let salt = stand_in::text_salt(context.realms, name, &own.salt);
+        if user.is_some() { own } else { Derivation { salt, ..own } }
+    });
+    let nobodys_key = Secret::new(to_base64(&context.random_octets::<32>()));
+    let key = user.and_then(|user| user.key.clone()).unwrap_or(nobodys_key);
     let challenge = Text {
         authid: name,
         authrole: like.map(|user| &*user.role).unwrap_or_default(),
         authprovider: Provider::Static,
     };
-    let grant = user.map(|user| Grant::of(user, hello));
+    let grant = like.map(|like| Grant::of(like, hello)).filter(|_| user.is_some());
     let pending = Signature { key, challenge: challenge.write(context), grant, authextra: Dict::new() };
     pending.challenge(derivation)
 }

@@ -68,21 +68,17 @@ impl Request {
         context: &mut Context<'_>,
     ) -> Result<Step, Denial> {
         let principal = principals.find(&self.authid);
-        // Nobody of that name: somebody like another one, with keys that nobody has.
-        let like = principal.or_else(|| stand_in::like(context.realms, principals, &self.authid));
-        let Some(like) = like else {
+        // Nobody of that name: somebody like another one, with keys that nobody has. All of it is made up for principals, too.
+        let other = stand_in::like(context.realms, principals, &self.authid);
+        let Some(like) = principal.or(other) else {
             return Err(Denial::not_authorized(FAILURE));
         };
-        let salt = match principal {
-            Some(principal) => principal.salt.to_vec(),
-            None => stand_in::salt(context.realms, &self.authid, like.salt.len()),
-        };
+        let nobodys_salt = stand_in::salt(context.realms, &self.authid, like.salt.len());
+        let salt = principal.map_or(nobodys_salt, |principal| principal.salt.to_vec());
+        let nobodys_keys = StoredKeys { stored: context.random_octets(), server: context.random_octets() };
         let keys = principal.and_then(|principal| principal.keys(self.dialect()));
-        let grant = principal.filter(|_| keys.is_some()).map(|principal| Grant::of(principal, hello));
-        let keys = match keys {
-            Some(keys) => keys.clone(),
-            None => StoredKeys { stored: context.random_octets(), server: context.random_octets() },
-        };
+        let grant = Some(Grant::of(like, hello)).filter(|_| keys.is_some());
+        let keys = keys.cloned().unwrap_or(nobodys_keys);
         self.challenge(Record { kdf: like.kdf, salt, keys, grant, authextra: Dict::new() }, context)
     }
 

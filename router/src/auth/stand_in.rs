@@ -1,7 +1,8 @@
 //! What somebody is told who gives a name that nobody has: nothing by which the name can be told from others.
 //!
 //! Each such name is like one of the principals, the same one each time, so all names together look like the principals do:
-//! in their roles, in the parameters of their keys, in the form of their salts.
+//! in their roles, in the parameters of their keys, in the form of their salts. It is made up for names that somebody has, too, and
+//! thrown away: the time that it takes tells nothing.
 
 use super::realms::RealmContainer;
 use crate::config::{Principal, Principals};

@@ -207,6 +207,72 @@ fn unknown_identities_look_like_all_principals_together() {
     assert!(principals.iter().all(|principal| strangers.contains(principal)));
 }
 
+/// The realms of a node, and how often something was made up.
+struct Counting<'a> {
+    config: &'a RouterConfig,
+    stand_ins: std::cell::Cell<u32>,
+}
+
+impl RealmContainer for Counting<'_> {
+    fn find_realm(&self, name: &str) -> Option<RealmId> {
+        self.config.find_realm(name)
+    }
+
+    fn realm_name(&self, realm: RealmId) -> &str {
+        self.config.realm_name(realm)
+    }
+
+    fn find_role(&self, realm: RealmId, name: &str) -> Option<RoleId> {
+        self.config.find_role(realm, name)
+    }
+
+    fn service_role(&self, realm: RealmId) -> Option<RoleId> {
+        self.config.service_role(realm)
+    }
+
+    fn node_proof(&self, challenge: &[u8; 32]) -> Option<Dict> {
+        self.config.node_proof(challenge)
+    }
+
+    fn stand_in(&self, text: &str) -> [u8; 32] {
+        self.stand_ins.set(self.stand_ins.get() + 1);
+        self.config.stand_in(text)
+    }
+}
+
+#[test]
+fn unknown_identities_take_the_same_work() {
+    let mut config = config();
+    let Some(Source::Static(users)) = &config.transports[0].cra else { panic!("users") };
+    let salted = users.iter().filter(|user| user.derivation.is_some()).cloned().collect();
+    config.transports[0].cra = Some(Source::Static(Principals::new(salted)));
+    for (method, stand_ins) in [("wampcra", 2), ("wamp-scram", 2), ("scram", 2), ("ticket", 0)] {
+        let work = |authid: &str| {
+            let realms = Counting { config: &config, stand_ins: Default::default() };
+            let mut random = SecretGenerator::new(1, "");
+            let mut context = Context {
+                realms: &realms,
+                channel: &TransportDetails::default(),
+                session: SessionId::from_random(SESSION),
+                pseudonym: None,
+                now: Now::default(),
+                random: &mut random,
+            };
+            let details = HelloDetails {
+                authmethods: vec![method.into()],
+                authid: Some(authid.into()),
+                authextra: vec![entry("nonce", "AAAA")],
+                ..HelloDetails::default()
+            };
+            let hello = Hello { realm: Some("realm1"), details: &details };
+            challenged(super::hello(&config.transports[0], &hello, &mut context));
+            (realms.stand_ins.get(), random.next_u64())
+        };
+        assert_eq!(work("joe").0, stand_ins, "{method}");
+        assert_eq!(work("joe"), work("eve"), "{method}");
+    }
+}
+
 /// Length of an entry, the length of the name asked for left out.
 fn told_length(extra: &Dict, key: &str, authid: &str) -> usize {
     told(extra, key).replace(authid, "").len()
