@@ -21,7 +21,6 @@ use crate::config::{Principal, Secret, TransportAuthentication};
 use crate::credentials::cra::Derivation;
 use crate::details::TransportDetails;
 use crate::inquiry::{Answer, Question};
-use crate::limits::LIMIT_EXCEEDED;
 use crate::rng::SecretGenerator;
 
 mod anonymous;
@@ -103,16 +102,19 @@ pub(crate) struct Denial {
     pub(crate) reason: Cow<'static, str>,
     /// `ABORT.Details.message`
     pub(crate) message: String,
+    /// Whether the peer may have guessed: not where something is wrong with the router, its authenticator or the realm.
+    is_failure: bool,
 }
 
 impl Denial {
-    fn new(reason: &'static str, message: impl Into<String>) -> Self {
-        Self { reason: reason.into(), message: message.into() }
+    /// Something is wrong, but not with what the peer has proved.
+    pub(crate) fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason: reason.into(), message: message.into(), is_failure: false }
     }
 
     /// The proof is wrong, or there is nobody of that name: nobody outside shall tell which.
     fn not_authorized(message: impl Into<String>) -> Self {
-        Self::new(well_known::NOT_AUTHORIZED, message)
+        Self { is_failure: true, ..Self::new(well_known::NOT_AUTHORIZED, message) }
     }
 
     /// More keys wait to be derived than may.
@@ -121,24 +123,6 @@ impl Denial {
             well_known::AUTHENTICATION_FAILED,
             "too many attempts to join at the same time: try again later",
         )
-    }
-
-    /// Whether the peer may have guessed: everything but what is wrong with the router, its authenticator or the realm.
-    fn is_failure(&self) -> bool {
-        ![
-            well_known::INVALID_URI,
-            well_known::NO_SUCH_REALM,
-            well_known::NO_SUCH_ROLE,
-            well_known::NO_MATCHING_AUTH_METHOD,
-            well_known::AUTHENTICATION_FAILED,
-            well_known::NO_SUCH_PROCEDURE,
-            well_known::NO_AVAILABLE_CALLEE,
-            well_known::CANCELED,
-            well_known::TIMEOUT,
-            well_known::SYSTEM_SHUTDOWN,
-            LIMIT_EXCEEDED,
-        ]
-        .contains(&&*self.reason)
     }
 }
 

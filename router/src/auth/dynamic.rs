@@ -13,6 +13,7 @@ use super::{
 use crate::address::RealmId;
 use crate::config::{Authenticator, TRUSTED};
 use crate::inquiry::{Answer, Question};
+use crate::limits::LIMIT_EXCEEDED;
 
 /// What a procedure is asked about.
 #[derive(Debug)]
@@ -203,6 +204,24 @@ impl<F: Finding> PendingAuthentication for Asked<F> {
     }
 }
 
+/// Errors by which there is no answer: those of the router itself, and those of libraries whose handler has failed. Every other
+/// error is the authenticator's *no*.
+const OUTAGES: [&str; 13] = [
+    well_known::CANCELED,
+    well_known::FEATURE_NOT_SUPPORTED,
+    well_known::INVALID_ARGUMENT,
+    well_known::MAX_CONCURRENCY_REACHED,
+    well_known::NETWORK_FAILURE,
+    well_known::NO_AVAILABLE_CALLEE,
+    well_known::NO_SUCH_PROCEDURE,
+    well_known::PAYLOAD_SIZE_EXCEEDED,
+    well_known::RUNTIME_ERROR,
+    well_known::SYSTEM_SHUTDOWN,
+    well_known::TIMEOUT,
+    well_known::UNAVAILABLE,
+    LIMIT_EXCEEDED,
+];
+
 /// What an error of the procedure is told as.
 fn denial(reason: Box<str>, arguments: Vec<Value>) -> Denial {
     let message = match arguments.into_iter().next() {
@@ -210,7 +229,8 @@ fn denial(reason: Box<str>, arguments: Vec<Value>) -> Denial {
         Some(other) => in_json(&other),
         None => "dynamic authenticator failed".to_owned(),
     };
-    Denial { reason: reason.into_string().into(), message }
+    let is_failure = !OUTAGES.contains(&&*reason);
+    Denial { reason: reason.into_string().into(), message, is_failure }
 }
 
 /// The authenticator has answered nonsense.

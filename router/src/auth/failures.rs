@@ -1,6 +1,6 @@
 //! Failed attempts to join, and who has to wait because of them.
 //!
-//! Only failures count: a wrong proof, whether or not somebody of that name exists. Three counts are kept, each with its own
+//! Only failures count: a wrong proof, whether or not somebody of that name exists, and the *no* of an authenticator. Three counts are kept, each with its own
 //! limit: for an address together with an authid, for an address whatever the authid, and for an authid whatever the address.
 //! Beyond a limit every further failure doubles the time in which attempts are refused unseen; half of a count is forgiven
 //! with each window of time that passes.
@@ -115,7 +115,7 @@ impl Failures {
         let step = step();
         match &step {
             Step::Accept(_) => self.proved(now_ns, claimant),
-            Step::Deny(denial) if denial.is_failure() => self.failed(now_ns, claimant),
+            Step::Deny(denial) if denial.is_failure => self.failed(now_ns, claimant),
             _ => {}
         }
         step

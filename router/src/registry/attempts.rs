@@ -78,8 +78,7 @@ impl Registry {
 
     fn first_step(&mut self, now: Now, attempt: &Attempt, hello: &Hello<'_>) -> Step {
         if self.is_shutting_down {
-            let message = "the router shuts down".to_owned();
-            return Step::Deny(Denial { reason: well_known::SYSTEM_SHUTDOWN.into(), message });
+            return Step::Deny(Denial::new(well_known::SYSTEM_SHUTDOWN, "the router shuts down"));
         }
         if attempt.channel.transport == TransportId::SERVICE {
             return auth::trusted(hello.realm, &*self.config);
@@ -170,9 +169,8 @@ impl Registry {
             }
             Step::Deny(denial) => self.refuse(address, &denial, out),
             Step::Challenge(..) | Step::Ask(..) | Step::Derive(..) if attempt.steps >= STEPS_MAX => {
-                let message = "too many steps".to_owned();
-                let reason = well_known::AUTHENTICATION_FAILED.into();
-                self.refuse(address, &Denial { reason, message }, out);
+                let denial = Denial::new(well_known::AUTHENTICATION_FAILED, "too many steps");
+                self.refuse(address, &denial, out);
             }
             Step::Challenge(pending, challenge) => {
                 *self.places.make(address) = Member::Pending(attempt, pending);
@@ -234,8 +232,7 @@ impl Registry {
         while let Some((_, address)) =
             self.deadlines.front().copied().filter(|entry| entry.0 <= now.monotonic_ns)
         {
-            let message = "authentication timeout".to_owned();
-            let denial = Denial { reason: well_known::AUTHENTICATION_FAILED.into(), message };
+            let denial = Denial::new(well_known::AUTHENTICATION_FAILED, "authentication timeout");
             self.refuse(address, &denial, out);
         }
     }

@@ -112,8 +112,7 @@ impl Registry {
     }
 
     fn deny<P: Post>(&mut self, address: SessionAddress, message: &str, out: &mut P) {
-        let denial = Denial { reason: well_known::AUTHENTICATION_DENIED.into(), message: message.to_owned() };
-        self.refuse(address, &denial, out);
+        self.refuse(address, &Denial::new(well_known::AUTHENTICATION_DENIED, message), out);
     }
 
     /// The session goes on over another transport as soon as it can; an earlier attempt is refused.

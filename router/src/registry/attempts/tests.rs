@@ -36,10 +36,9 @@ fn registry(derivations_max: u32) -> Registry {
 
 const ITERATIONS: u32 = 10;
 
-/// HELLO, the procedure's answer, and the right AUTHENTICATE: what waits now is the key.
-fn attempt(registry: &mut Registry, slot: u32) -> SessionAddress {
+/// HELLO: what waits now is the procedure's answer.
+fn hello(registry: &mut Registry, slot: u32) -> SessionAddress {
     let key = SessionKey { slot, generation: 1 };
-    let (mut posted, before) = (Posted::default(), registry.derivations.len());
     let details = HelloDetails {
         roles: ClientRoles::all(Features::default()),
         authmethods: vec!["wampcra".into()],
@@ -53,11 +52,22 @@ fn attempt(registry: &mut Registry, slot: u32) -> SessionAddress {
         realm: Some("realm1".into()),
         details: Box::new(details),
     };
-    registry.handle(Now::default(), ShardId(0), hello, &mut posted);
+    registry.handle(Now::default(), ShardId(0), hello, &mut Posted::default());
     assert_eq!(registry.take_inquiries().len(), 1);
-    let address = SessionAddress { shard: ShardId(0), key };
+    SessionAddress { shard: ShardId(0), key }
+}
+
+/// The id that the session will have.
+fn session(registry: &Registry, address: SessionAddress) -> SessionId {
     let Member::Pending(pending, _) = registry.places.member(address) else { panic!("not asked") };
-    let session = pending.session;
+    pending.session
+}
+
+/// HELLO, the procedure's answer, and the right AUTHENTICATE: what waits now is the key.
+fn attempt(registry: &mut Registry, slot: u32) -> SessionAddress {
+    let (mut posted, before) = (Posted::default(), registry.derivations.len());
+    let address = hello(registry, slot);
+    let (key, session) = (address.key, session(registry, address));
     let entry = |name: &str, value: Value| (name.to_owned(), value);
     let principal = vec![
         entry("secret", "password".into()),
@@ -109,4 +119,48 @@ fn so_many_keys_wait_and_no_more() {
     assert!(posted.0.is_empty(), "{:?}", posted.0);
     attempt(&mut registry, 7);
     assert_eq!(registry.take_derivations().len(), 1);
+}
+
+/// How many failures follow from this answer of an authenticator.
+fn failures_after(answer: Answer) -> u64 {
+    let mut registry = registry(8);
+    let (mut posted, address) = (Posted::default(), hello(&mut registry, 0));
+    let session = session(&registry, address);
+    registry.attempt_answered(Now::default(), address, session, answer, &mut posted);
+    assert!(matches!(posted.0[..], [Letter::Refuse { .. }]), "{:?}", posted.0);
+    registry.take_failures().map_or(0, |report| report.failed)
+}
+
+#[test]
+fn an_authenticator_that_breaks_down_makes_no_failures() {
+    for error in [
+        well_known::RUNTIME_ERROR,
+        well_known::INVALID_ARGUMENT,
+        well_known::TIMEOUT,
+        well_known::CANCELED,
+        well_known::NO_SUCH_PROCEDURE,
+        crate::limits::LIMIT_EXCEEDED,
+    ] {
+        assert_eq!(failures_after(Answer::Error(error.into(), Vec::new())), 0, "{error}");
+    }
+    let nonsense = [Value::from(42), Value::Null, Value::Dict(Dict::new()), "king".into()];
+    for result in nonsense {
+        let shown = format!("{result:?}");
+        assert_eq!(failures_after(Answer::Result(vec![result], Dict::new())), 0, "{shown}");
+    }
+}
+
+#[test]
+fn the_no_of_an_authenticator_is_a_failure_whatever_its_words() {
+    for error in [
+        "com.example.denied",
+        well_known::NOT_AUTHORIZED,
+        well_known::AUTHENTICATION_FAILED,
+        well_known::AUTHENTICATION_DENIED,
+        well_known::NO_SUCH_ROLE,
+        well_known::NO_SUCH_REALM,
+        well_known::NO_SUCH_PRINCIPAL,
+    ] {
+        assert_eq!(failures_after(Answer::Error(error.into(), Vec::new())), 1, "{error}");
+    }
 }
