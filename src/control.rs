@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::cookies::CookieKeeper;
+use crate::logging;
 use crate::thrift::Thrift;
 use crate::web::{Demand, Guests, Web, Wish};
 use crate::worker::Refusals;
@@ -142,7 +143,7 @@ impl Control {
         mut exits: mpsc::UnboundedReceiver<ShardExit>,
     ) -> io::Result<NodeEnd> {
         let mut stops = StopSignals::new()?;
-        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut renewals = RenewalSignals::new()?;
         let descriptor = self.doorbell.as_fd().ok_or(io::ErrorKind::Unsupported)?.try_clone_to_owned()?;
         // Deprecated for descriptors that close behind tokio's back; an `OwnedFd` does not.
         #[allow(deprecated)]
@@ -175,11 +176,7 @@ impl Control {
                     let now = self.clock.now(Monotonic::read());
                     self.core.derived(now, derived, &mut self.mail);
                 }
-                _ = hang_up.recv() => {
-                    tracing::info!("SIGHUP: certificates are read again");
-                    let renewals = self.certificates.read_again();
-                    self.renew(renewals);
-                }
+                renewal = renewals.next() => self.renew_by_signal(renewal),
                 demand = self.web.next(), if has_credit => self.demanded(demand),
                 name = stops.next() => {
                     if stopping.is_some() {
@@ -289,6 +286,23 @@ impl Control {
         }
     }
 
+    /// Does what a signal asks for, and says what it does not.
+    fn renew_by_signal(&mut self, signal: RenewalSignal) {
+        if signal == RenewalSignal::User2 {
+            return tracing::info!("SIGUSR2: nothing is to be done");
+        }
+        // First, so that what follows is in the new file.
+        if let Err(error) = logging::reopen() {
+            tracing::error!("{error}");
+        }
+        if signal == RenewalSignal::User1 {
+            return tracing::info!("SIGUSR1: the log goes on");
+        }
+        tracing::info!("SIGHUP: certificates are read again; the configuration is read at the start only");
+        let renewals = self.certificates.read_again();
+        self.renew(renewals);
+    }
+
     /// Hands new certificates to all shards; they leave with the mail.
     fn renew(&mut self, renewals: Vec<Renewal>) {
         for (transport, config) in renewals {
@@ -353,6 +367,39 @@ async fn sleep_until(deadline: Option<Monotonic>) {
             tokio::time::sleep(Duration::from_nanos(deadline.since_ns(Monotonic::read()))).await;
         }
         None => std::future::pending().await,
+    }
+}
+
+/// Signals on which something is taken up anew.
+struct RenewalSignals {
+    hang_up: Signal,
+    user_1: Signal,
+    user_2: Signal,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RenewalSignal {
+    HangUp,
+    User1,
+    User2,
+}
+
+impl RenewalSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hang_up: signal(SignalKind::hangup())?,
+            user_1: signal(SignalKind::user_defined1())?,
+            user_2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn next(&mut self) -> RenewalSignal {
+        tokio::select! {
+            _ = self.hang_up.recv() => RenewalSignal::HangUp,
+            _ = self.user_1.recv() => RenewalSignal::User1,
+            _ = self.user_2.recv() => RenewalSignal::User2,
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
@@ -88,17 +88,50 @@ display_as_on_the_command_line!(LogLevel, LogFormat, Colour);
 ///
 /// # Errors
 /// The message for the user when the log file cannot be opened.
-pub fn start(level: LogLevel, format: LogFormat, colour: Colour, target: LogTarget) -> Result<(), String> {
+pub fn start(level: LogLevel, format: LogFormat, colour: Colour, target: &LogTarget) -> Result<(), String> {
     let is_coloured = match colour {
         Colour::True => true,
         Colour::False => false,
-        Colour::Auto => std::io::stderr().is_terminal(),
+        Colour::Auto => io::stderr().is_terminal(),
     };
     match target {
-        LogTarget::StandardError => install(level, format, is_coloured, std::io::stderr),
-        LogTarget::File(path) => install(level, format, false, Mutex::new(open(&path)?)),
+        LogTarget::StandardError => install(level, format, is_coloured, io::stderr),
+        LogTarget::File(path) => {
+            let file = Mutex::new(open(path)?);
+            let file = LOG_FILE.get_or_init(|| LogFile { path: path.clone(), file });
+            install(level, format, false, move || file);
+        }
     }
     Ok(())
+}
+
+/// Opens the log file anew, after it was moved away. Does nothing if the log goes to standard error.
+///
+/// # Errors
+/// The message for the user; the log goes on in the file it had.
+pub fn reopen() -> Result<(), String> {
+    let Some(log) = LOG_FILE.get() else { return Ok(()) };
+    let file = open(&log.path)?;
+    *log.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
+    Ok(())
+}
+
+/// The file of the log, if it goes to one.
+static LOG_FILE: OnceLock<LogFile> = OnceLock::new();
+
+struct LogFile {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl io::Write for &LogFile {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).write(octets)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn open(path: &std::path::Path) -> Result<File, String> {

@@ -74,7 +74,11 @@ impl std::fmt::Display for StartError {
         match self {
             StartError::ShardCount(count) => write!(f, "{count} shards: must be 1..={SHARDS_MAX}"),
             StartError::Listen { transport, place, error } => {
-                write!(f, "transport {transport:?} cannot listen on {place}: {error}")
+                write!(
+                    f,
+                    "transport {transport:?} cannot listen on {place}: {error}{}",
+                    endpoints::advice(error)
+                )
             }
             StartError::Tls { transport, error } => write!(f, "TLS of transport {transport:?}: {error}"),
             StartError::Cookies(error) => write!(f, "{error}"),
@@ -278,7 +282,7 @@ fn listen(
         let limits = convert::listener_limits(transport, shards);
         let id = TransportId(index as u16);
         let tls = tls_settings(id, transport, certificates)?;
-        let bound = endpoints::bind(transport, shards, &inherited);
+        let bound = endpoints::bind_patiently(transport, shards, &inherited);
         let bound = bound.map_err(|error| StartError::Listen {
             transport: transport.id.clone(),
             place: endpoints::place(&transport.endpoint),
@@ -312,6 +316,9 @@ fn announce(config: &NodeConfig, shards: usize, report: &ProbeReport, places: &[
     for (transport, place) in listening.zip(places) {
         let tls = if transport.endpoint.tls().is_some() { " with TLS" } else { "" };
         tracing::info!("{}{tls} listening on {place}", convert::kind_name(transport));
+    }
+    if places.is_empty() {
+        tracing::warn!("nobody can connect: the configuration has no transports");
     }
     let realms = config.realms.iter().map(|realm| realm.name.as_str()).collect::<Vec<_>>().join(", ");
     tracing::info!("realms: {realms}");

@@ -27,6 +27,25 @@ impl NodeDirectory {
     }
 }
 
+/// Refuses to take the default node for one that somebody means to have configured.
+///
+/// # Errors
+/// The message for the user.
+pub(super) fn require_default(directory: &Path, named: Option<&Path>) -> Result<(), String> {
+    let shown = directory.display();
+    if named.is_some() && !directory.is_dir() {
+        return Err(format!(
+            "Node directory {shown} does not exist; `crossring init` writes one to begin with."
+        ));
+    }
+    match directory.join("config.yml").exists() {
+        true => {
+            Err(format!("{shown}/config.yml is not read: call it config.yaml, or name it with --config."))
+        }
+        false => Ok(()),
+    }
+}
+
 /// Creates the node directory when it is missing.
 ///
 /// # Errors

@@ -75,26 +75,33 @@ fn start(arguments: &Arguments, node_directory: &Path) -> Result<u8, String> {
         return Err(format!("crossring is already running from node directory {directory} (PID {pid})."));
     }
     let file = directory::configuration_file(node_directory, arguments.config.as_deref());
+    if file.is_none() {
+        directory::require_default(node_directory, arguments.directory.cbdir.as_deref())?;
+    }
+    let shown = file.as_deref().map_or_else(String::new, |file| format!(" {}", file.display()));
     let checked = directory::load(file.as_deref(), node_directory)
-        .map_err(|error| format!("Invalid node configuration: {error}"))?;
+        .map_err(|error| format!("Invalid node configuration{shown}: {error}"))?;
     refuse_unsupported(&checked)?;
     directory::create(node_directory)?;
     let _pid_file = process::PidFile::create(node_directory, described(arguments, node_directory))?;
-    logging::start(
-        arguments.loglevel,
-        arguments.logformat,
-        arguments.color,
-        log_target(arguments, node_directory)?,
-    )?;
+    let target = log_target(arguments, node_directory)?;
+    logging::start(arguments.loglevel, arguments.logformat, arguments.color, &target)?;
     match &file {
         Some(file) => tracing::info!("node configuration: {}", file.display()),
-        None => tracing::info!("no configuration in {}: the default node", node_directory.display()),
+        None => tracing::warn!(
+            "no configuration in {}: the default node, where everybody on this host may do everything",
+            node_directory.display()
+        ),
     }
     log_remarks(&checked);
     let stop_after = arguments.shutdownafter.map(Duration::from_secs);
     let mut node = overridden(checked.node, arguments, node_directory);
     node.node_key = node_key(&node, node_directory)?;
-    Ok(crate::node::run(&node, stop_after))
+    let code = crate::node::run(&node, stop_after);
+    if let (FAILURE, LogTarget::File(log)) = (code, &target) {
+        complain!("crossring has failed; {} says why.", log.display());
+    }
+    Ok(code)
 }
 
 /// The key of the node, made at the first start that needs one.

@@ -61,9 +61,9 @@ impl std::fmt::Display for SourceError {
 
 impl std::error::Error for SourceError {}
 
-/// The configuration file of a node directory: `config.yaml` if it is there, else `config.json` if that is there.
+/// The configuration file of a node directory: `config.yaml` if it is there, else `config.json` if that is there, whatever it is.
 pub fn find(node_directory: &Path) -> Option<PathBuf> {
-    ["config.yaml", "config.json"].iter().map(|name| node_directory.join(name)).find(|path| path.is_file())
+    ["config.yaml", "config.json"].iter().map(|name| node_directory.join(name)).find(|path| path.exists())
 }
 
 /// The format that the extension of a file name stands for.

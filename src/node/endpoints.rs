@@ -5,6 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crossring_io::listener::{self, Activated, TcpOptions, UnixOptions};
 
@@ -19,7 +21,7 @@ pub(super) struct Bound {
 }
 
 /// Makes the sockets of `endpoint`. `inherited`: what the process has been started with.
-pub(super) fn bind(transport: &TransportConfig, shards: usize, inherited: &[Activated]) -> io::Result<Bound> {
+fn bind(transport: &TransportConfig, shards: usize, inherited: &[Activated]) -> io::Result<Bound> {
     let endpoint = &transport.endpoint;
     match endpoint {
         Endpoint::Tcp(tcp) => bind_tcp(tcp, transport.kind.nodelay(), shards),
@@ -32,6 +34,41 @@ pub(super) fn bind(transport: &TransportConfig, shards: usize, inherited: &[Acti
             Ok(Bound { sockets: shared(socket, shards)?, place: place(endpoint) })
         }
         Endpoint::Within(_) => Ok(Bound { sockets: Vec::new(), place: place(endpoint) }),
+    }
+}
+
+/// As [`bind`], and again for a while where the place is still in use: the kernel needs some milliseconds after the death of a process to give
+/// back what its ring held, and whoever restarts a router that was killed is faster.
+pub(super) fn bind_patiently(
+    transport: &TransportConfig,
+    shards: usize,
+    inherited: &[Activated],
+) -> io::Result<Bound> {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    const PAUSE: Duration = Duration::from_millis(10);
+    let begun = Instant::now();
+    loop {
+        match bind(transport, shards, inherited) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < PATIENCE => {
+                #[expect(clippy::disallowed_methods, reason = "nobody tells when a port becomes free")]
+                thread::sleep(PAUSE);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// What to do about a place that cannot be listened on.
+pub(super) fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another process has it: `ss -lptn` names it",
+        io::ErrorKind::AddrNotAvailable => {
+            "; no interface of this host has that address: `ip address` lists them"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; low ports take the capability CAP_NET_BIND_SERVICE, or a socket from the service manager (`type: inherited`)"
+        }
+        _ => "",
     }
 }
 

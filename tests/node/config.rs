@@ -2,6 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod config_command_line;
 mod config_resolve;
 

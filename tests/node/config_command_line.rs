@@ -6,7 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use crossring::cli::{all_command_words, reference_markdown};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+use super::support::wait_until;
 
 /// Runs a command in a directory, away from the environment of the tester.
 fn crossring(directory: &Path, arguments: &[&str]) -> Output {
@@ -118,7 +121,7 @@ fn start_refuses_faults_and_what_is_not_supported() {
         directory.path(),
         &start,
         1,
-        &["Invalid node configuration: 2 faults", "unknown key 'a'", "unknown key 'b'"],
+        &["Invalid node configuration ", "config.json: 2 faults", "unknown key 'a'", "unknown key 'b'"],
     );
     let guests = "{\"version\": 2, \"workers\": [{\"type\": \"guest\", \"executable\": \"a\"}, {\"type\": \"proxy\"}]}";
     std::fs::write(directory.path().join("config.json"), guests).expect("written");
@@ -242,6 +245,49 @@ fn a_node_starts_once_and_stops_cleanly() {
     check(directory.path(), &["stop", "--cbdir", "."], 0, &["exited gracefully"]);
     assert_eq!(node.wait().expect("it ended").code(), Some(0));
     assert!(!directory.path().join("node.pid").exists());
+}
+
+#[test]
+fn the_default_node_is_not_taken_for_a_configured_one() {
+    let directory = directory();
+    let start = ["start", "--cbdir", "elsewhere"];
+    check(directory.path(), &start, 1, &["elsewhere does not exist", "crossring init"]);
+    assert!(!directory.path().join("elsewhere").exists());
+    std::fs::create_dir(directory.path().join("elsewhere")).expect("made");
+    std::fs::write(directory.path().join("elsewhere/config.yml"), UNIX_NODE).expect("written");
+    check(directory.path(), &start, 1, &["config.yml is not read", "config.yaml"]);
+    std::fs::create_dir(directory.path().join("elsewhere/config.yaml")).expect("made");
+    check(directory.path(), &start, 1, &["elsewhere/config.yaml", "directory"]);
+}
+
+#[test]
+fn a_moved_log_begins_anew_and_signals_are_survived() {
+    let directory = directory();
+    std::fs::write(directory.path().join("config.yaml"), UNIX_NODE).expect("written");
+    let mut node = Command::new(env!("CARGO_BIN_EXE_crossring"))
+        .args(["start", "--cbdir", ".", "--shards", "1", "--logtofile"])
+        .current_dir(directory.path())
+        .spawn()
+        .expect("the binary starts");
+    let (log, moved) = (directory.path().join("node.log"), directory.path().join("node.log.1"));
+    let wait_for = |file: &Path, text: &str| {
+        let is_there = || std::fs::read_to_string(file).is_ok_and(|log| log.contains(text));
+        assert!(wait_until(is_there), "no {text:?} in {}", file.display());
+    };
+    wait_for(&log, "listening on");
+    std::fs::rename(&log, &moved).expect("moved");
+    let pid = Pid::from_child(&node);
+    for (signal, text) in [
+        (Signal::USR1, "SIGUSR1: the log goes on"),
+        (Signal::USR2, "SIGUSR2: nothing"),
+        (Signal::HUP, "SIGHUP: certificates are read again; the configuration"),
+    ] {
+        kill_process(pid, signal).expect("it runs");
+        wait_for(&log, text);
+    }
+    wait_for(&moved, "listening on");
+    check(directory.path(), &["stop", "--cbdir", "."], 0, &["exited gracefully"]);
+    assert_eq!(node.wait().expect("it ended").code(), Some(0));
 }
 
 #[test]

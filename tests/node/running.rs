@@ -32,7 +32,7 @@ use crossring_codec::serializer::{Serializer, SerializerId};
 use crossring_codec::value::Value;
 use crossring_router::client::ClientEvent;
 use serde_json::json;
-use support::{Address, PATIENCE, Router, free_port};
+use support::{Address, PATIENCE, Router, free_port, wait_until};
 use tempfile::TempDir;
 
 struct Node {
@@ -249,5 +249,24 @@ fn a_port_that_is_taken_is_named() {
     let output = start_command(&other, "config.json").output().expect("the router starts");
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains(&node.websocket.to_string()) && text.contains("in use"), "{text}");
+    for part in [&node.websocket.to_string(), "in use", "ss -lptn"] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+}
+
+/// The kernel gives back what a ring held some milliseconds after its process is gone.
+#[test]
+fn a_node_that_was_killed_starts_again_at_once() {
+    let Node { mut router, websocket, rawsocket, directory } = Node::start(json!({"shards": 2}), json!({}));
+    for count in 0..3 {
+        drop(router);
+        let addresses = [Address::Tcp(websocket), Address::Tcp(rawsocket)];
+        let log = directory.path().join(format!("log{count}"));
+        router = Router::start(start_command(&directory, "config.json"), log, &addresses);
+        // The sockets of the one that was killed answer for a while, too.
+        assert!(wait_until(|| router.log().contains("realms: ")), "{}", router.log());
+    }
+    let node = Node { router, websocket, rawsocket, directory };
+    node.join();
+    assert!(node.router.stop().success());
 }
