@@ -225,7 +225,7 @@ impl Procedure {
 }
 
 /// The caller has left before it was heard.
-fn no_caller() -> Failure {
+pub(crate) fn no_caller() -> Failure {
     Failure::with_text(well_known::NO_SUCH_SESSION, "the caller has left".to_owned())
 }
 

@@ -10,10 +10,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crossring_codec::id::RequestId;
+use crossring_codec::id::{RequestId, SessionId};
 use crossring_codec::message::{
-    ClientRoles, ErrorDetails, Feature, Features, HelloDetails, Message, MessageType, PublishOptions,
-    RegisterOptions, YieldOptions,
+    ClientRoles, Feature, Features, HelloDetails, Message, MessageType, PublishOptions, RegisterOptions,
 };
 use crossring_codec::payload::Payload;
 use crossring_codec::serializer::SerializerId;
@@ -21,7 +20,7 @@ use crossring_codec::value::{Dict, Value};
 
 use crate::address::{Now, RealmId, SessionAddress, SessionKey, ShardId, TransportId};
 use crate::agent::testament::Testament;
-use crate::agent::{self, Answer, Failure, Reply, Schemas};
+use crate::agent::{self, Schemas};
 pub use crate::auth::FailureReport;
 use crate::auth::Identity;
 use crate::broker::Publisher;
@@ -42,12 +41,14 @@ use crate::table::{IntegerMap, IntegerState};
 
 mod guests;
 mod inquiries;
+mod meta_calls;
 pub(crate) mod permissions;
 mod records;
 
 pub use guests::GuestOutput;
 use guests::Guests;
-use permissions::{MetaCall, Will};
+use meta_calls::{Invocation, Undecided};
+use permissions::Will;
 
 /// The registry and the service shard of a node.
 #[derive(Debug)]
@@ -64,11 +65,10 @@ pub struct Control {
     retained_declined: u64,
     /// Testaments that authorizers are asked about, by session.
     wills: IntegerMap<u64, Will>,
-    /// Callers of meta procedures about whom an authorizer is asked, and their calls behind the one it is asked about. No more
-    /// than the invocations that a session may have.
-    asking: IntegerMap<u64, VecDeque<MetaCall>>,
-    /// Calls that are answered when all shards have acknowledged a ticket.
-    voiding: IntegerMap<u64, MetaCall>,
+    /// Calls of meta procedures that wait for an authorizer, by caller.
+    undecided: IntegerMap<u64, Undecided>,
+    /// What is answered when all shards have acknowledged a ticket.
+    voiding: IntegerMap<u64, Invocation>,
     exchange: Exchange,
 }
 
@@ -87,6 +87,8 @@ struct Service {
     histories: IntegerMap<u64, usize>,
     /// The SUBSCRIBE of each history rule.
     history_requests: Vec<RequestId>,
+    /// Who has made the calls that wait for an authorizer, by invocation.
+    waiting: IntegerMap<u64, SessionId>,
     /// What peers have declared.
     schemas: Schemas,
     /// Who waits for the answer of a CALL, by its request.
@@ -165,6 +167,7 @@ impl Control {
             procedures: IntegerState::new(seed).map(),
             histories: IntegerState::new(seed).map(),
             history_requests: Vec::new(),
+            waiting: IntegerState::new(seed).map(),
             schemas: Schemas::default(),
             inquiries: IntegerState::new(seed).map(),
         };
@@ -178,7 +181,7 @@ impl Control {
             shard: Shard::new(id, shards, config, limits, seed.rotate_left(32)),
             exchange: Exchange { guests: Guests::new(services), ..Exchange::default() },
             wills: IntegerState::new(seed).map(),
-            asking: IntegerState::new(seed).map(),
+            undecided: IntegerState::new(seed).map(),
             voiding: IntegerState::new(seed).map(),
         }
     }
@@ -293,6 +296,14 @@ impl Control {
         self.registry.kept_cookies(store)
     }
 
+    /// What waits for answers of authorizers, or until something is forgotten that they have said: calls of meta procedures,
+    /// testaments and questions; for checkers.
+    pub fn undecided(&self) -> usize {
+        let waiting: usize =
+            self.services.iter().map(|service| service.waiting.len() + service.inquiries.len()).sum();
+        waiting + self.undecided.len() + self.voiding.len() + self.wills.len()
+    }
+
     /// The registry, for checkers.
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -372,7 +383,10 @@ impl Control {
             Message::Invocation { request, registration, details, payload } => {
                 let offer = service.procedures.get(&registration.get());
                 let offer = offer.and_then(|index| service.offers.get(*index)).copied();
-                self.invoked(now, key, request, offer, (&details, &payload), out);
+                self.invoked(now, (key, request), offer, &details, payload, out);
+            }
+            Message::Interrupt { request, options } => {
+                self.interrupted(now, key, request, options.mode, out);
             }
             Message::Result { request, payload, .. } => {
                 self.inquiry_result(now, key, request, &payload, out);
@@ -525,21 +539,4 @@ impl Control {
 /// What a service session announces: everything, so that it is asked and told everything.
 fn hello() -> Box<HelloDetails<'static>> {
     Box::new(HelloDetails { roles: ClientRoles::all(Features::of(Feature::ALL)), ..HelloDetails::default() })
-}
-
-/// The answer to an INVOCATION, in the serializer of its arguments.
-fn answer_message(request: RequestId, answer: Answer, serializer: SerializerId) -> Message<'static> {
-    match answer {
-        Ok(Reply { arguments, keywords }) => {
-            let payload = Payload::from_values(serializer, &arguments, &keywords);
-            Message::Yield { request, options: YieldOptions::default(), payload }
-        }
-        Err(Failure { error, arguments, keywords }) => Message::Error {
-            request_type: MessageType::Invocation,
-            request,
-            details: ErrorDetails::default(),
-            error: error.into(),
-            payload: Payload::from_values(serializer, &arguments, &keywords),
-        },
-    }
 }

@@ -39,6 +39,11 @@ pub struct Limits {
     pub held_messages_per_session_max: u32,
     /// Octets of these messages, the one that is decided about aside.
     pub held_octets_per_session_max: u32,
+    /// Calls of meta procedures one session may have waiting behind one that its authorizer is asked about; further ones are
+    /// answered with an error. Protects the control shard, and leaves others their part of the invocations there.
+    pub meta_calls_per_session_max: u32,
+    /// Octets of payload of these calls.
+    pub meta_call_octets_per_session_max: u32,
     /// Octets of decisions of its authorizer that a shard remembers for one role; beyond, it forgets them and asks anew.
     pub decision_octets_per_role_max: u32,
     /// Milliseconds until an authorizer that has not answered has failed.
@@ -188,6 +193,8 @@ impl Default for Limits {
             derivations_max: 1_024,
             held_messages_per_session_max: 1_024,
             held_octets_per_session_max: 24 << 20,
+            meta_calls_per_session_max: 1_024,
+            meta_call_octets_per_session_max: 4 << 20,
             decision_octets_per_role_max: 4 << 20,
             authorizer_timeout_ms: 10_000,
             uri_size_max: 2 * 1024,

@@ -190,6 +190,7 @@ fn limits(rng: &mut SeededRng) -> Limits {
         detail_octets_per_session_max: *rng.pick(&[16_384, 16_384, 30]),
         schemas_per_realm_max: *rng.pick(&[10_000, 10_000, 2]),
         statistics_pause_ms: rng.between(5, 20) as u32,
+        meta_calls_per_session_max: *rng.pick(&[1_024, 1_024, 1]),
         authorizer_timeout_ms: *rng.pick(&[5, 20, 100, 100]),
         kill_timeout_ms: *rng.pick(&[0, 3, 20, Limits::default().kill_timeout_ms]),
         strict_request_ids: rng.chance(500),

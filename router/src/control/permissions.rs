@@ -1,25 +1,19 @@
-//! Questions to authorizers: for messages of sessions, for testaments and for meta procedures.
+//! Questions to authorizers: for messages of sessions, for testaments and for calls of meta procedures.
 //!
 //! An answer counts only if nothing has become void since the question was put: else it is put again. What is to be
 //! remembered is remembered here too, so that other shards are answered without another question.
 
 use std::collections::VecDeque;
 
-use crossring_codec::error::DecodeError;
-use crossring_codec::id::{RequestId, SessionId};
-use crossring_codec::message::{InvocationDetails, Message};
-use crossring_codec::payload::Payload;
-use crossring_codec::serializer::SerializerId;
-use crossring_codec::uri::{Match, well_known};
+use crossring_codec::id::SessionId;
+use crossring_codec::uri::Match;
 use crossring_codec::value::{Dict, Value};
 
-use super::{Control, Emission, answer_message};
-use crate::address::{Now, RealmId, RoleId, SessionAddress, SessionKey};
+use super::Control;
+use crate::address::{Now, RealmId, RoleId, SessionAddress};
 use crate::agent::testament::Testament;
-use crate::agent::{self, Context, Failure, Open, Reply};
 use crate::authz::{Action, InHand, Ruling, answer};
 use crate::details;
-use crate::input::Input;
 use crate::inquiry::{Answer, Asker, Inquiry, Question};
 use crate::letter::{Letter, Petition};
 use crate::lifecycle::NS_PER_MS;
@@ -30,19 +24,19 @@ use crate::registry::Departed;
 /// A permission that an authorizer is asked for.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Permission {
-    whose: Whose,
-    realm: RealmId,
-    role: RoleId,
-    wanted: Wanted,
+    pub(super) whose: Whose,
+    pub(super) realm: RealmId,
+    pub(super) role: RoleId,
+    pub(super) wanted: Wanted,
     /// Details of the session, and options of what it does.
-    session: Dict,
-    options: Dict,
-    asked: Asked,
+    pub(super) session: Dict,
+    pub(super) options: Dict,
+    pub(super) asked: Asked,
 }
 
 /// How the question has been put.
 #[derive(Copy, Clone, Debug, PartialEq)]
-struct Asked {
+pub(super) struct Asked {
     deadline_ns: u64,
     /// Of the role's decisions when it was put last.
     generation: u64,
@@ -62,29 +56,13 @@ pub(crate) struct Wanted {
 
 /// Who waits for the answer.
 #[derive(Debug, PartialEq)]
-enum Whose {
+pub(super) enum Whose {
     /// A message of a session, on its shard.
     Message { address: SessionAddress, session: SessionId, number: u64 },
     /// The first testament of a session that has left.
     Testament(SessionId),
-    /// A meta procedure.
-    Call(Box<MetaCall>),
-}
-
-/// A call of a meta procedure.
-#[derive(Debug, PartialEq)]
-pub(super) struct MetaCall {
-    key: SessionKey,
-    request: RequestId,
-    serializer: SerializerId,
-    caller: SessionId,
-    /// The realm it is about, and its index into [`agent::PROCEDURES`].
-    offer: (RealmId, usize),
-    arguments: Vec<Value>,
-    keywords: Dict,
-    arrival_ns: u64,
-    /// The authorizer has been silent while it waited: from its arrival on the time counts.
-    is_behind_silence: bool,
+    /// The first of a session's calls of meta procedures that wait.
+    Caller(SessionId),
 }
 
 /// Testaments of a session that has left, in their order; the first one is asked about.
@@ -117,7 +95,7 @@ impl Control {
         self.ask(now, permission, out);
     }
 
-    fn ask<P: Post>(&mut self, now: Now, mut permission: Permission, out: &mut P) {
+    pub(super) fn ask<P: Post>(&mut self, now: Now, mut permission: Permission, out: &mut P) {
         let Permission { realm, role, .. } = permission;
         let authorization = &self.shard.authorization;
         let Wanted { action, uri, match_policy } = &permission.wanted;
@@ -176,14 +154,8 @@ impl Control {
             Whose::Testament(session) => {
                 self.execute_first(now, session, InHand { action, uri, match_policy, ruling }, out);
             }
-            Whose::Call(call) => {
-                let caller = call.caller;
-                let mut behind = self.asking.remove(&caller.get()).unwrap_or_default();
-                if let Ruling::Failed { is_silence: true, .. } = ruling {
-                    behind.iter_mut().for_each(|call| call.is_behind_silence = true);
-                }
-                self.perform(now, *call, Some(InHand { action, uri, match_policy, ruling }), out);
-                self.perform_all(now, caller, behind, out);
+            Whose::Caller(caller) => {
+                self.decided(now, caller, InHand { action, uri, match_policy, ruling }, out);
             }
         }
     }
@@ -237,133 +209,6 @@ impl Control {
             self.ask_about_first(now, session, out);
         }
     }
-
-    /// INVOCATION of a meta procedure.
-    pub(super) fn invoked<P: Post>(
-        &mut self,
-        now: Now,
-        key: SessionKey,
-        request: RequestId,
-        offer: Option<(RealmId, usize)>,
-        (details, payload): (&InvocationDetails<'_>, &Payload<'_>),
-        out: &mut P,
-    ) {
-        let serializer = payload.serializer;
-        let read = || -> Result<MetaCall, Failure> {
-            let (Some(offer), Some(caller)) = (offer, details.caller) else {
-                return Err(Failure::new(well_known::NO_SUCH_PROCEDURE));
-            };
-            let unreadable = |error: DecodeError| Failure::invalid_argument(error.to_string());
-            let arguments = payload.arguments().map_err(unreadable)?;
-            let keywords = payload.keywords().map_err(unreadable)?;
-            let (arrival_ns, is_behind_silence) = (now.monotonic_ns, false);
-            Ok(MetaCall {
-                key,
-                request,
-                serializer,
-                caller,
-                offer,
-                arguments,
-                keywords,
-                arrival_ns,
-                is_behind_silence,
-            })
-        };
-        match read() {
-            Ok(call) => match self.asking.get_mut(&call.caller.get()) {
-                Some(behind) => behind.push_back(call),
-                None => self.perform(now, call, None, out),
-            },
-            Err(failure) => self.reply(now, key, answer_message(request, Err(failure), serializer), out),
-        }
-    }
-
-    fn reply<P: Post>(&mut self, now: Now, key: SessionKey, message: Message<'_>, out: &mut P) {
-        self.input(now, Input::Message { key, message }, out);
-    }
-
-    /// Goes on with the calls of one caller, up to the next one that an authorizer has to be asked about.
-    fn perform_all<P: Post>(
-        &mut self,
-        now: Now,
-        caller: SessionId,
-        mut calls: VecDeque<MetaCall>,
-        out: &mut P,
-    ) {
-        loop {
-            if let Some(behind) = self.asking.get_mut(&caller.get()) {
-                return behind.append(&mut calls);
-            }
-            let Some(call) = calls.pop_front() else { return };
-            self.perform(now, call, None, out);
-        }
-    }
-
-    /// Calls a meta procedure; `in_hand` is what its caller may do.
-    fn perform<P: Post>(&mut self, now: Now, call: MetaCall, in_hand: Option<InHand>, out: &mut P) {
-        let (realm, index) = call.offer;
-        let Some(procedure) = agent::PROCEDURES.get(index) else { return };
-        self.shard.authorization.take_in_hand(in_hand);
-        let service_shard = self.shard.id();
-        let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
-        let mut context = Context {
-            registry: &mut self.registry,
-            store: &mut *self.stores[usize::from(realm.0)],
-            authorization: &self.shard.authorization,
-            schemas: &mut self.services[usize::from(realm.0)].schemas,
-            realm,
-            out: &mut emission,
-            events: Vec::new(),
-            open: None,
-        };
-        let answer = procedure.call(&mut context, call.caller, &call.arguments, &call.keywords);
-        let (events, open) = (context.events, context.open);
-        self.shard.authorization.take_in_hand(None);
-        for (topic, arguments) in events {
-            self.publish_event(now, realm, topic, &arguments, out);
-        }
-        match open {
-            None => self.reply(now, call.key, answer_message(call.request, answer, call.serializer), out),
-            Some(Open::Permission(wanted, options)) => self.ask_for_caller(now, call, wanted, options, out),
-            Some(Open::Voided(roles)) => {
-                let service_shard = self.shard.id();
-                let mut emission = Emission { service_shard, exchange: &mut self.exchange, out };
-                let ticket = self.registry.void_decisions(realm, &roles, &mut emission);
-                self.voiding.insert(ticket, call);
-            }
-        }
-    }
-
-    fn ask_for_caller<P: Post>(
-        &mut self,
-        now: Now,
-        call: MetaCall,
-        wanted: Wanted,
-        options: Dict,
-        out: &mut P,
-    ) {
-        let Some((_, session)) = self.registry.session_by_id(call.caller) else { return };
-        self.asking.entry(call.caller.get()).or_default();
-        let since_ns = if call.is_behind_silence { call.arrival_ns } else { now.monotonic_ns };
-        let permission = Permission {
-            realm: session.identity.realm,
-            role: session.identity.role,
-            session: details::for_authorizer(&self.shard.config, session),
-            whose: Whose::Call(Box::new(call)),
-            wanted,
-            options,
-            asked: Asked::first(since_ns, self.shard.limits.authorizer_timeout_ms),
-        };
-        self.ask(now, permission, out);
-    }
-
-    /// All shards have forgotten what authorizers had said.
-    pub(super) fn voided<P: Post>(&mut self, now: Now, ticket: u64, out: &mut P) {
-        if let Some(call) = self.voiding.remove(&ticket) {
-            let message = answer_message(call.request, Ok(Reply::default()), call.serializer);
-            self.reply(now, call.key, message, out);
-        }
-    }
 }
 
 impl Permission {
@@ -379,7 +224,7 @@ impl Permission {
 }
 
 impl Asked {
-    fn first(since_ns: u64, timeout_ms: u32) -> Self {
+    pub(super) fn first(since_ns: u64, timeout_ms: u32) -> Self {
         let deadline_ns = since_ns + u64::from(timeout_ms) * NS_PER_MS;
         Self { deadline_ns, generation: 0, questions: 0, without_options: false }
     }

@@ -115,6 +115,9 @@ impl Node {
                 return Err(format!("left on shard {:?}: {sizes:?}", shard.id()));
             }
         }
+        if self.control.undecided() > 0 {
+            return Err(format!("left: {} that wait for authorizers", self.control.undecided()));
+        }
         let sizes = self.control.registry().inspect().sizes();
         if sizes == self.baseline.0 { Ok(()) } else { Err(format!("left: {sizes:?}")) }
     }

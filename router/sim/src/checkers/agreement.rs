@@ -94,6 +94,9 @@ pub fn when_empty(shards: &[Shard], control: &Control, baseline: &Baseline) -> R
     if sizes != baseline.registry {
         return Err(format!("all have left, and the registry holds {sizes:?}"));
     }
+    if control.undecided() > 0 {
+        return Err(format!("all have left, and {} of them wait for authorizers", control.undecided()));
+    }
     for (index, (sizes, before)) in sizes_of(shards, control).iter().zip(&baseline.shards).enumerate() {
         if sizes != before {
             return Err(format!("all have left, and shard {index} holds {sizes:?}"));
