@@ -303,7 +303,15 @@ impl Shard {
     #[inline]
     pub(crate) fn is_too_long(&mut self, key: SessionKey, payload: &Payload<'_>) -> bool {
         let is_long = payload.octets.len() > self.limits.session.payload_octets_max as usize;
-        let is_too_long = is_long && self.sessions.get(key).is_some_and(|session| !session.is_own);
+        is_long && self.is_too_long_for(key, payload)
+    }
+
+    /// The router's own sessions have limits of their own.
+    #[cold]
+    fn is_too_long_for(&mut self, key: SessionKey, payload: &Payload<'_>) -> bool {
+        let limits = self.sessions.get(key).map(|session| session.limits(&self.limits));
+        let is_too_long =
+            limits.is_some_and(|limits| payload.octets.len() > limits.payload_octets_max as usize);
         self.counters.payloads_refused += u64::from(is_too_long);
         is_too_long
     }

@@ -84,6 +84,10 @@ impl Shard {
         let route = match self.publish_route(key, request, options, topic) {
             Ok(route) => route,
             Err(Detour::Violation(violation)) => return Err(violation),
+            Err(_) if self.is_too_long(key, payload) => {
+                self.refuse_publication(key, request, options, well_known::PAYLOAD_SIZE_EXCEEDED, topic, out);
+                return Ok(());
+            }
             Err(_) => {
                 let (options, topic) = (options.clone(), topic.into());
                 let message = Message::Publish { request, options, topic, payload: payload.borrowed() };
@@ -105,14 +109,26 @@ impl Shard {
         if let Some(session) = self.sessions.get_mut(key) {
             session.publish_route = Some(route);
         }
-        match outcome {
-            None => {}
-            Some(error) if options.acknowledge => {
-                self.refuse_about(key, MessageType::Publish, request, error, topic, out);
-            }
-            Some(_) => self.counters.publications_refused += 1,
+        if let Some(error) = outcome {
+            self.refuse_publication(key, request, options, error, topic, out);
         }
         Ok(())
+    }
+
+    fn refuse_publication<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        request: RequestId,
+        options: &PublishOptions<'_>,
+        error: &'static str,
+        topic: &str,
+        out: &mut O,
+    ) {
+        if options.acknowledge {
+            self.refuse_about(key, MessageType::Publish, request, error, topic, out);
+        } else {
+            self.counters.publications_refused += 1;
+        }
     }
 
     /// Checks the message; takes the session's route out of it, made anew if it does not fit.

@@ -158,7 +158,9 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use crossring_codec::id::RequestId;
-    use crossring_codec::message::{ClientRoles, Features, HelloDetails, PublishOptions, SubscribeOptions};
+    use crossring_codec::message::{
+        CallOptions, ClientRoles, Features, HelloDetails, PublishOptions, SubscribeOptions,
+    };
     use crossring_codec::payload::Payload;
     use crossring_codec::serializer::Serializer;
     use crossring_codec::uri::{Match, well_known};
@@ -185,8 +187,12 @@ mod tests {
     fn control() -> Control {
         let permission =
             Permission { match_policy: Match::Prefix, allow: Allow::ALL, ..Permission::default() };
-        let role =
-            RoleConfig { name: "guest".into(), permissions: vec![permission], ..RoleConfig::default() };
+        control_with(RoleConfig { permissions: vec![permission], ..RoleConfig::default() })
+    }
+
+    /// A node on which guests have this role.
+    fn control_with(role: RoleConfig) -> Control {
+        let role = RoleConfig { name: "guest".into(), ..role };
         let anonymous = AnonymousConfig { role: "guest".into(), authid: None };
         let config = RouterConfig {
             realms: vec![RealmConfig { roles: vec![role], ..RealmConfig::default() }],
@@ -252,29 +258,60 @@ mod tests {
     #[test]
     fn only_guests_that_came_by_a_transport_are_limited() {
         let mut control = control();
-        let details =
-            TransportDetails { channel_type: Some(ChannelType::Tcp), ..TransportDetails::in_process() };
-        let client = control.guest_open(Now::default(), TransportId(0), Arc::new(details), &mut Nobody);
-        let client = client.expect("a place");
-        hello(&mut control, client);
+        let client = client(&mut control);
         let service = join(&mut control);
-        for (key, is_limited) in [(client, true), (service, false)] {
-            let mut refused = |message: Message<'_>| match &say(&mut control, key, message)[..] {
-                [(_, GuestOutput::Message(Message::Error { error, .. }))] => Some(error.to_string()),
-                _ => None,
-            };
+        let limited = ["SUBSCRIBED", LIMIT_EXCEEDED, well_known::PAYLOAD_SIZE_EXCEEDED];
+        for (key, expected) in [(client, limited), (service, ["SUBSCRIBED", "SUBSCRIBED", "PUBLISHED"])] {
             let mut subscribe = |request: RequestId, topic: &'static str| {
                 let options = SubscribeOptions::default();
-                refused(Message::Subscribe { request, options, topic: topic.into() })
+                answer(&mut control, key, Message::Subscribe { request, options, topic: topic.into() })
             };
-            assert_eq!(subscribe(REQUEST, "com.a"), None);
-            assert_eq!(subscribe(REQUEST.next(), "com.b"), is_limited.then(|| LIMIT_EXCEEDED.to_owned()));
-            let payload =
-                Payload::from_values(SerializerId::Json, &["x".repeat(10).as_str().into()], &Vec::new());
-            let options = PublishOptions { acknowledge: true, ..PublishOptions::default() };
-            let publish = Message::Publish { request: REQUEST, options, topic: "com.c".into(), payload };
-            assert_eq!(refused(publish), is_limited.then(|| well_known::PAYLOAD_SIZE_EXCEEDED.to_owned()));
+            let subscribed = [subscribe(REQUEST, "com.a"), subscribe(REQUEST.next(), "com.b")];
+            let published = answer(&mut control, key, long_publication());
+            assert_eq!([&*subscribed[0], &*subscribed[1], &*published], expected);
         }
+    }
+
+    /// Somebody who came by a transport.
+    fn client(control: &mut Control) -> SessionKey {
+        let details =
+            TransportDetails { channel_type: Some(ChannelType::Tcp), ..TransportDetails::in_process() };
+        let key = control.guest_open(Now::default(), TransportId(0), Arc::new(details), &mut Nobody);
+        let key = key.expect("a place");
+        hello(control, key);
+        key
+    }
+
+    /// What a guest is answered: the type of the message, or the error.
+    fn answer(control: &mut Control, key: SessionKey, message: Message<'_>) -> String {
+        match &say(control, key, message)[..] {
+            [(_, GuestOutput::Message(Message::Error { error, .. }))] => error.to_string(),
+            [(_, GuestOutput::Message(message))] => message.message_type().name().to_owned(),
+            outputs => panic!("{outputs:?}"),
+        }
+    }
+
+    fn long_payload() -> Payload<'static> {
+        Payload::from_values(SerializerId::Json, &["x".repeat(10).as_str().into()], &Vec::new())
+    }
+
+    fn long_publication() -> Message<'static> {
+        let options = PublishOptions { acknowledge: true, ..PublishOptions::default() };
+        Message::Publish { request: REQUEST, options, topic: "com.c".into(), payload: long_payload() }
+    }
+
+    #[test]
+    fn no_authorizer_is_asked_about_what_is_too_long() {
+        let authorizer = Some("com.authorize".into());
+        let mut control = control_with(RoleConfig { authorizer, ..RoleConfig::default() });
+        let client = client(&mut control);
+        let options = CallOptions::default();
+        let call =
+            Message::Call { request: REQUEST, options, procedure: "com.d".into(), payload: long_payload() };
+        for message in [long_publication(), call] {
+            assert_eq!(answer(&mut control, client, message), well_known::PAYLOAD_SIZE_EXCEEDED);
+        }
+        assert_eq!((control.counters().permissions_asked, control.counters().payloads_refused), (0, 2));
     }
 
     #[test]

@@ -131,6 +131,11 @@ impl Shard {
             None => self.check_call(key, request, options, payload)?,
         }
         let Ok(route) = self.call_route(key, procedure) else {
+            if self.is_too_long(key, payload) {
+                let error = well_known::PAYLOAD_SIZE_EXCEEDED;
+                self.refuse_call(key, request, options, error, procedure, out);
+                return Ok(());
+            }
             let (options, procedure) = (options.clone(), procedure.into());
             let message = Message::Call { request, options, procedure, payload: payload.borrowed() };
             self.ask_authorizer(key, message.into_owned(), out);
@@ -152,12 +157,24 @@ impl Shard {
             Target::Nothing => Err(well_known::NO_SUCH_PROCEDURE),
         };
         if let Err(error) = outcome {
-            if options.progress {
-                self.note_late(key, request);
-            }
-            self.refuse_about(key, MessageType::Call, request, error, procedure, out);
+            self.refuse_call(key, request, options, error, procedure, out);
         }
         Ok(())
+    }
+
+    fn refuse_call<O: Outbox>(
+        &mut self,
+        key: SessionKey,
+        request: RequestId,
+        options: &CallOptions<'_>,
+        error: &'static str,
+        procedure: &str,
+        out: &mut O,
+    ) {
+        if options.progress {
+            self.note_late(key, request);
+        }
+        self.refuse_about(key, MessageType::Call, request, error, procedure, out);
     }
 
     fn check_call(
