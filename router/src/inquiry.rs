@@ -43,3 +43,17 @@ pub(crate) enum Answer {
     /// ERROR, from the procedure or from the router.
     Error(Box<str>, Vec<Value>),
 }
+
+/// The name of a value's type as those who write authenticators and authorizers know it from Crossbar.io, in Python's words.
+pub(crate) const fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NoneType",
+        Value::Bool(_) => "bool",
+        Value::Integer(_) => "int",
+        Value::Float(_) => "float",
+        Value::String(_) => "str",
+        Value::Binary(_) => "bytes",
+        Value::List(_) => "list",
+        Value::Dict(_) => "dict",
+    }
+}

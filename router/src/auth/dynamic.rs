@@ -12,7 +12,7 @@ use super::{
 };
 use crate::address::RealmId;
 use crate::config::{Authenticator, TRUSTED};
-use crate::inquiry::{Answer, Question};
+use crate::inquiry::{Answer, Question, type_name};
 use crate::limits::LIMIT_EXCEEDED;
 
 /// What a procedure is asked about.
@@ -238,18 +238,9 @@ pub(super) fn failed(why: &str) -> Denial {
     Denial::new(well_known::AUTHENTICATION_FAILED, format!("dynamic authenticator failed: {why}"))
 }
 
-/// In Crossbar.io's words, which are Python's.
+/// In Crossbar.io's words.
 fn invalid_type(value: &Value) -> Denial {
-    let name = match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Integer(_) => "int",
-        Value::Float(_) => "float",
-        Value::String(_) => "str",
-        Value::Binary(_) => "bytes",
-        Value::List(_) => "list",
-        Value::Dict(_) => "dict",
-    };
+    let name = type_name(value);
     let message = format!("got invalid return type \"<class '{name}'>\" from dynamic authenticator");
     Denial::new(well_known::AUTHENTICATION_FAILED, message)
 }

@@ -4,7 +4,7 @@ use crossring_codec::uri::well_known;
 use crossring_codec::value::Value;
 
 use super::{Action, Decision, Ruling};
-use crate::inquiry::Answer;
+use crate::inquiry::{Answer, type_name};
 
 /// Reads an answer to a question about `action` on `uri`.
 pub(crate) fn read(answer: &Answer, action: Action, uri: &str) -> Ruling {
@@ -85,20 +85,6 @@ fn flag(result: &Value, key: &str) -> Result<Option<bool>, String> {
         None => Ok(None),
         Some(Value::Bool(flag)) => Ok(Some(*flag)),
         Some(_) => Err(format!("Authorizer must have bool for '{key}'")),
-    }
-}
-
-/// The name of a value's type in the words of those who have seen such errors before.
-const fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Integer(_) => "int",
-        Value::Float(_) => "float",
-        Value::String(_) => "str",
-        Value::Binary(_) => "bytes",
-        Value::List(_) => "list",
-        Value::Dict(_) => "dict",
     }
 }
 
