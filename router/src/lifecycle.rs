@@ -43,6 +43,7 @@ impl Deadlines {
     }
 }
 
+/// Nanoseconds of a millisecond.
 pub(crate) const NS_PER_MS: u64 = 1_000_000;
 
 impl Shard {

@@ -6,6 +6,7 @@
 use crate::address::{Now, SessionKey, ShardId};
 use crate::config::StatisticsConfig;
 use crate::letter::Letter;
+use crate::lifecycle::NS_PER_MS;
 use crate::outbox::Outbox;
 use crate::session::{Session, State};
 use crate::shard::Shard;
@@ -61,8 +62,6 @@ pub(crate) struct Statistics {
     since: Now,
     reported: Traffic,
 }
-
-const NS_PER_MS: u64 = 1_000_000;
 
 impl Statistics {
     fn report(&mut self, now: Now, total: Traffic, is_last: bool) -> Box<Report> {

@@ -5,9 +5,8 @@ use crossring_codec::value::{Dict, Value};
 
 use super::{ChangeKind, CookieLogin, CookieRecord};
 use crate::config::Secret;
+use crate::lifecycle::NS_PER_MS;
 use crate::rfc3339;
-
-const NS_PER_MS: i128 = 1_000_000;
 
 /// One line, its end included. `unix_ms`: when it happened.
 pub fn write_record(kind: ChangeKind, record: &CookieRecord, unix_ms: u64) -> String {
@@ -69,7 +68,7 @@ pub fn read_records(text: &str) -> (Vec<CookieRecord>, usize) {
 fn read_line(line: &str) -> Option<(CookieRecord, bool)> {
     let line = Value::decode(SerializerId::Json, line.as_bytes()).ok()?;
     let word = |name: &str| line.get(name).and_then(Value::as_str);
-    let time = |name: &str| u64::try_from(rfc3339::parse(word(name)?)? / NS_PER_MS).ok();
+    let time = |name: &str| u64::try_from(rfc3339::parse(word(name)?)? / i128::from(NS_PER_MS)).ok();
     let authextra = match line.get("authextra") {
         Some(Value::Dict(extra)) => extra.clone(),
         _ => Dict::new(),

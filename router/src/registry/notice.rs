@@ -17,12 +17,10 @@ use crate::agent::{
     testament::{Scope, Testament},
 };
 use crate::details;
+use crate::lifecycle::NS_PER_MS;
 use crate::statistics::Report;
 
 const ON_STATS: &str = "wamp.session.on_stats";
-
-/// Times in statistics are told in nanoseconds.
-const NS_PER_MS: i128 = 1_000_000;
 
 /// Something to be published by the service session of a realm.
 #[derive(Debug, PartialEq)]
@@ -141,7 +139,8 @@ impl Registry {
         let what = dict([
             ("cycle", report.cycle.into()),
             ("serializer", serializer),
-            ("timestamp", Value::Integer(i128::from(since.unix_ms) * NS_PER_MS)),
+            // In nanoseconds.
+            ("timestamp", Value::Integer(i128::from(since.unix_ms) * i128::from(NS_PER_MS))),
             ("duration", now.monotonic_ns.saturating_sub(since.monotonic_ns).into()),
             ("bytes", traffic.octets.into()),
             ("messages", traffic.messages.into()),

@@ -16,6 +16,7 @@ use super::{Channel, Registry, Session, Subject};
 use crate::address::{Now, SessionAddress};
 use crate::auth::{Denial, is_same_secret};
 use crate::letter::{Holdings, Letter, Move};
+use crate::lifecycle::NS_PER_MS;
 use crate::outbox::Post;
 
 /// What makes a session resumable.
@@ -58,8 +59,6 @@ impl std::fmt::Debug for Token {
         f.write_str("Token(…)")
     }
 }
-
-const NS_PER_MS: u64 = 1_000_000;
 
 impl Registry {
     /// Lets the session be resumed, if its client wants that and its realm has it; tells so.
