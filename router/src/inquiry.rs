@@ -3,6 +3,8 @@
 //! Whoever asks leaves an [`Inquiry`]; [`crate::control`] makes it a CALL of the realm's service session, and gives the
 //! [`Answer`] back to the [`Asker`]. There is always exactly one answer, unless the asker is gone by then.
 
+use std::fmt;
+
 use crossring_codec::id::SessionId;
 use crossring_codec::value::{Dict, Value};
 
@@ -27,21 +29,37 @@ pub(crate) enum Asker {
     Permission(Box<Permission>),
 }
 
-/// What is called.
-#[derive(Debug, PartialEq)]
+/// What is called. No log ever shows the arguments: a ticket may be among them.
+#[derive(PartialEq)]
 pub(crate) struct Question {
     pub(crate) realm: RealmId,
     pub(crate) procedure: Box<str>,
     pub(crate) arguments: Vec<Value>,
 }
 
-/// What the procedure has said.
-#[derive(Debug, PartialEq)]
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { realm, procedure, .. } = self;
+        f.debug_struct("Question").field("realm", realm).field("procedure", procedure).finish_non_exhaustive()
+    }
+}
+
+/// What the procedure has said. No log ever shows it: the secret of somebody may be in it.
+#[derive(PartialEq)]
 pub(crate) enum Answer {
     /// RESULT
     Result(Vec<Value>, Dict),
     /// ERROR, from the procedure or from the router.
     Error(Box<str>, Vec<Value>),
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answer::Result(..) => f.write_str("Result(…)"),
+            Answer::Error(error, _) => write!(f, "Error({error}, …)"),
+        }
+    }
 }
 
 /// The name of a value's type as those who write authenticators and authorizers know it from Crossbar.io, in Python's words.

@@ -23,6 +23,7 @@ use crate::address::{
 };
 pub use crate::authz::{Action, Decision, Ruling};
 use crate::broker::Filter;
+use crate::config::Secret;
 use crate::details::TransportDetails;
 pub use crate::rendezvous::ResourceKey;
 use crate::statistics::Report;
@@ -358,7 +359,7 @@ pub enum Letter {
         details: Box<HelloDetails<'static>>,
     },
     /// AUTHENTICATE of `key`. Answer as for `Hello`.
-    Authenticate { key: SessionKey, signature: Box<str>, extra: Dict },
+    Authenticate { key: SessionKey, signature: Secret, extra: Dict },
     /// Traffic of a session, to be told to whoever subscribes to such reports. No answer.
     Statistics { key: SessionKey, report: Box<Report> },
     /// The session, or the attempt to join, has ended. The registry forgets everything about it. No answer.

@@ -8,6 +8,7 @@ use crossring_codec::uri::well_known;
 use crossring_codec::value::Dict;
 
 use crate::address::{Now, SessionKey, ShardId, TransportId};
+use crate::config::Secret;
 use crate::details::TransportDetails;
 use crate::letter::{Admission, Letter};
 use crate::outbox::{EndCause, Outbox};
@@ -144,7 +145,8 @@ impl Shard {
             State::Challenged(roles) => State::Joining(roles),
             other => other,
         };
-        self.post(ShardId::CONTROL, Letter::Authenticate { key, signature: signature.into(), extra }, out);
+        let signature = Secret::new(signature);
+        self.post(ShardId::CONTROL, Letter::Authenticate { key, signature, extra }, out);
     }
 
     /// The registry: the peer has to authenticate.

@@ -261,7 +261,7 @@ impl Registry {
                 self.hello(now, at(key), channel, realm.as_deref(), &details, out);
             }
             Letter::Authenticate { key, signature, extra } => {
-                self.authenticate(now, at(key), &signature, &extra, out);
+                self.authenticate(now, at(key), signature.expose(), &extra, out);
             }
             Letter::Statistics { key, report } => self.note_statistics(now, at(key), &report),
             Letter::Leave { key } => self.leave(at(key), out),

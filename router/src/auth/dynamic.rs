@@ -33,8 +33,7 @@ pub(super) trait Finding: fmt::Debug + Send + 'static {
     fn found(self, told: Told, context: &mut Context<'_>) -> Result<Step, Denial>;
 }
 
-/// What a procedure has told of somebody.
-#[derive(Debug)]
+/// What a procedure has told of somebody, secrets included.
 pub(super) struct Told {
     /// Method of the attempt.
     pub(super) method: Method,
@@ -44,6 +43,12 @@ pub(super) struct Told {
     pub(super) authextra: Dict,
     /// Everything.
     principal: Dict,
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Told").field("grant", &self.grant).finish_non_exhaustive()
+    }
 }
 
 /// There is nothing more to prove.

@@ -1,6 +1,7 @@
 use crossring_codec::message::{ClientRoles, Features};
 
 use super::*;
+use crate::address::SessionKey;
 use crate::config::{
     AnonymousConfig, Authenticator, CraPrincipal, CryptosignPrincipal, KeyHolders, Principals, PrivateKey,
     RealmConfig, RoleConfig, RouterConfig, ScramPrincipal, Secret, Source, TRUSTED, TicketPrincipal,
@@ -9,6 +10,7 @@ use crate::credentials::cra::{self, Derivation};
 use crate::credentials::cryptosign::{octets, public_key, sign, verify};
 use crate::credentials::scram::{Dialect, Exchange, Kdf, SaltedPassword};
 use crate::credentials::{from_base64, to_base64, to_hex};
+use crate::letter::Letter;
 
 mod chains;
 mod transport;
@@ -473,6 +475,25 @@ fn secrets_are_not_shown() {
     for secret in ["\"secret\"", "\"random\"", "[9, 9", "[9,9"] {
         assert!(!shown.contains(secret), "{secret} in {shown}");
     }
+}
+
+#[test]
+fn what_procedures_are_asked_and_answer_is_not_shown() {
+    const SECRET: &str = "open sesame";
+    let mut config = dynamic_config(None);
+    let Some(Source::Dynamic(authenticator)) = config.transports[0].anonymous.clone() else { panic!("none") };
+    config.transports[0].ticket = Some(Source::Dynamic(authenticator.clone()));
+    config.transports[0].cra = Some(Source::Dynamic(authenticator));
+    let (pending, _) = challenged(hello(&config, "ticket", Some("jim"), Dict::new(), 1));
+    let key = SessionKey { slot: 0, generation: 1 };
+    let letter = Letter::Authenticate { key, signature: Secret::new(SECRET), extra: Dict::new() };
+    let asked_step = authenticate(&config, pending, SECRET, &Dict::new());
+    let answered = Answer::Result(vec![Value::Dict(vec![entry("secret", SECRET)])], Dict::new());
+    let shown = format!("{letter:?} {asked_step:?} {answered:?}");
+    assert!(shown.contains("com.auth") && !shown.contains(SECRET), "{shown}");
+    let pending = asked(hello(&config, "wampcra", Some("jim"), Dict::new(), 1));
+    let shown = format!("{:?}", in_context(&config, 1, |context| pending.answered(answered, context)));
+    assert!(shown.contains("Signature") && !shown.contains(SECRET), "{shown}");
 }
 
 /// A configuration in which a procedure decides about this method.

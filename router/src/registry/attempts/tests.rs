@@ -5,7 +5,7 @@ use crossring_codec::value::Value;
 
 use super::*;
 use crate::address::{SessionKey, ShardId};
-use crate::config::{Authenticator, RealmConfig, RoleConfig, Source};
+use crate::config::{Authenticator, RealmConfig, RoleConfig, Secret, Source};
 use crate::credentials::cra::{self, Derivation};
 use crate::limits::Limits;
 
@@ -82,7 +82,7 @@ fn attempt(registry: &mut Registry, slot: u32) -> SessionAddress {
     let challenge = extra.iter().find(|(name, _)| name == "challenge").and_then(|(_, value)| value.as_str());
     let derivation = Derivation { salt: "salt".into(), iterations: ITERATIONS, key_length: 32 };
     let secret = derivation.derive("password").expect("in bounds");
-    let signature = cra::sign(&secret, challenge.expect("a text")).into();
+    let signature = Secret::new(cra::sign(&secret, challenge.expect("a text")));
     assert_eq!(registry.derivations.len(), before, "nothing is derived for who has not answered");
     let letter = Letter::Authenticate { key, signature, extra: Dict::new() };
     registry.handle(Now::default(), ShardId(0), letter, &mut posted);
