@@ -112,8 +112,8 @@ impl Guests {
 }
 
 impl Control {
-    /// Opens a guest under the authentication of a transport of the configuration; none: there are too many. It has to say
-    /// HELLO next. With a serializer in `details` it gets its messages as octets.
+    /// Opens a guest under the authentication of a transport of the configuration; none: there are too many, or the transport is
+    /// that of the router's own sessions. It has to say HELLO next. With a serializer in `details` it gets its messages as octets.
     pub fn guest_open<P: Post>(
         &mut self,
         now: Now,
@@ -121,7 +121,9 @@ impl Control {
         details: Arc<TransportDetails>,
         out: &mut P,
     ) -> Option<SessionKey> {
-        debug_assert!(transport != TransportId::SERVICE, "that is for the router's own sessions");
+        if transport == TransportId::SERVICE {
+            return None;
+        }
         let serializer = details.serializer.map(|serializer| serializer.id);
         let key = self.exchange.guests.open(serializer, self.shard.limits.guests_max as usize)?;
         self.input(now, Input::Opened { key, transport, details }, out);
@@ -324,6 +326,13 @@ mod tests {
         let again = join(&mut control);
         assert!(again.slot == one.slot && again.generation != one.generation);
         assert_eq!(open(&mut control), None);
+    }
+
+    #[test]
+    fn a_guest_is_never_one_of_the_routers_own_sessions() {
+        let details = Arc::new(TransportDetails::in_process());
+        let key = control().guest_open(Now::default(), TransportId::SERVICE, details, &mut Nobody);
+        assert_eq!(key, None);
     }
 
     #[test]

@@ -69,18 +69,24 @@ impl Registry {
             channel,
             steps: 0,
         };
-        let step = self.first_step(now, &attempt, &Hello { realm, details });
+        let step = self.first_step(now, address, &attempt, &Hello { realm, details });
         if matches!(step, Step::Challenge(..) | Step::Ask(..) | Step::Derive(..)) {
             self.deadlines.push_back((attempt.deadline_ns, address));
         }
         self.take_step(now, address, Box::new(attempt), step, out);
     }
 
-    fn first_step(&mut self, now: Now, attempt: &Attempt, hello: &Hello<'_>) -> Step {
+    fn first_step(
+        &mut self,
+        now: Now,
+        address: SessionAddress,
+        attempt: &Attempt,
+        hello: &Hello<'_>,
+    ) -> Step {
         if self.is_shutting_down {
             return Step::Deny(Denial::new(well_known::SYSTEM_SHUTDOWN, "the router shuts down"));
         }
-        if attempt.channel.transport == TransportId::SERVICE {
+        if attempt.channel.transport == TransportId::SERVICE && self.is_service(address) {
             return auth::trusted(hello.realm, &*self.config);
         }
         if let Some(step) = self.cookie_login(now, &attempt.channel, hello.details) {
@@ -91,6 +97,11 @@ impl Registry {
         let mut context = attempt.context(now, &self.config, &mut self.random);
         let step = auth::hello(methods.unwrap_or(&none), hello, &mut context);
         self.failures.after_hello(now.monotonic_ns, &attempt.claimant, step)
+    }
+
+    /// Whether a service session has this place: one for each realm, the first ones of the last shard.
+    fn is_service(&self, address: SessionAddress) -> bool {
+        usize::from(address.shard.0) + 1 == self.shards && (address.key.slot as usize) < self.realms.len()
     }
 
     pub(super) fn authenticate<P: Post>(

@@ -121,6 +121,31 @@ fn so_many_keys_wait_and_no_more() {
     assert_eq!(registry.take_derivations().len(), 1);
 }
 
+#[test]
+fn only_the_places_of_service_sessions_are_trusted() {
+    let mut registry = registry(8);
+    for (slot, is_service) in [(0, true), (1, false)] {
+        let details =
+            HelloDetails { roles: ClientRoles::all(Features::default()), ..HelloDetails::default() };
+        let hello = Letter::Hello {
+            key: SessionKey { slot, generation: 1 },
+            transport: TransportId::SERVICE,
+            transport_details: Arc::default(),
+            realm: Some("realm1".into()),
+            details: Box::new(details),
+        };
+        let mut posted = Posted::default();
+        registry.handle(Now::default(), ShardId(0), hello, &mut posted);
+        match posted.0.pop() {
+            Some(Letter::Admit { .. }) => assert!(is_service),
+            Some(Letter::Refuse { reason, .. }) => {
+                assert_eq!((is_service, &*reason), (false, well_known::NO_MATCHING_AUTH_METHOD));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// How many failures follow from this answer of an authenticator.
 fn failures_after(answer: Answer) -> u64 {
     let mut registry = registry(8);
