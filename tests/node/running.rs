@@ -9,6 +9,7 @@ mod archive;
 mod authentication;
 mod commands;
 mod endpoints;
+mod guide;
 mod limits;
 mod longpoll;
 mod security;
