@@ -12,7 +12,7 @@ use super::{Channel, Registry, Session};
 use crate::address::{Now, SessionAddress, TransportId};
 use crate::auth::{self, Claimant, Context, Denial, FailureReport, Hello, Identity, Pending, Step};
 use crate::config::{RouterConfig, TransportAuthentication};
-use crate::derivation::{DerivedKey, Job};
+use crate::derivation::{DerivedKey, Job, Outcome};
 use crate::inquiry::{Answer, Asker, Inquiry};
 use crate::letter::Letter;
 use crate::lifecycle::NS_PER_MS;
@@ -133,7 +133,13 @@ impl Registry {
     /// A key that had to be derived for an attempt to join is there.
     pub(crate) fn attempt_derived<P: Post>(&mut self, now: Now, derived: DerivedKey, out: &mut P) {
         self.derivations_open = self.derivations_open.saturating_sub(1);
-        let DerivedKey { address, session, key } = derived;
+        let DerivedKey { address, session, outcome, .. } = derived;
+        let key = match outcome {
+            Outcome::Derived(key) => Some(key),
+            Outcome::OutOfBounds => None,
+            // It ends by its deadline, if it has not yet: no failure of who wanted to join.
+            Outcome::Late => return,
+        };
         let step = |pending: Pending, context: &mut Context<'_>| pending.derived(key, context);
         self.next_step(now, address, Some(session), step, out);
     }
@@ -196,7 +202,9 @@ impl Registry {
             }
             Step::Derive(pending, password, derivation) => {
                 self.derivations_open += 1;
-                self.derivations.push(Job { address, session: attempt.session, password, derivation });
+                let (session, deadline_ns) = (attempt.session, attempt.deadline_ns);
+                let asked_ns = now.monotonic_ns;
+                self.derivations.push(Job { address, session, asked_ns, deadline_ns, password, derivation });
                 *self.places.make(address) = Member::Pending(attempt, pending);
             }
             Step::Ask(pending, question) => {

@@ -7,6 +7,7 @@ use super::*;
 use crate::address::{SessionKey, ShardId};
 use crate::config::{Authenticator, RealmConfig, RoleConfig, Secret, Source};
 use crate::credentials::cra::{self, Derivation};
+use crate::derivation::Backlog;
 use crate::limits::Limits;
 
 #[derive(Default)]
@@ -188,4 +189,32 @@ fn the_no_of_an_authenticator_is_a_failure_whatever_its_words() {
     ] {
         assert_eq!(failures_after(Answer::Error(error.into(), Vec::new())), 1, "{error}");
     }
+}
+
+#[test]
+fn no_key_is_derived_for_who_is_too_late_and_the_newest_comes_first() {
+    let mut registry = registry(8);
+    let addresses: Vec<SessionAddress> = (0..3).map(|slot| attempt(&mut registry, slot)).collect();
+    let mut backlog = Backlog::default();
+    let mut jobs = registry.take_derivations();
+    let deadline_ns = jobs[0].deadline_ns;
+    jobs[1].deadline_ns += 1;
+    jobs[2].deadline_ns += 1;
+    jobs.into_iter().for_each(|job| backlog.add(job));
+    let mut next = || backlog.run_next(deadline_ns).map(|derived| (derived.address, derived));
+    let (address, late) = next().expect("a job");
+    assert_eq!((address, matches!(late.outcome, Outcome::Late)), (addresses[0], true));
+    for expected in [addresses[2], addresses[1]] {
+        let (address, derived) = next().expect("a job");
+        assert_eq!((address, matches!(derived.outcome, Outcome::Derived(_))), (expected, true));
+    }
+    assert!(next().is_none());
+
+    // The attempt still ends as one that took too long, and nobody has failed.
+    let mut posted = Posted::default();
+    registry.attempt_derived(Now::default(), late, &mut posted);
+    assert_eq!((posted.0.len(), registry.derivations_open), (0, 2));
+    registry.expire_attempts(Now { monotonic_ns: deadline_ns, ..Now::default() }, &mut posted);
+    let Some(Letter::Refuse { message, .. }) = posted.0.first() else { panic!("{:?}", posted.0) };
+    assert_eq!((&**message, registry.take_failures()), ("authentication timeout", None));
 }
