@@ -241,8 +241,16 @@ fn what_is_wrong_is_refused() {
     assert_eq!(long.send("x".repeat(100_001)), 413);
     long.sending = site.connect();
     assert_eq!(long.next()[0], 3);
+}
+
+#[test]
+fn who_has_not_joined_sends_little_and_the_log_says_who_it_was() {
+    let site = site(json!({"max_message_size": 100_000}));
     let mut unjoined = Client::open(&site, "/lp", "wamp.2.json");
     assert_eq!(unjoined.send("x".repeat(66_000)), 413);
+    let line =
+        "refused over long-poll: 1 × too much sent before joining; the last known address is 127.0.0.1";
+    assert!(wait_until(|| site.router.log().contains(line)), "{}", site.router.log());
 }
 
 #[test]

@@ -177,7 +177,8 @@ impl LongPoll {
         self.demands.send(Demand::Guest(wish)).map_err(|_| shuts_down())?;
         let key = key.await.map_err(|_| shuts_down())?;
         let key = key.ok_or_else(|| Fault::full("503: too many transports"))?;
-        let channel = Channel::new(key, serializer, self.bounds, self.demands.clone(), places);
+        let demands = self.demands.clone();
+        let channel = Channel::new(key, peer.address(), serializer, self.bounds, demands, places);
         let id = random_id().inspect_err(|_| channel.close())?;
         self.channels.by_id.borrow_mut().insert(id.clone(), Rc::clone(&channel));
         let told = serde_json::json!({"transport": id, "protocol": serializer.subprotocol()});

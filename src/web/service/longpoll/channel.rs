@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Duration;
@@ -67,6 +68,8 @@ pub(super) struct Places {
 #[derive(Debug)]
 pub(crate) struct Channel {
     key: SessionKey,
+    /// Of who has opened it.
+    address: Option<IpAddr>,
     serializer: Serializer,
     bounds: Bounds,
     demands: Demands,
@@ -124,9 +127,10 @@ enum Found {
 }
 
 impl Channel {
-    /// The transport of a guest.
+    /// The transport of a guest, opened from this address if it has one.
     pub(super) fn new(
         key: SessionKey,
+        address: Option<IpAddr>,
         serializer: Serializer,
         bounds: Bounds,
         demands: Demands,
@@ -150,6 +154,7 @@ impl Channel {
         let (state, sending) = (RefCell::new(state), Mutex::new(()));
         Rc::new(Self {
             key,
+            address,
             serializer,
             bounds,
             demands,
@@ -309,16 +314,17 @@ impl Channel {
     pub(super) async fn send(&self, body: Incoming) -> Result<(), Fault> {
         let _turn = self.sending.lock().await;
         self.may_send().await?;
-        let body = match body::read(body, self.sendable_size()).await {
+        let (size_max, why, text) = self.sendable();
+        let body = match body::read(body, size_max).await {
             Err(error @ BodyError::TooLong(_)) => {
-                self.refuse(Refusal::Size, "too many octets in one request");
+                self.refuse(why, text);
                 return Err(error.into());
             }
             body => body?,
         };
         // The session may have ended meanwhile.
         self.may_send().await?;
-        self.count_unjoined(body.len())?;
+        self.count_unjoined(body.len());
         let messages = self.state.borrow_mut().batching.split(&body);
         let messages = messages.map_err(|error| self.refuse(Refusal::Message, &error.to_string()))?;
         for octets in messages {
@@ -345,30 +351,27 @@ impl Channel {
         }
     }
 
-    fn sendable_size(&self) -> usize {
+    /// Octets that the next body may have, and what is wrong with more.
+    fn sendable(&self) -> (usize, Refusal, &'static str) {
         let state = self.state.borrow();
-        match state.joining {
-            Some(_) => self.bounds.body_size_max.min(UNJOINED_SIZE_MAX - state.unjoined_size),
-            None => self.bounds.body_size_max,
+        let unjoined_max = UNJOINED_SIZE_MAX - state.unjoined_size;
+        if state.joining.is_some() && unjoined_max <= self.bounds.body_size_max {
+            return (unjoined_max, Refusal::UnjoinedOctets, "too many octets before joining");
         }
+        (self.bounds.body_size_max, Refusal::Size, "too many octets in one request")
     }
 
-    /// Takes note of what is sent before there is a session.
-    fn count_unjoined(&self, size: usize) -> Result<(), Fault> {
+    /// Takes note of a body within [`Channel::sendable`] that came before there was a session.
+    fn count_unjoined(&self, size: usize) {
         let mut state = self.state.borrow_mut();
         if state.joining.is_some() {
-            if size > UNJOINED_SIZE_MAX - state.unjoined_size {
-                drop(state);
-                return Err(self.refuse(Refusal::UnjoinedOctets, "too many octets before joining"));
-            }
             state.unjoined_size += size;
         }
-        Ok(())
     }
 
     /// The client has broken the protocol.
     fn refuse(&self, why: Refusal, text: &str) -> Fault {
-        self.wish(Wish::Count(why, None));
+        self.wish(Wish::Count(why, self.address));
         self.wish(Wish::Violate(self.key, text.to_owned()));
         Fault::bad(format!("could not unserialize WAMP message: {text}"))
     }
