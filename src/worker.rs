@@ -354,9 +354,7 @@ impl<E: Engine> Worker<E> {
             }
             Event::Accepted { listener, connection } => self.accepted(listener, connection),
             Event::Closed { connection, reason } => self.closed(connection, reason),
-            Event::AcceptFailed { errno, .. } => {
-                tracing::warn!(shard = self.id.0, "accept: {}", std::io::Error::from_raw_os_error(errno));
-            }
+            Event::AcceptFailed { errno, .. } => self.door.refusals.add_unaccepted(errno),
             Event::Doorbell => {}
         }
     }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crossring_codec::error::{DecodeError, Fault};
 use crossring_io::Monotonic;
 use crossring_router::counters::Counters;
+use rustix::io::Errno;
 
 /// Nanoseconds between two lines of the log.
 const PERIOD_NS: u64 = 10_000_000_000;
@@ -52,11 +53,13 @@ pub enum Refusal {
     Calls,
     /// Its payload was longer than sessions may send.
     Payload,
+    /// The kernel could not hand out its connection. It waits for the next try.
+    Unaccepted,
 }
 
 impl Refusal {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Refusal; 20] = [
+    pub const ALL: [Refusal; 21] = [
         Refusal::Unjoined,
         Refusal::ListenerFull,
         Refusal::AddressFull,
@@ -77,6 +80,7 @@ impl Refusal {
         Refusal::Registrations,
         Refusal::Calls,
         Refusal::Payload,
+        Refusal::Unaccepted,
     ];
 
     /// As what a message that is none is counted.
@@ -107,11 +111,12 @@ impl Refusal {
             Refusal::Registrations => "too many registrations of a session",
             Refusal::Calls => "too many pending calls of a session",
             Refusal::Payload => "payload too long",
+            Refusal::Unaccepted => "could not be accepted",
         }
     }
 }
 
-const _: () = assert!(Refusal::ALL.len() == Refusal::Payload as usize + 1);
+const _: () = assert!(Refusal::ALL.len() == Refusal::Unaccepted as usize + 1);
 
 /// How often peers were refused, by reason, since the start.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
@@ -145,6 +150,7 @@ pub(crate) struct Refusals {
     told: RefusalCounts,
     last_line: Option<Monotonic>,
     last_address: Option<IpAddr>,
+    last_error: Option<Errno>,
 }
 
 impl Refusals {
@@ -157,6 +163,12 @@ impl Refusals {
     pub(crate) fn add_of(&mut self, refusal: Refusal, address: Option<IpAddr>) {
         self.add(refusal);
         self.last_address = address.or(self.last_address);
+    }
+
+    /// Counts a connection that could not be accepted, for this reason of the kernel.
+    pub(crate) fn add_unaccepted(&mut self, errno: i32) {
+        self.add(Refusal::Unaccepted);
+        self.last_error = Some(Errno::from_raw_os_error(errno));
     }
 
     /// Takes over what the core counts.
@@ -188,16 +200,30 @@ impl Refusals {
         }
         self.last_line = Some(now);
         let told = std::mem::replace(&mut self.told, self.counts);
-        let text = self.counts.text_since(&told);
-        Some(match self.last_address.take() {
-            Some(address) => format!("{text}; the last known address is {address}"),
-            None => text,
-        })
+        let mut text = self.counts.text_since(&told);
+        if let Some(address) = self.last_address.take() {
+            text.push_str(&format!("; the last known address is {address}"));
+        }
+        if let Some(error) = self.last_error.take() {
+            text.push_str(&format!("; accept: {error}{}", advice(error)));
+        }
+        Some(text)
     }
 
     /// All there were since the start; none if there were none.
     pub(crate) fn summary(&self) -> Option<String> {
         (self.counts.total() > 0).then(|| self.counts.text_since(&RefusalCounts::default()))
+    }
+}
+
+/// What helps against a reason of the kernel.
+fn advice(error: Errno) -> &'static str {
+    match error {
+        Errno::MFILE => {
+            ". Raise LimitNOFILE of the service, or `ulimit -Hn`; or lower max_connections of the transports"
+        }
+        Errno::NFILE => ". Raise the kernel's fs.file-max",
+        _ => "",
     }
 }
 
@@ -221,6 +247,20 @@ mod tests {
         assert_eq!(refusals.deadline(), None);
         assert!(refusals.summary().is_some_and(|text| text.starts_with("1001 × ")));
         assert_eq!((refusals.counts().of(Refusal::Tls), refusals.counts().total()), (3, 1_004));
+    }
+
+    #[test]
+    fn who_has_no_descriptor_left_is_told_what_helps_and_not_per_connection() {
+        let mut refusals = Refusals::default();
+        refusals.add_unaccepted(Errno::MFILE.raw_os_error());
+        let line = refusals.line(Monotonic(5)).expect("the first is told at once");
+        assert!(line.starts_with("1 × could not be accepted; accept: "), "{line}");
+        assert!(line.contains("LimitNOFILE") && line.contains("max_connections"), "{line}");
+        (0..1_000).for_each(|_| refusals.add_unaccepted(Errno::NOMEM.raw_os_error()));
+        assert_eq!(refusals.line(Monotonic(6)), None);
+        let line = refusals.line(Monotonic(5 + PERIOD_NS)).expect("a period later");
+        assert!(line.starts_with("1000 × could not be accepted; accept: "), "{line}");
+        assert!(!line.contains("LimitNOFILE"), "{line}");
     }
 
     #[test]
