@@ -14,6 +14,7 @@ use super::service::{
     Network, NodeInfo, PollAdmission, PollBounds, PollChannels, Proxy, Redirect, Rest, Service, Signatures,
     Store, StoreRules, Upload, WebSocketProxy,
 };
+use super::tunnel::Patience;
 use super::upstream::Upstream;
 use super::{Demands, Site, Sites};
 use crate::config::{
@@ -198,10 +199,10 @@ fn proxy(written: &ReverseProxyConfig) -> Result<Proxy, String> {
     Ok(Proxy {
         backend: Backend {
             host: HeaderValue::try_from(&host).map_err(|_| format!("{host:?} is no host"))?,
+            patience: Rc::new(Patience::new(written.upstream.idle_timeout, upstream.name())),
             upstream,
             forwarded: Forwarded { port: written.forwarded_port, scheme: written.forwarded_proto },
             timeout: written.timeout,
-            idle_timeout: written.upstream.idle_timeout,
         },
         path: written.path.trim_end_matches('/').to_owned(),
     })
@@ -224,13 +225,14 @@ fn websocket_proxy(written: &WebSocketProxyConfig) -> Result<WebSocketProxy, Str
     let (_, rest) = written.url.split_once("://").ok_or_else(wrong)?;
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let slash = if path.starts_with('/') { "" } else { "/" };
+    let upstream = Upstream::new(&written.upstream)?;
     Ok(WebSocketProxy {
         backend: Backend {
-            upstream: Upstream::new(&written.upstream)?,
+            patience: Rc::new(Patience::new(written.upstream.idle_timeout, upstream.name())),
+            upstream,
             host: HeaderValue::try_from(authority).map_err(|_| wrong())?,
             forwarded: Forwarded::default(),
             timeout: written.upstream.connect_timeout,
-            idle_timeout: written.upstream.idle_timeout,
         },
         target: PathAndQuery::try_from(format!("{slash}{path}")).map_err(|_| wrong())?,
         origins: WebSocketServerOptions {

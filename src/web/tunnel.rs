@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,11 +12,47 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, copy, split};
 use tokio::time::Instant;
 
+use super::complaints::Complaints;
 use super::slots::Slot;
 use super::stream::Stream;
 
 /// How long a server may take to let itself be told the end.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Lines of the log, in ten seconds, about tunnels of one service that were idle.
+const NOTICES_MAX: u32 = 2;
+
+/// How long nothing may pass through the tunnels of a service.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    /// None: for ever.
+    timeout: Option<Duration>,
+    /// Where the tunnels lead, for the log.
+    server: String,
+    notices: Complaints,
+}
+
+impl Patience {
+    /// `server`: where the tunnels lead, for the log.
+    pub(crate) fn new(timeout: Option<Duration>, server: String) -> Self {
+        Self { timeout, server, notices: Complaints::new(NOTICES_MAX) }
+    }
+
+    /// Waits until nothing has passed for too long.
+    async fn lose(&self, passed: &Cell<Instant>) {
+        let Some(timeout) = self.timeout else { return std::future::pending().await };
+        while passed.get().elapsed() < timeout {
+            tokio::time::sleep_until(passed.get() + timeout).await;
+        }
+        if self.notices.permit() {
+            let timeout_s = timeout.as_secs();
+            tracing::info!(
+                "{}: a WebSocket is closed through which nothing has passed for {timeout_s} s (idle_timeout)",
+                self.server
+            );
+        }
+    }
+}
 
 /// The server's end, and what the client is to be told first.
 pub(crate) struct Tunnel {
@@ -24,13 +61,13 @@ pub(crate) struct Tunnel {
     pub(crate) server: Upgraded,
     /// Taken as long as the tunnel is there.
     pub(crate) slot: Slot,
-    /// How long nothing may pass; none: for ever.
-    pub(crate) idle_timeout: Option<Duration>,
+    /// How long nothing may pass.
+    pub(crate) patience: Rc<Patience>,
 }
 
 impl Tunnel {
-    /// Passes octets on until one side has ended, or nothing has passed for too long. `read`: what the client has sent already. Each direction holds a few KiB, and
-    /// reads no further while they are not taken.
+    /// Passes octets on until one side has ended, or nothing has passed for too long. `read`: what the client has sent
+    /// already. Each direction holds a few KiB, and reads no further while they are not taken.
     pub(crate) async fn run(self, client: Stream, read: &[u8]) {
         let _slot = self.slot;
         let passed = Cell::new(Instant::now());
@@ -51,7 +88,7 @@ impl Tunnel {
         tokio::select! {
             out = outward => tracing::debug!(?out, "tunnel: the client has ended"),
             inn = inward => tracing::debug!(?inn, "tunnel: the server has ended"),
-            () = idle(&passed, self.idle_timeout) => tracing::debug!("tunnel: nothing has passed for too long"),
+            () = self.patience.lose(&passed) => {}
         }
         let farewell = async { (to_client.shutdown().await, to_server.shutdown().await) };
         let _ = tokio::time::timeout(FAREWELL_TIMEOUT, farewell).await;
@@ -75,13 +112,5 @@ impl<R: AsyncRead + Unpin> AsyncRead for Watched<'_, R> {
             self.passed.set(Instant::now());
         }
         read
-    }
-}
-
-/// Waits until nothing has passed for so long.
-async fn idle(passed: &Cell<Instant>, timeout: Option<Duration>) {
-    let Some(timeout) = timeout else { return std::future::pending().await };
-    while passed.get().elapsed() < timeout {
-        tokio::time::sleep_until(passed.get() + timeout).await;
     }
 }

@@ -111,6 +111,11 @@ impl Upstream {
         self.tls.is_some()
     }
 
+    /// What it is called in the log.
+    pub(crate) fn name(&self) -> String {
+        self.place.to_string()
+    }
+
     /// Says in the log that it fails, now and then.
     pub(crate) fn complain(&self, text: &str) {
         if self.complaints.permit() {

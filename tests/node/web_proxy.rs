@@ -369,6 +369,11 @@ fn a_tunnel_through_which_nothing_passes_is_closed() {
         assert_eq!(stream.read(&mut [0; 1]).expect("an end"), 0);
         assert!(last.elapsed() >= Duration::from_millis(2_900), "{:?}", last.elapsed());
     }
+    let notice = format!(
+        "server {}: a WebSocket is closed through which nothing has passed for 3 s (idle_timeout)",
+        upstream.at
+    );
+    assert!(wait_until(|| site.router.log().matches(&notice).count() == 2), "{}", site.router.log());
     patient.write_all(b"x").expect("sent");
     patient.read_exact(&mut [0]).expect("an echo");
 }

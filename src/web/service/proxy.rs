@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 
 use super::{Context, switching, text, upgrade_required};
-use crate::web::tunnel::Tunnel;
+use crate::web::tunnel::{Patience, Tunnel};
 use crate::web::upstream::{Lease, Upstream, UpstreamError};
 use crate::web::{Request, Response, Takeover, wants_websocket};
 
@@ -57,8 +57,8 @@ pub(crate) struct Backend {
     pub(crate) forwarded: Forwarded,
     /// How long it may be silent.
     pub(crate) timeout: Duration,
-    /// How long nothing may pass through a WebSocket; none: for ever.
-    pub(crate) idle_timeout: Option<Duration>,
+    /// How long nothing may pass through a WebSocket.
+    pub(crate) patience: Rc<Patience>,
 }
 
 /// Why a server has not answered.
@@ -221,8 +221,8 @@ impl Backend {
             self.upstream.complain("it has switched protocols and closed the connection");
             return bad_gateway();
         };
-        let (slot, idle_timeout) = (lease.into_slot(), self.idle_timeout);
-        context.handover.take(Takeover::Tunnel(Tunnel { head, server, slot, idle_timeout }));
+        let (slot, patience) = (lease.into_slot(), Rc::clone(&self.patience));
+        context.handover.take(Takeover::Tunnel(Tunnel { head, server, slot, patience }));
         switching()
     }
 
