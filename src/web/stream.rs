@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use crossring_router::address::{SessionKey, ShardId};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+use super::silence::Silence;
 use super::{Demand, Demands};
 use crate::worker::mail::{Relay, RelayPart, WINDOW_SIZE};
 
@@ -105,12 +106,13 @@ pub(crate) struct Stream {
     /// Its end need not be told any more.
     is_over: bool,
     /// Runs while the window is closed.
-    stall: Option<Pin<Box<Sleep>>>,
+    stall: Silence,
 }
 
 impl Stream {
     pub(crate) fn new(shard: ShardId, key: SessionKey, pipe: Rc<RefCell<Pipe>>, demands: Demands) -> Self {
-        Self { shard, key, pipe, demands, written: Vec::new(), is_over: false, stall: None }
+        let stall = Silence::new(STALL_TIMEOUT);
+        Self { shard, key, pipe, demands, written: Vec::new(), is_over: false, stall }
     }
 
     /// What mail fills.
@@ -167,13 +169,12 @@ impl Stream {
         if pipe.window > 0 {
             let count = pipe.window.min(wanted);
             pipe.window -= count;
-            self.stall = None;
+            self.stall.end();
             return Poll::Ready(Ok(count));
         }
         pipe.writer = Some(context.waker().clone());
         drop(pipe);
-        let stall = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(STALL_TIMEOUT)));
-        stall.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        self.stall.poll(context).map(Err)
     }
 }
 
