@@ -331,7 +331,7 @@ impl<E: Engine> Worker<E> {
         let is_there = |key: SessionKey| self.connections.get(key.slot as usize).is_some_and(|it| it.is(key));
         self.timers.trim(self.connection_count, is_there);
         (self.gone_count, self.saved_at) = (0, work);
-        self.door.trim();
+        self.door.trim(self.engine.now());
         self.shard.trim();
         self.outbound.trim();
         self.engine.trim();

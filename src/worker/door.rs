@@ -92,8 +92,8 @@ impl Door {
     }
 
     /// Gives back memory that is not needed any more.
-    pub(super) fn trim(&mut self) {
-        self.addresses.trim();
+    pub(super) fn trim(&mut self, now: Monotonic) {
+        self.addresses.trim(now.0);
     }
 
     fn pace(&mut self, listener: u16) -> &mut Pace {

@@ -81,7 +81,8 @@ impl Addresses {
     }
 
     /// Gives back memory that is not needed any more.
-    pub(super) fn trim(&mut self) {
+    pub(super) fn trim(&mut self, now_ns: u64) {
+        self.sweep(now_ns);
         trim_slots(&mut self.places, Option::is_some);
         if self.visits.capacity() > MOSTLY * self.visits.len() {
             self.visits.shrink_to(2 * self.visits.len());
@@ -93,9 +94,13 @@ impl Addresses {
         const KEPT_MIN: usize = 1_024;
         const PERIOD_NS: u64 = BURST_S * SECOND_NS;
         if self.visits.len() >= KEPT_MIN && now_ns >= self.swept_ns + PERIOD_NS {
-            self.visits.retain(|_, visits| visits.connection_count > 0 || !visits.pace.is_idle(now_ns));
-            self.swept_ns = now_ns;
+            self.sweep(now_ns);
         }
+    }
+
+    fn sweep(&mut self, now_ns: u64) {
+        self.visits.retain(|_, visits| visits.connection_count > 0 || !visits.pace.is_idle(now_ns));
+        self.swept_ns = now_ns;
     }
 }
 
@@ -154,5 +159,20 @@ mod tests {
         assert!((0..200_000).all(|number| come(0, number) <= REMEMBERED_MAX + 1));
         // Who has been away long enough gives way.
         assert_eq!(come(60 * SECOND_NS, 0), 1);
+    }
+
+    #[test]
+    fn nobody_has_to_come_for_those_who_are_gone_to_be_forgotten() {
+        let mut addresses = Addresses::default();
+        for number in 0..10_000_u32 {
+            let at = IpAddr::from(number.to_be_bytes());
+            assert_eq!(addresses.enter(0, number, 0, at, 1, 1), Ok(()));
+        }
+        (1..10_000).for_each(|slot| addresses.leave(0, slot));
+        addresses.trim(SECOND_NS - 1);
+        assert_eq!(addresses.visits.len(), 10_000, "they would come back too fast");
+        addresses.trim(SECOND_NS);
+        assert_eq!(addresses.visits.len(), 1, "who is still there");
+        assert!(addresses.visits.capacity() < 100, "{}", addresses.visits.capacity());
     }
 }
