@@ -12,6 +12,7 @@
 //! What is so kept when the session ends, or loses its transport and may be resumed, counts as never received. Whoever
 //! resumes cannot know anyway which of its last messages have arrived, and these are the last.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use crossring_codec::id::RequestId;
@@ -305,15 +306,19 @@ fn subject<'a>(message: &'a Message<'_>) -> Option<Subject<'a>> {
     }
 }
 
-/// The options of a message as they are on the wire, and its request.
+/// The options of a message as they are on the wire, and its request. The payload, which may be long, is left alone.
 fn read_options(message: &Message<'_>) -> Option<(Dict, RequestId)> {
-    let mut bare = message.clone();
-    let request = match &mut bare {
-        Message::Publish { request, payload, .. } | Message::Call { request, payload, .. } => {
-            *payload = Payload::EMPTY;
-            *request
+    let payload = Payload::EMPTY;
+    let (bare, request) = match message {
+        Message::Publish { request, options, topic, .. } => {
+            let (request, options, topic) = (*request, options.clone(), Cow::Borrowed(&**topic));
+            (Message::Publish { request, options, topic, payload }, request)
         }
-        Message::Subscribe { request, .. } | Message::Register { request, .. } => *request,
+        Message::Call { request, options, procedure, .. } => {
+            let (request, options, procedure) = (*request, options.clone(), Cow::Borrowed(&**procedure));
+            (Message::Call { request, options, procedure, payload }, request)
+        }
+        Message::Subscribe { request, .. } | Message::Register { request, .. } => (message.clone(), *request),
         _ => return None,
     };
     Some((wire_options(&bare), request))
