@@ -39,6 +39,8 @@ use crate::shard::Shard;
 use crate::store::{MemoryStore, RealmStore, SessionRecord};
 use crate::table::{IntegerMap, IntegerState};
 
+#[cfg(test)]
+mod fixture;
 mod guests;
 mod inquiries;
 mod meta_calls;

@@ -6,8 +6,9 @@ use crossring_codec::value::Value;
 use super::{Action, Decision, Ruling};
 use crate::inquiry::{Answer, type_name};
 
-/// Reads an answer to a question about `action` on `uri`.
-pub(crate) fn read(answer: &Answer, action: Action, uri: &str) -> Ruling {
+/// Reads an answer to a question about `action` on `uri`. `is_over`: it comes when its time is over, so an error is the router's
+/// own about an authorizer that has been silent, whatever its URI (authorizers may say `wamp.error.timeout` themselves).
+pub(crate) fn read(answer: &Answer, action: Action, uri: &str, is_over: bool) -> Ruling {
     let said = match answer {
         Answer::Result(arguments, _) => read_result(arguments.first().unwrap_or(&Value::Null)),
         Answer::Error(error, arguments) => Err(describe(error, arguments)),
@@ -20,8 +21,8 @@ pub(crate) fn read(answer: &Answer, action: Action, uri: &str) -> Ruling {
             if cache { Ruling::Lasting(decision) } else { Ruling::Once(decision) }
         }
         Err(reason) => {
-            let is_silence = matches!(answer, Answer::Error(error, _) if **error == *well_known::TIMEOUT);
-            Ruling::Failed { text: describe_failure(action, uri, &reason), is_silence }
+            let text = describe_failure(action, uri, &reason);
+            Ruling::Failed { text, is_silence: is_over && matches!(answer, Answer::Error(..)) }
         }
     }
 }
@@ -108,7 +109,7 @@ mod tests {
     }
 
     fn ruling(result: Value) -> Ruling {
-        read(&Answer::Result(vec![result], Vec::new()), Action::Publish, "com.x")
+        read(&Answer::Result(vec![result], Vec::new()), Action::Publish, "com.x", false)
     }
 
     fn decision(allow: bool, disclose: bool) -> Decision {
@@ -161,9 +162,23 @@ mod tests {
     }
 
     #[test]
+    fn silence_is_told_by_the_time_and_not_by_the_error() {
+        let said = Answer::Error(well_known::TIMEOUT.into(), Vec::new());
+        for is_over in [false, true] {
+            let ruling = read(&said, Action::Call, "com.x", is_over);
+            assert!(matches!(ruling, Ruling::Failed { is_silence, .. } if is_silence == is_over));
+        }
+        let nonsense = Answer::Result(vec![7.into()], Vec::new());
+        let ruling = read(&nonsense, Action::Call, "com.x", true);
+        assert!(matches!(ruling, Ruling::Failed { is_silence: false, .. }));
+    }
+
+    #[test]
     fn errors_are_told_in_words() {
         let error = Answer::Error("com.error".into(), vec!["is".into(), 7.into(), "ill".into()]);
-        let Ruling::Failed { text, .. } = read(&error, Action::Call, "com.x") else { panic!("a decision") };
+        let Ruling::Failed { text, .. } = read(&error, Action::Call, "com.x", false) else {
+            panic!("a decision")
+        };
         assert_eq!(&*text, "failed to authorize session for calling procedure 'com.x': com.error: is ill");
         assert!(!wants_no_options(&error));
         let old = "authorize() takes exactly 4 arguments (5 given)";

@@ -21,6 +21,9 @@ use crate::limits::AUTHORIZER_QUESTIONS_MAX;
 use crate::outbox::Post;
 use crate::registry::Departed;
 
+#[cfg(test)]
+mod tests;
+
 /// A permission that an authorizer is asked for.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Permission {
@@ -69,7 +72,14 @@ pub(super) enum Whose {
 #[derive(Debug)]
 pub(super) struct Will {
     departed: Departed,
-    testaments: VecDeque<Testament>,
+    testaments: VecDeque<Due>,
+}
+
+/// A testament whose time has come.
+#[derive(Debug)]
+struct Due {
+    testament: Testament,
+    since_ns: u64,
 }
 
 impl Control {
@@ -101,7 +111,7 @@ impl Control {
         let Wanted { action, uri, match_policy } = &permission.wanted;
         let known = authorization.decide(realm, role, *action, uri, *match_policy);
         let procedure = authorization.authorizer(realm, role).map(Box::from);
-        let left_ms = permission.asked.deadline_ns.saturating_sub(now.monotonic_ns) / NS_PER_MS;
+        let left_ms = permission.asked.left_ms(now);
         let is_over = left_ms == 0 || permission.asked.questions >= AUTHORIZER_QUESTIONS_MAX;
         let (None, Some(procedure), false) = (known.as_ref(), procedure, is_over) else {
             let ruling = known.unwrap_or_else(|| match left_ms {
@@ -134,7 +144,7 @@ impl Control {
             return self.ask(now, permission, out);
         }
         let Wanted { action, uri, match_policy } = &permission.wanted;
-        let ruling = answer::read(said, *action, uri);
+        let ruling = answer::read(said, *action, uri, permission.asked.left_ms(now) == 0);
         if let Ruling::Lasting(decision) = ruling {
             self.shard.authorization.remember(realm, role, *action, uri, *match_policy, decision);
         }
@@ -174,16 +184,24 @@ impl Control {
         let session = departed.session;
         let will =
             self.wills.entry(session.get()).or_insert_with(|| Will { departed, testaments: VecDeque::new() });
-        will.testaments.push_back(testament);
+        will.testaments.push_back(Due { testament, since_ns: now.monotonic_ns });
         if will.testaments.len() == 1 {
-            self.ask_about_first(now, session, out);
+            self.ask_about_first(now, session, false, out);
         }
     }
 
-    fn ask_about_first<P: Post>(&mut self, now: Now, session: SessionId, out: &mut P) {
+    /// `is_behind_silence`: the authorizer has been silent about the one before, so the time counts from when this one was due.
+    fn ask_about_first<P: Post>(
+        &mut self,
+        now: Now,
+        session: SessionId,
+        is_behind_silence: bool,
+        out: &mut P,
+    ) {
         let Some(will) = self.wills.get(&session.get()) else { return };
-        let Some(testament) = will.testaments.front() else { return };
+        let Some(Due { testament, since_ns }) = will.testaments.front() else { return };
         let uri = testament.topic.clone();
+        let since_ns = if is_behind_silence { *since_ns } else { now.monotonic_ns };
         let permission = Permission {
             whose: Whose::Testament(session),
             realm: will.departed.realm,
@@ -191,22 +209,23 @@ impl Control {
             wanted: Wanted { action: Action::Publish, uri, match_policy: Match::Exact },
             session: will.departed.details.as_deref().cloned().unwrap_or_default(),
             options: testament.wire_options(),
-            asked: Asked::first(now.monotonic_ns, self.shard.limits.authorizer_timeout_ms),
+            asked: Asked::first(since_ns, self.shard.limits.authorizer_timeout_ms),
         };
         self.ask(now, permission, out);
     }
 
     fn execute_first<P: Post>(&mut self, now: Now, session: SessionId, in_hand: InHand, out: &mut P) {
         let Some(will) = self.wills.get_mut(&session.get()) else { return };
-        let Some(testament) = will.testaments.pop_front() else { return };
+        let Some(Due { testament, .. }) = will.testaments.pop_front() else { return };
         let departed = will.departed.clone();
+        let is_silent = matches!(in_hand.ruling, Ruling::Failed { is_silence: true, .. });
         self.shard.authorization.take_in_hand(Some(in_hand));
         self.publish_testament(now, &departed, &testament, out);
         self.shard.authorization.take_in_hand(None);
         if self.wills.get(&session.get()).is_some_and(|will| will.testaments.is_empty()) {
             self.wills.remove(&session.get());
         } else {
-            self.ask_about_first(now, session, out);
+            self.ask_about_first(now, session, is_silent, out);
         }
     }
 }
@@ -227,6 +246,11 @@ impl Asked {
     pub(super) fn first(since_ns: u64, timeout_ms: u32) -> Self {
         let deadline_ns = since_ns + u64::from(timeout_ms) * NS_PER_MS;
         Self { deadline_ns, generation: 0, questions: 0, without_options: false }
+    }
+
+    /// Milliseconds that the answer may still take.
+    fn left_ms(&self, now: Now) -> u64 {
+        self.deadline_ns.saturating_sub(now.monotonic_ns) / NS_PER_MS
     }
 }
 
