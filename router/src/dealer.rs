@@ -169,6 +169,8 @@ pub(crate) struct Invocation {
     pub(crate) origin: CallAddress,
     registration: RegistrationId,
     receive_progress: bool,
+    /// The router itself waits for the answer.
+    pub(crate) is_inquiry: bool,
     /// Counts against the callee's concurrency, as it was added under this ticket.
     slot: Option<NonZeroU64>,
 }

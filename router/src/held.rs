@@ -23,7 +23,7 @@ use crossring_codec::serializer::SerializerId;
 use crossring_codec::uri::Match;
 use crossring_codec::value::{Dict, Value};
 
-use crate::address::{CallAddress, Now, RealmId, RoleId, SessionKey, ShardId};
+use crate::address::{Now, RealmId, RoleId, SessionKey, ShardId};
 use crate::authz::{Action, InHand, Ruling};
 use crate::letter::{Letter, Petition};
 use crate::lifecycle::NS_PER_MS;
@@ -131,7 +131,7 @@ impl Shard {
     fn pause_if_due<O: Outbox>(&mut self, key: SessionKey, out: &mut O) {
         let State::Held(held) = self.sessions.state(key) else { return };
         let is_due = !held.is_paused && (held.len() > HELD_MESSAGES_PAUSE || held.octets > HELD_OCTETS_PAUSE);
-        if !is_due || self.has_room(held) && self.is_asked(&held.session) {
+        if !is_due || self.has_room(held) && is_asked(&held.session) {
             return;
         }
         if let Some(held) = self.sessions.held_mut(key) {
@@ -157,19 +157,8 @@ impl Shard {
             && held.octets <= self.limits.held_octets_per_session_max as usize / 2
     }
 
-    /// Whether calls of the router's own sessions wait for an answer.
-    fn is_asked(&self, session: &Session) -> bool {
-        let Some(callee) = &session.callee else { return false };
-        callee.invocations.values().any(|invocation| self.is_own_call(invocation.origin))
-    }
-
-    /// Whether a call is one of the router's own sessions.
-    pub(crate) const fn is_own_call(&self, call: CallAddress) -> bool {
-        call.shard.index() == self.shards - 1
-    }
-
-    /// Whether a message is the answer to a call of the router's own sessions. Such answers do not wait: the session may be the
-    /// authorizer that it waits for.
+    /// Whether a message is the answer to a question of the router. Such answers do not wait: the session may be the authorizer
+    /// that it waits for.
     fn answers_the_router(&self, key: SessionKey, message: &Message<'_>) -> bool {
         let request = match message {
             Message::Yield { request, .. }
@@ -178,7 +167,7 @@ impl Shard {
         };
         let callee = self.sessions.get(key).and_then(|session| session.callee.as_ref());
         let invocation = callee.and_then(|callee| callee.invocations.get(&request.get()));
-        invocation.is_some_and(|invocation| self.is_own_call(invocation.origin))
+        invocation.is_some_and(|invocation| invocation.is_inquiry)
     }
 
     /// The registry: what the authorizer says. Acted upon in the next turn.
@@ -292,6 +281,12 @@ impl Shard {
         }
         held.session
     }
+}
+
+/// Whether the router waits for an answer of the session.
+fn is_asked(session: &Session) -> bool {
+    let Some(callee) = &session.callee else { return false };
+    callee.invocations.values().any(|invocation| invocation.is_inquiry)
 }
 
 fn subject<'a>(message: &'a Message<'_>) -> Option<Subject<'a>> {

@@ -171,6 +171,8 @@ pub struct Call {
     pub trustlevel: Option<u64>,
     /// It is for the callee that serves this resource key.
     pub rkey: Option<ResourceKey>,
+    /// The router itself asks: an authenticator, or an authorizer.
+    pub is_inquiry: bool,
     /// Its standing in the queue.
     pub turn: Turn,
     /// Arguments.

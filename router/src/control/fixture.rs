@@ -38,7 +38,7 @@ pub(super) struct Fixture {
     pub(super) now: Now,
     pub(super) client: SessionKey,
     request: RequestId,
-    authorizer: SessionKey,
+    pub(super) authorizer: SessionKey,
     /// What the client has received.
     seen: Vec<String>,
     /// The topics of what the authorizer has received: it subscribes to what clients publish.
@@ -107,7 +107,7 @@ impl Fixture {
         for (key, output) in self.control.take_guest_outputs() {
             let GuestOutput::Message(message) = output else { continue };
             match message {
-                Message::Invocation { request, payload, .. } => {
+                Message::Invocation { request, payload, .. } if key == self.authorizer => {
                     let arguments = payload.arguments().expect("arguments");
                     let text = |index: usize| arguments[index].as_str().expect("text").to_owned();
                     if text(2) == "call" {

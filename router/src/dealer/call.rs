@@ -14,7 +14,7 @@ use super::choose::Choice;
 use super::progressive::{Earlier, Waiting};
 use super::queue::queue_limit;
 use super::{Call, Callee, Caller, Dealer, Invocation, Rare};
-use crate::address::{CallAddress, CallKey, RealmId, SessionAddress, SessionKey};
+use crate::address::{CallAddress, CallKey, RealmId, SessionAddress, SessionKey, TransportId};
 use crate::authz::{Action, Decision, Ruling};
 use crate::forwarding::origin;
 use crate::letter::{self, Declined, Disclosure, Letter, Parcel, Turn};
@@ -58,6 +58,8 @@ pub(crate) struct Question<'a> {
     pub(crate) trustlevel: Option<u64>,
     /// It is for the callee that serves this resource key.
     pub(crate) rkey: Option<ResourceKey>,
+    /// The router itself asks.
+    pub(crate) is_inquiry: bool,
     /// Its number, if it has waited for a free slot.
     pub(crate) arrival: Option<u64>,
     pub(crate) payload: &'a Payload<'a>,
@@ -150,8 +152,9 @@ impl Shard {
             _ if is_refused => Err(well_known::DISCLOSE_ME_DISALLOWED),
             _ if self.is_too_long(key, payload) => Err(well_known::PAYLOAD_SIZE_EXCEEDED),
             Target::Registration(id) => self.partition_key(key, options).and_then(|rkey| {
+                let (is_inquiry, arrival) = (self.is_inquirer(key), None);
                 let question =
-                    Question { procedure, options, disclose, trustlevel, rkey, arrival: None, payload };
+                    Question { procedure, options, disclose, trustlevel, rkey, is_inquiry, arrival, payload };
                 self.start_call(key, request, id, &question, out)
             }),
             Target::Nothing => Err(well_known::NO_SUCH_PROCEDURE),
@@ -293,6 +296,13 @@ impl Shard {
             self.take_call(key);
         }
         placed
+    }
+
+    /// Whether the router itself asks with the calls of a session: service sessions call nothing but authenticators and
+    /// authorizers. Guests live on their shard, too.
+    fn is_inquirer(&mut self, key: SessionKey) -> bool {
+        self.id.index() + 1 == self.shards
+            && self.sessions.slot_mut(key).is_some_and(|slot| slot.transport == TransportId::SERVICE)
     }
 
     /// Finds a callee for a call, and asks it.
@@ -464,6 +474,7 @@ impl Shard {
             disclose: false,
             trustlevel: call.trustlevel,
             rkey: None,
+            is_inquiry: call.is_inquiry,
             arrival: None,
             payload: &payload,
         };
@@ -552,11 +563,12 @@ impl Shard {
             Err(Refused::Gone) => return Err(Obstacle::Declined(Declined::Gone)),
         }
         callee.invocation_last = request.get();
-        let invocation = Invocation { origin, registration, receive_progress, slot };
+        let is_inquiry = question.is_inquiry;
+        let invocation = Invocation { origin, registration, receive_progress, is_inquiry, slot };
         callee.invocations.insert(request.get(), invocation);
         self.counters.invocations += 1;
         let is_kept = reroute_announced && entry.invoke != InvocationPolicy::Single;
-        if self.is_own_call(origin) {
+        if is_inquiry {
             self.read_answer(key, out);
         }
         Ok(Invoked { request, is_kept })
@@ -670,6 +682,7 @@ impl Shard {
             disclose: call.disclose,
             trustlevel: call.trustlevel,
             rkey: call.rkey,
+            is_inquiry: call.is_inquiry,
             arrival: call.turn.arrival,
             payload: &payload,
         };
@@ -748,6 +761,7 @@ impl Question<'_> {
             disclosure: None,
             trustlevel: self.trustlevel,
             rkey: self.rkey,
+            is_inquiry: self.is_inquiry,
             turn: Turn { arrival: self.arrival, ..Turn::default() },
             parcel: Parcel::pack(self.payload),
             refused_by: attempt.refused,
