@@ -264,7 +264,7 @@ impl Registry {
                 self.authenticate(now, at(key), signature.expose(), &extra, out);
             }
             Letter::Statistics { key, report } => self.note_statistics(now, at(key), &report),
-            Letter::Leave { key } => self.leave(at(key), out),
+            Letter::Leave { key } => self.leave(now, at(key), out),
             Letter::LogOut { key } => self.log_out(at(key), out),
             Letter::Subscribe { realm, key, request, uri, match_policy, nkey, get_retained } => {
                 let (uri, nkey) = (&*uri, nkey.as_deref());
@@ -330,11 +330,11 @@ impl Registry {
     }
 
     /// The session, or the attempt, is over: nothing of it stays.
-    fn leave<P: Post>(&mut self, address: SessionAddress, out: &mut P) {
+    fn leave<P: Post>(&mut self, now: Now, address: SessionAddress, out: &mut P) {
         match self.places.take(address) {
             Member::Joined(session) => self.bury(address, session, out),
             Member::Resuming(id) => self.successor_left(id, address),
-            Member::Pending(..) => self.prune_deadlines(),
+            Member::Pending(attempt, _) => self.abandoned(now, &attempt),
             Member::Nobody => self.parked_left(address, out),
         }
     }

@@ -1,6 +1,7 @@
 //! Failed attempts to join, and who has to wait because of them.
 //!
-//! Only failures count: a wrong proof, whether or not somebody of that name exists, and the *no* of an authenticator. Three counts are kept, each with its own
+//! Only failures count: a wrong proof, whether or not somebody of that name exists, one that its sender does not wait for, and the *no* of an
+//! authenticator. Three counts are kept, each with its own
 //! limit: for an address together with an authid, for an address whatever the authid, and for an authid whatever the address.
 //! Beyond a limit every further failure doubles the time in which attempts are refused unseen; half of a count is forgiven
 //! with each window of time that passes.
@@ -137,7 +138,7 @@ impl Failures {
     }
 
     /// The proof was wrong.
-    fn failed(&mut self, now_ns: u64, claimant: &Claimant) {
+    pub(crate) fn failed(&mut self, now_ns: u64, claimant: &Claimant) {
         self.report.failed += 1;
         self.report.address = claimant.address;
         let FailureLimits { pair_max, address_max, authid_max, delay_ms_max, authid_delay_ms_max, .. } =

@@ -34,6 +34,8 @@ pub(super) struct Attempt {
     claimant: Claimant,
     /// Steps so far.
     steps: u32,
+    /// AUTHENTICATE has come.
+    is_answered: bool,
 }
 
 impl Attempt {
@@ -68,6 +70,7 @@ impl Registry {
             claimant: self.failures.claimant(&channel.details, details.authid.as_deref()),
             channel,
             steps: 0,
+            is_answered: false,
         };
         let step = self.first_step(now, address, &attempt, &Hello { realm, details });
         if matches!(step, Step::Challenge(..) | Step::Ask(..) | Step::Derive(..)) {
@@ -149,7 +152,16 @@ impl Registry {
         std::mem::take(&mut self.derivations)
     }
 
-    /// The next step of an attempt, if it is still the one of `session`.
+    /// Whoever attempted to join has left. While its proof is being looked at, which takes others' time, that is a failure: it could go on
+    /// like this for ever.
+    pub(super) fn abandoned(&mut self, now: Now, attempt: &Attempt) {
+        if attempt.is_answered {
+            self.failures.failed(now.monotonic_ns, &attempt.claimant);
+        }
+        self.prune_deadlines();
+    }
+
+    /// The next step of an attempt, if it is still the one of `session`, which only AUTHENTICATE does not know.
     fn next_step<P: Post>(
         &mut self,
         now: Now,
@@ -165,6 +177,7 @@ impl Registry {
         }
         let Member::Pending(mut attempt, pending) = self.places.take(address) else { return };
         attempt.steps += 1;
+        attempt.is_answered |= session.is_none();
         let mut context = attempt.context(now, &self.config, &mut self.random);
         let step = || step(pending, &mut context);
         let step = self.failures.after_proof(now.monotonic_ns, &attempt.claimant, step);

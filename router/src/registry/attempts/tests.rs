@@ -123,6 +123,22 @@ fn so_many_keys_wait_and_no_more() {
 }
 
 #[test]
+fn who_does_not_wait_for_the_verdict_has_failed() {
+    let mut registry = registry(8);
+    let leave = |registry: &mut Registry, address: SessionAddress| {
+        let letter = Letter::Leave { key: address.key };
+        registry.handle(Now::default(), ShardId(0), letter, &mut Posted::default());
+    };
+    let unanswered = hello(&mut registry, 0);
+    leave(&mut registry, unanswered);
+    assert_eq!(registry.take_failures(), None);
+    let answered = attempt(&mut registry, 1);
+    leave(&mut registry, answered);
+    let report = registry.take_failures().expect("a failure");
+    assert_eq!((report.failed, report.refused), (1, 0));
+}
+
+#[test]
 fn only_the_places_of_service_sessions_are_trusted() {
     let mut registry = registry(8);
     for (slot, is_service) in [(0, true), (1, false)] {
