@@ -9,6 +9,7 @@ mod fault;
 mod node;
 mod position;
 mod reference;
+mod requisite;
 mod resolve;
 mod routes;
 mod schema;
@@ -26,6 +27,7 @@ use serde_json::Value;
 pub use fault::{Fault, Position};
 pub use node::*;
 pub use reference::{all_config_keys, reference_markdown};
+pub use requisite::Requisite;
 pub use resolve::Environment;
 pub use routes::Routes;
 pub use schema::{Refusal, Support};
@@ -49,6 +51,8 @@ pub struct Checked {
     pub support: Support,
     /// Remarks that stop nothing, such as secrets whose environment variable is not set.
     pub warnings: Vec<String>,
+    /// What start makes out of files, each with its place in the document. Their paths are as written.
+    pub requisites: Vec<(String, Requisite)>,
 }
 
 /// Why a file gives no configuration.
@@ -110,10 +114,13 @@ pub fn load_text(text: &str, format: Format, environment: Environment<'_>) -> Re
 pub fn check(document: &Value, environment: Environment<'_>) -> Result<Checked, Vec<Fault>> {
     let (mut faults, mut warnings) = (Faults::default(), Vec::new());
     schema::check(&tables::controller::NODE, document, &Path::Root, &mut faults);
-    let mut resolver = resolve::Resolver { environment, faults: &mut faults, warnings: &mut warnings };
+    let mut resolver = resolve::Resolver::new(environment, &mut faults, &mut warnings);
     let node = resolve::node(document, &mut resolver);
+    let requisites = resolver.requisites;
     match faults.into_vec() {
-        faults if faults.is_empty() => Ok(Checked { node, support: survey(document, environment), warnings }),
+        faults if faults.is_empty() => {
+            Ok(Checked { node, support: survey(document, environment), warnings, requisites })
+        }
         faults => Err(faults),
     }
 }

@@ -30,8 +30,10 @@ use crate::worker::{Listener, Worker, WorkerLimits};
 
 mod convert;
 mod endpoints;
+mod requisites;
 
 pub(crate) use convert::{outbound_limits, serializers};
+pub use requisites::unmet;
 
 /// The node ran and ended as it was told to.
 pub const EXIT_OK: u8 = 0;

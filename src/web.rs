@@ -41,7 +41,7 @@ mod tunnel;
 mod upstream;
 
 pub(crate) use bridge::{Guests, Wish};
-pub(crate) use build::{NodeFacts, sites};
+pub(crate) use build::{NodeFacts, sites, try_service};
 
 pub(crate) use service::Context;
 

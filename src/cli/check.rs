@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::{FAILURE, NodeDirectory, SUCCESS, complain, directory, say};
-use crate::config::Checked;
+use crate::config::{Checked, ConfigError};
+use crate::node;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -22,15 +23,20 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
     };
     say!("Checking local node configuration file: {}", file.display());
     match directory::load(Some(&file), &node_directory) {
-        Ok(checked) => {
-            report(&checked);
-            SUCCESS
-        }
-        Err(error) => {
-            complain!("Error: {error}");
-            FAILURE
-        }
+        Ok(checked) => match node::unmet(&checked, &node_directory) {
+            faults if faults.is_empty() => {
+                report(&checked);
+                SUCCESS
+            }
+            faults => fail(&ConfigError::Faults(faults)),
+        },
+        Err(error) => fail(&error),
     }
+}
+
+fn fail(error: &ConfigError) -> u8 {
+    complain!("Error: {error}");
+    FAILURE
 }
 
 fn report(checked: &Checked) {

@@ -74,6 +74,7 @@ pub(super) fn load(file: Option<&Path>, node_directory: &Path) -> Result<Checked
             node: NodeConfig::default_node(),
             support: Support::default(),
             warnings: Vec::new(),
+            requisites: Vec::new(),
         }),
     }
 }

@@ -4,6 +4,7 @@
 mod auth;
 mod cookie;
 mod realm;
+mod roles;
 mod site;
 mod transport;
 mod upstream;
@@ -13,14 +14,16 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::{fmt, io};
 
-use crossring_router::config::MANAGEMENT;
+use crossring_router::config::{MANAGEMENT, TransportAuthentication};
 use crossring_router::limits::{FailureLimits, SessionLimits};
 use serde_json::Value;
 
 use super::cursor::Cursor;
 use super::fault::Faults;
 use super::node::{EngineChoice, NodeConfig, NodeLimits, SlowConsumer, TransportConfig, TransportKind};
+use super::requisite::Requisite;
 use super::syntax;
+use roles::GivenRoles;
 
 /// What a configuration may refer to.
 #[derive(Clone, Copy)]
@@ -37,7 +40,32 @@ pub(super) struct Resolver<'a> {
     pub(super) faults: &'a mut Faults,
     /// Remarks that stop nothing.
     pub(super) warnings: &'a mut Vec<String>,
+    /// What start makes out of files, each with its place.
+    pub(super) requisites: Vec<(String, Requisite)>,
+    given_roles: GivenRoles,
 }
+
+impl<'a> Resolver<'a> {
+    pub(super) fn new(
+        environment: Environment<'a>,
+        faults: &'a mut Faults,
+        warnings: &'a mut Vec<String>,
+    ) -> Self {
+        let given_roles = GivenRoles::default();
+        Resolver { environment, faults, warnings, requisites: Vec::new(), given_roles }
+    }
+
+    /// Takes note of a transport that may let in anybody because it says nothing of authentication.
+    fn note_open_door(&mut self, written: &Cursor<'_>, auth: Option<&TransportAuthentication>) {
+        if auth.is_none() {
+            let place = format_args!("{} (without 'auth')", written.path);
+            self.given_roles.give(place, ANONYMOUS, None);
+        }
+    }
+}
+
+/// Role of those who need no proof, where the configuration says nothing.
+const ANONYMOUS: &str = "anonymous";
 
 /// Resolves the whole document. With faults in the document the result is incomplete and must not be used.
 pub(super) fn node(document: &Value, resolver: &mut Resolver<'_>) -> NodeConfig {
@@ -66,6 +94,7 @@ pub(super) fn node(document: &Value, resolver: &mut Resolver<'_>) -> NodeConfig 
             _ => {}
         }
     }
+    resolver.warnings.extend(resolver.given_roles.remarks(&node.realms));
     let has_management = node.realms.iter().any(|realm| realm.name == MANAGEMENT);
     for realm in node.realms.iter().filter(|realm| realm.options.bridge_meta_api && !has_management) {
         let name = &realm.name;
@@ -95,6 +124,9 @@ fn router(
             continue;
         }
         if let Some(transport) = transport::transport(&written, worker_id, names, resolver) {
+            if matches!(transport.kind, TransportKind::WebSocket(_) | TransportKind::RawSocket(_)) {
+                resolver.note_open_door(&written, transport.auth.as_ref());
+            }
             listen(transport, &written, node, names, resolver);
         }
     }

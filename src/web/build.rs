@@ -107,6 +107,22 @@ fn service(written: &ServiceConfig, surroundings: &Surroundings<'_>) -> Result<S
     })
 }
 
+/// Whether the files that a service is made of can be used. Changes nothing.
+///
+/// # Errors
+/// A text that names what cannot.
+pub(crate) fn try_service(written: &ServiceConfig) -> Result<(), String> {
+    match written {
+        ServiceConfig::Static(written) => files(written).map(drop),
+        ServiceConfig::Archive(written) => archive(written).map(drop),
+        ServiceConfig::Upload(written) => store_rules(written).open_directories().map(drop),
+        ServiceConfig::ReverseProxy(written) => proxy(written).map(drop),
+        ServiceConfig::WebSocketProxy(written) => websocket_proxy(written).map(drop),
+        ServiceConfig::Cgi(written) => Cgi::new(written).map(drop),
+        _ => Ok(()),
+    }
+}
+
 fn files(written: &StaticConfig) -> Result<Files, String> {
     let directory = written.directory.display();
     let root = std::fs::canonicalize(&written.directory)
@@ -137,13 +153,6 @@ fn archive(written: &ArchiveConfig) -> Result<Archive, String> {
 fn upload(written: &UploadConfig, demands: &Demands) -> Result<Upload, String> {
     let field = |meaning: &str| written.form_fields.get(meaning).cloned();
     let needed = |meaning: &str| field(meaning).ok_or_else(|| format!("form field {meaning:?} has no name"));
-    let rules = StoreRules {
-        directory: written.directory.clone(),
-        temporary: written.temp_directory.clone(),
-        file_size_max: written.max_file_size,
-        extensions: written.file_types.clone(),
-        mode: written.file_permissions,
-    };
     Ok(Upload {
         names: FieldNames {
             file_name: needed("file_name")?,
@@ -158,9 +167,19 @@ fn upload(written: &UploadConfig, demands: &Demands) -> Result<Upload, String> {
             chunk_extra: field("chunk_extra"),
             finish_extra: field("finish_extra"),
         },
-        store: Store::open(rules)?,
+        store: Store::open(store_rules(written))?,
         bridge: Bridge::new(TransportId(written.transport as u16), &written.realm, demands.clone()),
     })
+}
+
+fn store_rules(written: &UploadConfig) -> StoreRules {
+    StoreRules {
+        directory: written.directory.clone(),
+        temporary: written.temp_directory.clone(),
+        file_size_max: written.max_file_size,
+        extensions: written.file_types.clone(),
+        mode: written.file_permissions,
+    }
 }
 
 fn long_poll(written: &LongPollConfig, surroundings: &Surroundings<'_>) -> LongPoll {

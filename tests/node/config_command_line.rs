@@ -94,6 +94,33 @@ fn check_names_all_faults_and_all_that_is_not_supported() {
 }
 
 #[test]
+fn check_looks_at_the_files_that_the_node_is_made_of() {
+    let directory = directory();
+    let node_directory = directory.path().join(".crossring");
+    std::fs::create_dir_all(node_directory.join("web")).expect("created");
+    let node = |tls: &str, web: &str| {
+        format!(
+            "version: 2\nworkers:\n- type: router\n  realms: [{{name: realm1, roles: [{{name: anonymous}}]}}]\n  \
+             transports:\n  - type: web\n    endpoint: {{type: tcp, port: 1{tls}}}\n    paths:\n      \
+             /: {{type: static, directory: {web}}}\n"
+        )
+    };
+    let write =
+        |tls, web| std::fs::write(node_directory.join("config.yaml"), node(tls, web)).expect("written");
+    write("", "web");
+    check(directory.path(), &["check"], 0, &["Ok, node configuration looks good!"]);
+    write(", tls: {certificate: a.pem, key: b.pem}", "absent");
+    let faults = [
+        "Error: 2 faults in the node configuration",
+        "workers[0].transports[0].endpoint.tls: ",
+        ".crossring/a.pem: No such file",
+        "workers[0].transports[0].paths[\"/\"]: directory ",
+        ".crossring/absent: No such file",
+    ];
+    check(directory.path(), &["check"], 1, &faults);
+}
+
+#[test]
 fn check_without_a_configuration_fails() {
     let directory = directory();
     check(directory.path(), &["check"], 1, &["Error: no config.yaml or config.json in node directory"]);

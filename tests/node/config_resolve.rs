@@ -342,3 +342,54 @@ fn cookies_and_certificates_are_resolved() {
     let warned = checked.warnings.iter().any(|it| it.contains("auth.tls: has no effect without 'ca_cert"));
     assert!(warned, "{:?}", checked.warnings);
 }
+
+#[test]
+fn roles_that_no_realm_has_are_remarked_on() {
+    let endpoint = |port: u16| serde_json::json!({"type": "tcp", "port": port});
+    let document = serde_json::json!({"version": 2, "workers": [{
+        "type": "router",
+        "realms": [
+            {"name": "realm1", "roles": [{"name": "member"}]},
+            {"name": "realm2", "roles": [{"name": "other"}]},
+        ],
+        "transports": [
+            {"type": "rawsocket", "endpoint": endpoint(1)},
+            {"type": "websocket", "endpoint": endpoint(2), "auth": {
+                "anonymous": {"type": "static", "role": "guest"},
+                "cryptosign": {"type": "static", "default-role": "guest", "principals": {
+                    "a": {"authorized_keys": [], "role": "member"},
+                    "b": {"authorized_keys": []},
+                    "c": {"authorized_keys": [], "role": "other", "realm": "realm1"},
+                    "d": {"authorized_keys": [], "role": "other", "realm": "realm3"},
+                }},
+                "ticket": {"type": "dynamic", "authenticator": "a", "default-role": "nobody"},
+            }},
+            {"type": "web", "endpoint": endpoint(3), "paths": {
+                "/": {"type": "publisher", "realm": "realm2", "role": "member"},
+            }},
+        ],
+    }]});
+    let all = "(\"realm1\" has \"member\", \"realm2\" has \"other\")";
+    let transports = "workers[0].transports";
+    let expected = [
+        format!(
+            "{transports}[0] (without 'auth'): no realm has a role \"anonymous\": nobody can join by it {all}"
+        ),
+        format!(
+            "{transports}[1].auth.anonymous.role (and 1 more): no realm has a role \"guest\": nobody can join by it {all}"
+        ),
+        format!(
+            "{transports}[1].auth.cryptosign.principals.c.role: realm \"realm1\" has no role \"other\": nobody can join by \
+             it (\"realm1\" has \"member\")"
+        ),
+        format!(
+            "{transports}[2].paths[\"/\"].role: realm \"realm2\" has no role \"member\": nobody can join by it \
+             (\"realm2\" has \"other\")"
+        ),
+        format!(
+            "{transports}[1].auth.cryptosign.principals.d.role: there is no realm \"realm3\": nobody can join by it \
+             (there is \"realm1\", \"realm2\")"
+        ),
+    ];
+    assert_eq!(load_json(&document).expect("valid").warnings, expected);
+}

@@ -13,7 +13,7 @@ use crossring_router::credentials::{cryptosign, from_hex};
 
 use super::super::cursor::Cursor;
 use super::super::syntax;
-use super::Resolver;
+use super::{ANONYMOUS, Resolver};
 
 /// Role of who joins by a certificate chain, where the configuration says nothing: the one that Crossbar.io always gives.
 const CERTIFIED: &str = "user";
@@ -23,7 +23,7 @@ pub(super) fn auth(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<
     let mut methods = TransportAuthentication::default();
     for (name, method) in written.members() {
         match name {
-            "anonymous" => methods.anonymous = Some(source(&method, anonymous)),
+            "anonymous" => methods.anonymous = Some(source(&method, |it| anonymous(it, resolver))),
             "ticket" => {
                 methods.ticket = Some(source(&method, |it| principals(it, "principals", resolver, ticket)));
             }
@@ -46,11 +46,9 @@ pub(super) fn auth(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<
     (methods != TransportAuthentication::default()).then_some(methods)
 }
 
-fn anonymous(written: &Cursor<'_>) -> AnonymousConfig {
-    AnonymousConfig {
-        role: written.key("role").text().unwrap_or("anonymous").into(),
-        authid: written.key("authid").text().map(Into::into),
-    }
+fn anonymous(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> AnonymousConfig {
+    let role = role(written, ANONYMOUS, None, resolver);
+    AnonymousConfig { role, authid: written.key("authid").text().map(Into::into) }
 }
 
 /// One principal, as far as all methods have it.
@@ -59,6 +57,17 @@ struct Named<'a> {
     role: Box<str>,
     realm: Option<Box<str>>,
     written: Cursor<'a>,
+}
+
+/// The role written at a place, else the default one. `realm`: where sessions with it are put.
+fn role(written: &Cursor<'_>, default: &str, realm: Option<&str>, resolver: &mut Resolver<'_>) -> Box<str> {
+    let own = written.key("role");
+    let (place, role) = match own.text() {
+        Some(role) => (own.path.to_string(), role),
+        None => (written.path.to_string(), default),
+    };
+    resolver.given_roles.give(place, role, realm);
+    role.into()
 }
 
 /// Who knows the identities of a method.
@@ -84,8 +93,9 @@ fn principals<P: crossring_router::config::Principal>(
     let default_role = method.key("default-role").text().unwrap_or_default();
     let written = method.key(list);
     let named = |(authid, written): (&str, Cursor<'_>)| {
-        let role = written.key("role").text().unwrap_or(default_role).into();
-        let realm = written.key("realm").text().map(Into::into);
+        let realm = written.key("realm").text();
+        let role = role(&written, default_role, realm, resolver);
+        let realm = realm.map(Into::into);
         read(Named { authid: authid.into(), role, realm, written }, resolver)
     };
     Principals::new(written.members().filter_map(named).collect())
@@ -164,11 +174,12 @@ fn key_holders(method: &Cursor<'_>, resolver: &mut Resolver<'_>) -> KeyHolders {
     }
     let default_role = method.key("default-role").text().unwrap_or(CERTIFIED);
     let trustroot = |(realm, written): (&str, Cursor<'_>)| {
+        let role = role(&written, default_role, written.key("realm").text(), resolver);
         Some(Trustroot {
             requested_realm: realm.into(),
             root: root(&written, resolver)?,
             block: written.key("block").integer(),
-            role: written.key("role").text().unwrap_or(default_role).into(),
+            role,
             realm: written.key("realm").text().map(Into::into),
         })
     };

@@ -8,6 +8,7 @@ use crossring_router::config::{AnonymousConfig, Secret, Source, TransportAuthent
 
 use super::super::cursor::Cursor;
 use super::super::node::{CONNECTIONS_DEFAULT, Endpoint, NodeConfig, TransportConfig, TransportKind};
+use super::super::requisite::Requisite;
 use super::super::routes::Routes;
 use super::super::site::{
     ArchiveConfig, JsonConfig, LongPollConfig, RestConfig, RestDeed, ServiceConfig, SharedOptions,
@@ -70,7 +71,7 @@ impl Parts<'_, '_> {
         let rawsocket = written.key("rawsocket");
         let rawsocket = rawsocket.is_present().then(|| {
             let kind = TransportKind::RawSocket(transport::rawsocket(&rawsocket.key("options")));
-            self.part(&rawsocket, kind)
+            self.open_part(&rawsocket, kind)
         });
         let mut site = self.site(&written.key("web"));
         for (path, service) in written.key("websocket").members() {
@@ -98,8 +99,10 @@ impl Parts<'_, '_> {
             let path = format!("{above}/{name}");
             if service.key("type").text() == Some("path") {
                 self.paths(&service.key("paths"), &path, routes);
-            } else if let Some(service) = self.service(&service) {
-                routes.insert(&path, service);
+            } else if let Some(config) = self.service(&service) {
+                let place = service.path.to_string();
+                self.resolver.requisites.push((place, Requisite::Service(config.clone())));
+                routes.insert(&path, config);
             }
         }
     }
@@ -151,7 +154,9 @@ impl Parts<'_, '_> {
     /// Appends a transport for the session of a service, whose role is its anonymous one; its index.
     fn session(&mut self, written: &Cursor<'_>) -> usize {
         let transport = self.part(written, TransportKind::Service);
-        let role = written.key("role").text().unwrap_or_default().into();
+        let (role, realm) = (written.key("role"), written.key("realm"));
+        self.resolver.given_roles.give(role.path, role.text().unwrap_or_default(), realm.text());
+        let role = role.text().unwrap_or_default().into();
         let anonymous = Some(Source::Static(AnonymousConfig { role, authid: None }));
         self.node.transports[transport].auth =
             Some(TransportAuthentication { anonymous, ..TransportAuthentication::default() });
@@ -192,7 +197,7 @@ impl Parts<'_, '_> {
         let number = |name: &str, default: u64| options.key(name).integer().unwrap_or(default);
         let session_timeout_s = number("session_timeout", 30).min(LONG_POLL_TIME_MAX_S);
         ServiceConfig::LongPoll(LongPollConfig {
-            transport: self.part(written, TransportKind::Service),
+            transport: self.open_part(written, TransportKind::Service),
             request_timeout: Duration::from_secs(number("request_timeout", 10).min(LONG_POLL_TIME_MAX_S)),
             session_timeout: (session_timeout_s > 0).then_some(Duration::from_secs(session_timeout_s)),
             queue_limit_bytes: number("queue_limit_bytes", 128 << 10) as usize,
@@ -204,7 +209,14 @@ impl Parts<'_, '_> {
 
     fn websocket(&mut self, written: &Cursor<'_>) -> ServiceConfig {
         let options = transport::tracked_websocket(written);
-        ServiceConfig::WebSocket(self.part(written, TransportKind::WebSocket(options)))
+        ServiceConfig::WebSocket(self.open_part(written, TransportKind::WebSocket(options)))
+    }
+
+    /// Appends a transport that clients join by; its index.
+    fn open_part(&mut self, written: &Cursor<'_>, kind: TransportKind) -> usize {
+        let index = self.part(written, kind);
+        self.resolver.note_open_door(written, self.node.transports[index].auth.as_ref());
+        index
     }
 
     /// Appends a transport that is a part of the listener; its index.

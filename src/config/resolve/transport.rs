@@ -14,6 +14,7 @@ use super::super::node::{
     MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX, RawSocketOptions, SerializerName, SocketOwner, TcpEndpoint,
     TransportConfig, TransportKind, UnixEndpoint, WebSocketOptions,
 };
+use super::super::requisite::Requisite;
 use super::super::tls::{CertificateFiles, ClientCertificates, TlsEndpoint, TlsVersion};
 use super::super::{schema, syntax};
 use super::{Names, Resolver, auth, cookie, networks};
@@ -206,7 +207,7 @@ pub(super) fn endpoint(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Opt
         "inherited" => Some(Endpoint::Inherited(InheritedEndpoint {
             name: written.key("name").string(),
             index: written.key("index").integer().unwrap_or_default(),
-            tls: tls(&written.key("tls")).map(Box::new),
+            tls: tls(&written.key("tls"), resolver).map(Box::new),
         })),
         _ => None,
     }
@@ -222,12 +223,12 @@ fn tcp(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<TcpEndpoint>
         is_shared: written.key("shared").flag(false),
         user_timeout_ms: written.key("user_timeout").integer().unwrap_or_default(),
         backlog: written.key("backlog").integer().unwrap_or(BACKLOG_DEFAULT),
-        tls: tls(&written.key("tls")).map(Box::new),
+        tls: tls(&written.key("tls"), resolver).map(Box::new),
         ..default
     })
 }
 
-fn tls(written: &Cursor<'_>) -> Option<TlsEndpoint> {
+fn tls(written: &Cursor<'_>, resolver: &mut Resolver<'_>) -> Option<TlsEndpoint> {
     if !written.is_present() {
         return None;
     }
@@ -244,7 +245,9 @@ fn tls(written: &Cursor<'_>) -> Option<TlsEndpoint> {
         Some("1.2") => TlsVersion::Tls12,
         _ => TlsVersion::Tls13,
     };
-    Some(TlsEndpoint { certificates, client_certificates, minimum_version })
+    let endpoint = TlsEndpoint { certificates, client_certificates, minimum_version };
+    resolver.requisites.push((written.path.to_string(), Requisite::Tls(endpoint.clone())));
+    Some(endpoint)
 }
 
 fn certificate(written: &Cursor<'_>) -> CertificateFiles {

@@ -56,6 +56,32 @@ pub(crate) struct StoreRules {
     pub(crate) mode: u32,
 }
 
+impl StoreRules {
+    /// Where both directories really are: that of complete files, and that of others.
+    ///
+    /// # Errors
+    /// A text that names a directory that cannot be used.
+    pub(crate) fn open_directories(&self) -> Result<(PathBuf, PathBuf), String> {
+        let directory = |path: &Path| -> io::Result<(PathBuf, u64)> {
+            let path = fs::canonicalize(path)?;
+            rustix::fs::access(&path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?;
+            let device = fs::metadata(&path)?.dev();
+            fs::read_dir(&path)?;
+            Ok((path, device))
+        };
+        let open = |path: &Path| {
+            directory(path).map_err(|error| format!("directory of uploads {}: {error}", path.display()))
+        };
+        let (final_path, final_device) = open(&self.directory)?;
+        let (temporary_path, temporary_device) = open(&self.temporary)?;
+        if final_device != temporary_device {
+            let (one, other) = (final_path.display(), temporary_path.display());
+            return Err(format!("{one} and {other} must be on the same file system"));
+        }
+        Ok((final_path, temporary_path))
+    }
+}
+
 /// Why something is not stored.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -235,23 +261,7 @@ pub(super) struct Place<'a> {
 impl Store {
     /// A store in a directory. What earlier processes have left unfinished is thrown away.
     pub(crate) fn open(mut rules: StoreRules) -> Result<Self, String> {
-        let directory = |path: &Path| -> io::Result<(PathBuf, u64)> {
-            let path = fs::canonicalize(path)?;
-            rustix::fs::access(&path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?;
-            let device = fs::metadata(&path)?.dev();
-            fs::read_dir(&path)?;
-            Ok((path, device))
-        };
-        let open = |path: &Path| {
-            directory(path).map_err(|error| format!("directory of uploads {}: {error}", path.display()))
-        };
-        let (final_path, final_device) = open(&rules.directory)?;
-        let (temporary_path, temporary_device) = open(&rules.temporary)?;
-        if final_device != temporary_device {
-            let (one, other) = (final_path.display(), temporary_path.display());
-            return Err(format!("{one} and {other} must be on the same file system"));
-        }
-        (rules.directory, rules.temporary) = (final_path, temporary_path);
+        (rules.directory, rules.temporary) = rules.open_directories()?;
         sweep(&rules.temporary).map_err(|error| format!("{}: {error}", rules.temporary.display()))?;
         Ok(Self { rules, unfinished: RefCell::default() })
     }
