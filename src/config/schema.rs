@@ -215,7 +215,8 @@ pub(crate) fn check(kind: &Kind, value: &Value, path: &Path<'_>, faults: &mut Fa
             }
             _ => describe(value),
         };
-        return faults.add(path, format!("expected {}, got {got}", expectation(kind)));
+        let (expected, advice) = (expectation_in_words(kind), advice(kind, value));
+        return faults.add(path, format!("expected {expected}, got {got}{advice}"));
     }
     match (kind, value) {
         (Kind::Word(syntax), Value::String(text)) => check_word(syntax, text, path, faults),
@@ -240,10 +241,39 @@ pub(crate) fn check(kind: &Kind, value: &Value, path: &Path<'_>, faults: &mut Fa
     }
 }
 
-fn check_word(syntax: &Syntax, text: &str, path: &Path<'_>, faults: &mut Faults) {
-    if !(syntax.accepts)(text) {
-        faults.add(path, format!("invalid value {text:?}: expected {} ({})", syntax.name, syntax.rule));
+/// What a fault says was expected: what has to stand in an object, too.
+fn expectation_in_words(kind: &Kind) -> String {
+    let Kind::Object(table) = kind else { return expectation(kind) };
+    let required = table.keys.iter().filter(|key| key.is_required).map(|key| key.name).collect::<Vec<_>>();
+    if required.is_empty() { expectation(kind) } else { format!("object with {}", quoted(&required)) }
+}
+
+/// What to do when only the quotes are wrong. Shows nothing that may be secret.
+fn advice(kind: &Kind, value: &Value) -> String {
+    match value {
+        Value::String(text) => match serde_json::from_str::<Value>(text) {
+            Ok(bare @ (Value::Number(_) | Value::Bool(_))) if fits(kind, &bare) => {
+                format!(": write {bare} without quotes")
+            }
+            _ => String::new(),
+        },
+        Value::Number(_) | Value::Bool(_) if suits(kind, &Value::String(value.to_string())) => {
+            ": write it in quotes".into()
+        }
+        _ => String::new(),
     }
+}
+
+fn check_word(syntax: &Syntax, text: &str, path: &Path<'_>, faults: &mut Faults) {
+    if (syntax.accepts)(text) {
+        return;
+    }
+    let bare = text.trim_matches('/');
+    let advice = match bare.len() < text.len() && (syntax.accepts)(bare) {
+        true => format!(": write {bare:?}, without the slash"),
+        false => String::new(),
+    };
+    faults.add(path, format!("invalid value {text:?}: expected {} ({}){advice}", syntax.name, syntax.rule));
 }
 
 fn check_milliseconds(value: &Value, path: &Path<'_>, faults: &mut Faults) {
@@ -346,11 +376,15 @@ pub(crate) fn port_range(value: &Value) -> Option<(u16, u16)> {
 }
 
 fn alternative(alternatives: &'static [&'static Kind], value: &Value) -> Option<&'static Kind> {
-    let accepts = |kind: &Kind| match (kind, value) {
+    alternatives.iter().copied().find(|kind| suits(kind, value))
+}
+
+/// As [`fits`], and a word follows its syntax.
+fn suits(kind: &Kind, value: &Value) -> bool {
+    match (kind, value) {
         (Kind::Word(syntax), Value::String(text)) => (syntax.accepts)(text),
         _ => fits(kind, value),
-    };
-    alternatives.iter().copied().find(|kind| accepts(kind))
+    }
 }
 
 /// What a kind expects, for messages and the reference.
@@ -419,21 +453,26 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
     (nearest.0 <= distance_max).then_some(nearest.1)
 }
 
-/// Levenshtein distance; hyphens and underscores count as equal, and so does case.
+/// Characters left out, put in, replaced or swapped with their neighbours; hyphens and underscores count as equal, and so
+/// does case.
 fn distance(one: &str, other: &str) -> usize {
     let fold = |c: char| if c == '-' { '_' } else { c.to_ascii_lowercase() };
+    let one: Vec<char> = one.chars().map(fold).collect();
     let other: Vec<char> = other.chars().map(fold).collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().map(fold).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+    // The two rows above the one that is made.
+    let mut rows = [Vec::new(), (0..=other.len()).collect::<Vec<usize>>()];
+    for (i, a) in one.iter().enumerate() {
+        let mut row = vec![i + 1];
         for (j, b) in other.iter().enumerate() {
-            let substituted = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+            let replaced = rows[1][j] + usize::from(a != b);
+            let is_swap = i > 0 && j > 0 && *a == other[j - 1] && one[i - 1] == *b && a != b;
+            let swapped = if is_swap { rows[0][j - 1] + 1 } else { usize::MAX };
+            row.push(replaced.min(swapped).min(rows[1][j + 1] + 1).min(row[j] + 1));
         }
+        rows.swap(0, 1);
+        rows[1] = row;
     }
-    row[other.len()]
+    rows[1][other.len()]
 }
 
 /// What a valid document asks for beyond this version.

@@ -180,8 +180,18 @@ fn check_faults(cases: &[(Value, &str, &str)]) {
 fn faults_of_the_node_are_named_at_their_place() {
     check_faults(&[
         (json!([]), "(top level)", "expected object, got a list"),
-        (json!({}), "version", "Configuration too old: version 1"),
-        (json!({"version": 3}), "version", "Invalid configuration version '3'"),
+        (
+            json!({}),
+            "version",
+            "missing key 'version': write \"version\": 2 (Configuration too old: version 1",
+        ),
+        (json!({"version": 1}), "version", "Configuration too old: version 1, while current is 2"),
+        (json!({"version": 3}), "version", "Invalid configuration version '3' - must be 1..2: write 2"),
+        (
+            json!({"version": "2"}),
+            "version",
+            "Invalid configuration version '\"2\"' - must be 1..2: write 2 without quotes",
+        ),
         (json!({"version": 2, "workers": {}}), "workers", "expected list"),
         (json!({"version": 2, "workers": [{}]}), "workers[0]", "missing mandatory key 'type' of a worker"),
         (json!({"version": 2, "a b": 1}), "[\"a b\"]", "unknown key 'a b'"),
@@ -290,7 +300,11 @@ fn faults_of_transports_are_named_at_their_place() {
         (nesting(4), &at("options.max_nesting_depth"), "expected integer 5..128"),
         (nesting(129), &at("options.max_nesting_depth"), "expected integer 5..128"),
         (with_transport("auth", json!({"tickets": {}})), &at("auth.tickets"), "did you mean 'ticket'?"),
-        (with_transport("auth", ticket), &at("auth.ticket.principals.joe.ticket"), "string, got a number"),
+        (
+            with_transport("auth", ticket),
+            &at("auth.ticket.principals.joe.ticket"),
+            "a number: write it in quotes",
+        ),
         (with_transport("auth", trusted), &at("auth.ticket.principals.joe.role"), "'trusted' is reserved"),
         (with_transport("auth", dynamic("com.Auth")), &at("auth.scram.authenticator"), "components of a-z"),
         (
@@ -356,6 +370,37 @@ fn faults_of_endpoints_are_named_at_their_place() {
             "no address of the IP version",
         ),
         (with_transport("endpoint", json!({"type": "tcp"})), at, "one of 'port', 'portrange'"),
+    ]);
+}
+
+#[test]
+fn common_slips_are_named_with_what_to_write_instead() {
+    let at = "workers[0].transports[0].endpoint";
+    let endpoint = |key: &str, value: Value| {
+        let mut endpoint = json!({"type": "tcp", "port": 8080});
+        endpoint[key] = value;
+        with_transport("endpoint", endpoint)
+    };
+    let service = json!({"type": "nodeinfo"});
+    let web = json!({"type": "web", "endpoint": {"type": "tcp", "port": 1}, "paths": {"/": service, "/ws": service}});
+    check_faults(&[
+        (
+            endpoint("port", json!("18080")),
+            &format!("{at}.port"),
+            "got string \"18080\": write 18080 without quotes",
+        ),
+        (endpoint("interface", json!(1)), &format!("{at}.interface"), "got integer 1"),
+        (endpoint("prot", json!(1)), &format!("{at}.prot"), "unknown key 'prot' (did you mean 'port'?)"),
+        (
+            endpoint("tls", json!(true)),
+            &format!("{at}.tls"),
+            "expected object with 'key', 'certificate', got a boolean",
+        ),
+        (
+            router(json!([]), json!([web])),
+            "workers[0].transports[0].paths[\"/ws\"]",
+            "letters, digits, _ and -, or / alone): write \"ws\", without the slash",
+        ),
     ]);
 }
 

@@ -20,14 +20,17 @@ pub(crate) static TOP_LEVEL: Table = Table {
 };
 
 fn version(top_level: &Map<String, Value>) -> Option<String> {
-    const TOO_OLD: &str = "Configuration too old: version 1, while current is 2 - add \"version\": 2";
-    match top_level.get("version") {
-        None => Some(TOO_OLD.into()),
-        Some(version) => match version.as_i64() {
-            Some(2) => None,
-            Some(1) => Some(TOO_OLD.into()),
-            _ => Some(format!("Invalid configuration version '{version}' - must be 1..2")),
-        },
+    const TOO_OLD: &str = "Configuration too old: version 1, while current is 2";
+    let Some(version) = top_level.get("version") else {
+        return Some(format!("missing key 'version': write \"version\": 2 ({TOO_OLD})"));
+    };
+    match version.as_i64() {
+        Some(2) => None,
+        Some(1) => Some(format!("{TOO_OLD} - write \"version\": 2 and see what has changed")),
+        _ => {
+            let advice = if version == "2" { "write 2 without quotes" } else { "write 2, for 1 is too old" };
+            Some(format!("Invalid configuration version '{version}' - must be 1..2: {advice}"))
+        }
     }
 }
 
