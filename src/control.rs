@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crossring_io::{Doorbell, Monotonic};
 use crossring_router::address::{Now, SessionKey, ShardId};
+use crossring_router::config::TransportAuthentication;
 use crossring_router::control::Control as Core;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,11 +27,13 @@ use crate::worker::mail::{CookieMail, Mail, Order, PostOffice};
 mod certificates;
 mod derivations;
 mod failures;
+mod reception;
 
 pub use certificates::Certificates;
 use certificates::Renewal;
 use derivations::Derivations;
 use failures::FailureLog;
+use reception::Reception;
 
 /// What shards that were told to stop may take beyond the time to drain, in nanoseconds.
 const EXIT_TIMEOUT_NS: u64 = 1_000_000_000;
@@ -59,7 +62,7 @@ pub enum NodeEnd {
 pub struct Control {
     core: Core,
     cookies: CookieKeeper,
-    mail: PostOffice,
+    mail: Reception,
     doorbell: Doorbell,
     clock: Clock,
     shards: usize,
@@ -91,7 +94,7 @@ impl Control {
         Self {
             core,
             cookies: CookieKeeper::default(),
-            mail,
+            mail: Reception::new(mail),
             doorbell,
             clock: Clock::new(),
             shards,
@@ -111,6 +114,13 @@ impl Control {
     #[must_use]
     pub fn with_cookies(self, cookies: CookieKeeper) -> Self {
         Self { cookies, ..self }
+    }
+
+    /// Has the log tell who joins and who is refused. `methods`: how clients of each transport authenticate.
+    #[must_use]
+    pub fn telling_joins<'a>(mut self, methods: impl Iterator<Item = &'a TransportAuthentication>) -> Self {
+        self.mail.tell_joins(methods);
+        self
     }
 
     /// Runs until the node has ended, stopping by itself after a time if one is given. Blocks the calling thread.
@@ -226,7 +236,10 @@ impl Control {
             self.letters += delivery.letters.len() as u64;
             for mail in delivery.letters.drain(..) {
                 match mail {
-                    Mail::Letter(letter) => self.core.handle(now, from, letter, &mut self.mail),
+                    Mail::Letter(letter) => {
+                        self.mail.seen(from, &letter);
+                        self.core.handle(now, from, letter, &mut self.mail);
+                    }
                     Mail::Cookie(mail) => self.cookie(now, from, mail),
                     Mail::Relay(relay) => self.web.take(from, relay),
                     Mail::Order(_) => debug_assert!(false, "orders are for data shards"),

@@ -75,6 +75,31 @@ fn each_method_admits_its_principal_and_nobody_else() {
     assert!(nothing.contains("wamp.error.no_matching_auth_method"), "{nothing}");
 }
 
+#[test]
+fn who_joins_and_who_is_refused_is_told_at_level_debug() {
+    let auth =
+        json!({"ticket": {"type": "static", "principals": {"joe": {"ticket": PASSWORD, "role": "user"}}}});
+    let debug = |command: &mut Command, _: &Path| {
+        command.args(["--loglevel", "debug"]);
+    };
+    let node = Node::start_changed(json!({"shards": 2}), json!({}), auth, debug);
+    let arguments = |password| ["--authmethod", "ticket", "--authid", "joe", "--ticket", password];
+    users(&node, &arguments(PASSWORD)).expect("joined");
+    users(&node, &arguments("wr0ng")).expect_err("refused");
+    users(&node, &["--authmethod", "ticket", "--authid", "a-slip", "--ticket", "wr0ng"])
+        .expect_err("refused");
+    let log = node.router.log();
+    for part in [
+        " joined realm \"realm1\" as \"joe\", role \"user\", by ticket, peer tcp4:127.0.0.1:",
+        "join refused: wamp.error.not_authorized (",
+        ", realm \"realm1\", authid \"joe\", peer tcp4:127.0.0.1:",
+        ", realm \"realm1\", authid not one of the configuration, peer tcp4:127.0.0.1:",
+    ] {
+        assert!(log.contains(part), "{part:?} is not in {log}");
+    }
+    assert!([PASSWORD, "wr0ng", "a-slip"].iter().all(|secret| !log.contains(secret)), "{log}");
+}
+
 /// RawSocket with JSON over a Unix socket, then HELLO; returns the answer.
 fn hello(socket: &Path, details: &Value) -> Value {
     let mut stream = UnixStream::connect(socket).expect("the router listens");
