@@ -14,6 +14,7 @@ pub mod outbound;
 mod refusals;
 mod relay;
 mod secured;
+mod slow;
 mod timers;
 
 pub(crate) use details::presentable;
@@ -48,6 +49,7 @@ pub use refusals::{Refusal, RefusalCounts};
 pub use relay::SharedListener;
 use rustls::ServerConfig;
 use secured::Received;
+use slow::SlowReaders;
 use timers::{Timer, TimerKind, Timers};
 
 /// How the connections of a listener speak.
@@ -176,6 +178,7 @@ pub struct Worker<E> {
     /// Connections that speak HTTP.
     relayed_count: u32,
     door: Door,
+    slow_readers: SlowReaders,
     unjoined_octets_max: u32,
     outbound: Outbound,
     listeners: Vec<(ListenerId, Listen)>,
@@ -223,6 +226,7 @@ impl<E: Engine> Worker<E> {
             connection_count: 0,
             relayed_count: 0,
             door: Door::new(limits.unjoined_max),
+            slow_readers: SlowReaders::default(),
             unjoined_octets_max: limits.unjoined_octets_max,
             outbound: Outbound::new(limits.outbound, mail),
             listeners: Vec::new(),
@@ -284,6 +288,7 @@ impl<E: Engine> Worker<E> {
             self.timers.deadline(),
             self.stopping.map(|at| at.0),
             self.door.refusals.deadline().map(|at| at.0),
+            self.slow_readers.deadline().map(|at| at.0),
             self.thrift.deadline().map(|at| at.0),
         ];
         match deadlines.into_iter().flatten().min() {
@@ -309,6 +314,7 @@ impl<E: Engine> Worker<E> {
         self.tell_counts();
         self.end_sessions();
         self.tell_refusals();
+        self.tell_paces();
         self.outbound.flush(&mut self.engine);
         self.outbound.mail.deliver(|doorbell| self.engine.ring(doorbell));
         self.save(has_events || has_mail);

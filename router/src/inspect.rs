@@ -177,15 +177,26 @@ impl<'a> ShardView<'a> {
     /// The joined sessions, in the order of their slots.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView<'a>> {
         let shard = self.shard;
-        joined(shard).map(move |(key, session)| SessionView {
+        joined(shard).map(move |(key, session)| Self { shard }.view(key, session))
+    }
+
+    /// The joined session of a transport, and the name of its realm.
+    pub fn session(&self, key: SessionKey) -> Option<(SessionView<'a>, &'a str)> {
+        let session = self.shard.sessions.get(key)?;
+        let realm = &self.shard.config.realms[usize::from(session.realm.0)];
+        Some((self.view(key, session), &realm.name))
+    }
+
+    fn view(&self, key: SessionKey, session: &'a Session) -> SessionView<'a> {
+        SessionView {
             key,
             session: session.id,
             realm: session.realm,
             authid: &session.authid,
-            authrole: shard.role_name(session),
+            authrole: self.shard.role_name(session),
             calls: session.caller.as_ref().map_or(0, |caller| caller.calls.len()),
             invocations: invocations(session),
-        })
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::thrift::trim_slots;
 use super::counts::Counts;
 use super::mail::PostOffice;
 use super::secured::{Received, Secured};
+use super::slow::Pace;
 use rewritten::Writers;
 
 /// A chunk of a turn is followed by another one above this size, in octets.
@@ -156,6 +157,8 @@ struct Lane {
     message_size_max: u32,
     /// Octets of this turn, of the backlog and in flight.
     queued: u32,
+    /// EVENTs dropped since it became slow.
+    dropped: u32,
     latest: Range,
     earlier: Vec<Range>,
     /// Blocks that wait, oldest first; none is empty, all but the last are full.
@@ -177,6 +180,7 @@ impl Lane {
         framing: Framing::rawsocket(crossring_codec::serializer::SerializerId::Json),
         message_size_max: 0,
         queued: 0,
+        dropped: 0,
         latest: Range::NONE,
         earlier: Vec::new(),
         backlog: VecDeque::new(),
@@ -228,6 +232,8 @@ pub struct Outbound {
     /// Sessions whose input the core wants paused (`true`) or resumed, in its order.
     pub(super) pauses: Vec<(SessionKey, bool)>,
     pub(super) counters: OutboundCounters,
+    /// Sessions that have become slow, or are not any more, in order.
+    pub(super) paces: Vec<(SessionKey, Pace)>,
     limits: OutboundLimits,
     counts: Counts,
     pub(super) secured: Secured,
@@ -262,6 +268,7 @@ impl Outbound {
             mail,
             pauses: Vec::new(),
             counters: OutboundCounters::default(),
+            paces: Vec::new(),
             limits,
             counts: Counts::default(),
             secured: Secured::default(),
@@ -354,6 +361,9 @@ impl Outbound {
             if lane.is_rewritten {
                 self.writers.close(key.slot);
             }
+            if lane.is_slow {
+                self.paces.push((key, Pace::Gone { dropped: lane.dropped.into() }));
+            }
             *lane = Lane { generation: lane.generation, is_dirty: lane.is_dirty, ..Lane::VACANT };
         }
     }
@@ -404,7 +414,11 @@ impl Outbound {
         debug_assert!(lane.in_flight);
         lane.in_flight = false;
         lane.queued -= size;
-        lane.is_slow &= lane.queued > self.limits.queue_size_max / 2;
+        if lane.is_slow && lane.queued <= self.limits.queue_size_max / 2 {
+            lane.is_slow = false;
+            let dropped = std::mem::take(&mut lane.dropped).into();
+            self.paces.push((key, Pace::Even { dropped }));
+        }
         let has_records = lane.is_secured && self.secured.has_pending(key.slot);
         if !lane.backlog.is_empty() || lane.state == LaneState::Ending || has_records {
             self.mark_dirty(key.slot);
@@ -586,13 +600,10 @@ impl Outbound {
     fn event_overflows(&mut self, receiver: SessionKey) {
         self.counters.events_dropped += 1;
         let lane = &mut self.lanes[receiver.slot as usize];
+        lane.dropped = lane.dropped.saturating_add(1);
         if !std::mem::replace(&mut lane.is_slow, true) {
             self.counters.slow_episodes += 1;
-            tracing::warn!(
-                slot = receiver.slot,
-                queued = lane.queued,
-                "a subscriber reads too slowly; its events are dropped"
-            );
+            self.paces.push((receiver, Pace::Slow { queued: lane.queued }));
         }
         if self.limits.slow_consumer == SlowConsumer::End {
             self.overflow(receiver);

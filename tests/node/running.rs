@@ -191,7 +191,14 @@ fn a_reader_that_stops_loses_events_and_hurts_nobody() {
         publish(&mut publisher, "com.example.flood", &numbered(index, 32 * 1024), true);
         assert_eq!(number(&reader.next(Some(PATIENCE)).expect("an event")), i128::from(index));
     }
-    assert!(node.router.log().contains("reads too slowly"), "{}", node.router.log());
+    let who = "authid \"";
+    let log = node.router.log();
+    let line = log.lines().find(|line| line.contains("reads too slowly")).expect("a line");
+    assert!(
+        line.contains(" session ") && line.contains(who) && line.contains("peer tcp4:127.0.0.1:"),
+        "{line}"
+    );
+    assert!(line.contains("realm \"realm1\""), "{line}");
     let mut last = -1;
     let mut seen = 0;
     while let Ok(event) = stuck.next(Some(Duration::from_millis(300))) {

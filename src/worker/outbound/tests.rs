@@ -300,6 +300,10 @@ fn a_full_queue_drops_events_in_one_episode() {
         stage.outbound.fan_out(event, &[stuck], None);
     }
     assert_eq!((stage.outbound.counters.events_dropped, stage.outbound.counters.slow_episodes), (14, 2));
+    stage.outbound.close(stuck);
+    let slow = Pace::Slow { queued: 3 * size };
+    let paces = [slow, Pace::Even { dropped: 7 }, slow, Pace::Gone { dropped: 7 }];
+    assert_eq!(stage.outbound.paces, paces.map(|pace| (stuck, pace)));
 }
 
 #[test]
