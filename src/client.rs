@@ -29,6 +29,7 @@ use crate::tls::{self, ChannelIds, ClientSettings};
 
 pub mod commands;
 mod error;
+mod hint;
 mod url;
 
 pub use error::ClientError;
@@ -127,7 +128,7 @@ impl AsFd for Client {
 impl Client {
     /// Connects and joins.
     pub fn join(to: &Destination) -> Result<Client, ClientError> {
-        let mut client = Self::connect(to)?;
+        let mut client = Self::connect(to).map_err(|error| hint::explained(error, &to.url))?;
         let proof = to.proof()?;
         let hello = client.session.hello(Some(to.realm.clone().into()), hello_details(proof.as_ref()))?;
         client.enter(&hello, proof)?;
@@ -136,7 +137,7 @@ impl Client {
 
     /// Connects and joins, asking the router to keep the session when the transport is lost. It may decline.
     pub fn join_resumable(to: &Destination) -> Result<Client, ClientError> {
-        let mut client = Self::connect(to)?;
+        let mut client = Self::connect(to).map_err(|error| hint::explained(error, &to.url))?;
         let proof = to.proof()?;
         let details = HelloDetails { resumable: true, ..hello_details(proof.as_ref()) };
         let hello = client.session.hello(Some(to.realm.clone().into()), details)?;

@@ -44,6 +44,8 @@ pub enum ClientError {
     Proof(ProofFault),
     /// No answer in time.
     Timeout,
+    /// Another error, and what is most likely wrong.
+    Explained(Box<ClientError>, &'static str),
 }
 
 impl std::fmt::Display for ClientError {
@@ -68,6 +70,7 @@ impl std::fmt::Display for ClientError {
             ClientError::Proof(fault) => write!(f, "{fault}"),
             ClientError::Error(error, arguments) => write!(f, "{error} {arguments}"),
             ClientError::Timeout => f.write_str("no answer in time"),
+            ClientError::Explained(error, hint) => write!(f, "{error} ({hint})"),
         }
     }
 }

@@ -7,7 +7,7 @@
 mod support;
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -252,6 +252,45 @@ fn the_certificate_is_for_the_host_asked_for() {
     }
     let error = join(&mut dial(node.rawsocket, "third.example", &config)).expect_err("no certificate for it");
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn clients_at_the_wrong_port_are_told_what_to_try() {
+    let node = Node::start(json!({}));
+    let plain = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let plain_port = plain.local_addr().expect("bound").port();
+    // Answers whatever comes as a web server would, once.
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = plain.accept().expect("a client");
+        assert!(stream.read(&mut [0; 1024]).expect("a greeting") > 0);
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("connected");
+    });
+    let authority = node.directory.path().join("authority.crt").display().to_string();
+    let (tls_websocket, tls_rawsocket) = (node.websocket.port(), node.rawsocket.port());
+    for (url, ca, advice) in [
+        (format!("wss://localhost:{tls_websocket}/"), "", "with --ca FILE"),
+        (
+            format!("ws://127.0.0.1:{tls_websocket}/"),
+            "",
+            "(does the port speak TLS (wss://) or RawSocket (rs://)?)",
+        ),
+        (
+            format!("rs://127.0.0.1:{tls_rawsocket}"),
+            "",
+            "(does the port speak TLS (rss://) or WebSocket (ws://)?)",
+        ),
+        (format!("wss://localhost:{plain_port}/"), &*authority, "(does the port speak TLS? Without it"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crossring"));
+        command.args(["call", "com.example.procedure", "--url", &url]);
+        if !ca.is_empty() {
+            command.args(["--ca", ca]);
+        }
+        let output = command.output().expect("the binary starts");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && text.contains(advice), "{url}: {text}");
+    }
+    server.join().expect("no panic");
 }
 
 #[test]
