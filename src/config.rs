@@ -35,7 +35,7 @@ pub use site::{
     ArchiveConfig, CgiConfig, JsonConfig, LongPollConfig, RestConfig, RestDeed, ReverseProxyConfig, Scheme,
     ServiceConfig, SharedOptions, SiteConfig, StaticConfig, UploadConfig, WebSocketProxyConfig,
 };
-pub use source::{FILE_BYTES_MAX, Format, SourceError, find, format_of, parse};
+pub use source::{FILE_BYTES_MAX, FILE_NAMES, Format, SourceError, find, format_of, parse};
 pub use tls::{CertificateFiles, ClientCertificates, TlsEndpoint, TlsVersion};
 pub use upstream::{UpstreamConfig, UpstreamPlace, UpstreamTls};
 

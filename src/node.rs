@@ -32,7 +32,7 @@ mod convert;
 mod endpoints;
 mod requisites;
 
-pub(crate) use convert::{outbound_limits, serializers};
+pub(crate) use convert::{cookie_stores, outbound_limits, serializers};
 pub use requisites::unmet;
 
 /// The node ran and ended as it was told to.
@@ -171,7 +171,7 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
     }
     starts.reverse();
     let core = control::Control::new(shards, router_config, limits, seed);
-    let cookies = CookieKeeper::open(&convert::cookie_stores(config).0)?;
+    let cookies = CookieKeeper::open(&cookie_stores(config).0)?;
     let office = connect(starts, &control_bell)?;
     announce(config, shards, &report, &places);
     let drain_timeout = config.limits.shutdown_timeout;

@@ -33,6 +33,7 @@ mod bridge;
 mod build;
 mod complaints;
 mod http2;
+mod own;
 mod service;
 mod silence;
 mod slots;

@@ -16,6 +16,9 @@ use super::{NodeDirectory, directory, outcome, say};
 const PRIVATE: (&str, u32) = ("key.priv", 0o600);
 const PUBLIC: (&str, u32) = ("key.pub", 0o644);
 
+/// The files of a key in the node directory.
+pub(super) const FILE_NAMES: [&str; 2] = [PRIVATE.0, PUBLIC.0];
+
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]

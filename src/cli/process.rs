@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::say;
 
 /// Name of the file in the node directory.
-const FILE_NAME: &str = "node.pid";
+pub(super) const FILE_NAME: &str = "node.pid";
 
 /// The process that runs from the node directory. A file that points to no process, or is none of ours, is removed; one that
 /// points to a foreign process is kept, because the foreign process may be anything.

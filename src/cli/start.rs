@@ -9,7 +9,7 @@ use rustix::thread::disable_transparent_huge_pages;
 use serde_json::json;
 
 use super::{FAILURE, NodeDirectory, complain, directory, keys, process};
-use crate::config::{Checked, EngineChoice, NodeConfig, TransportConfig};
+use crate::config::{self, Checked, EngineChoice, NodeConfig, TransportConfig};
 use crate::logging::{self, Colour, LogFormat, LogLevel, LogTarget};
 
 #[derive(clap::Args)]
@@ -45,6 +45,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SECONDS")]
     shutdownafter: Option<u64>,
 }
+
+/// The log in a file.
+const LOG_FILE_NAME: &str = "node.log";
 
 const SHARDS_MAX: i64 = crossring_router::address::SHARDS_MAX as i64;
 
@@ -96,6 +99,7 @@ fn start(arguments: &Arguments, node_directory: &Path) -> Result<u8, String> {
     log_remarks(&checked);
     let stop_after = arguments.shutdownafter.map(Duration::from_secs);
     let mut node = overridden(checked.node, arguments, node_directory);
+    node.own_files = own_files(arguments, node_directory, file);
     node.node_key = node_key(&node, node_directory)?;
     let code = crate::node::run(&node, stop_after);
     if let (FAILURE, LogTarget::File(log)) = (code, &target) {
@@ -152,7 +156,14 @@ fn log_target(arguments: &Arguments, node_directory: &Path) -> Result<LogTarget,
     let directory = node_directory.join(arguments.logdir.as_deref().unwrap_or(Path::new("")));
     std::fs::create_dir_all(&directory)
         .map_err(|error| format!("Could not create log directory {}: {error}", directory.display()))?;
-    Ok(LogTarget::File(directory.join("node.log")))
+    Ok(LogTarget::File(directory.join(LOG_FILE_NAME)))
+}
+
+/// What in the node directory is the node's own, whether it is there or not: a file that appears there may be its next one.
+fn own_files(arguments: &Arguments, node_directory: &Path, configuration: Option<PathBuf>) -> Vec<PathBuf> {
+    let names = config::FILE_NAMES.into_iter().chain(keys::FILE_NAMES).chain([process::FILE_NAME]);
+    let log = node_directory.join(arguments.logdir.as_deref().unwrap_or(Path::new(""))).join(LOG_FILE_NAME);
+    names.map(|name| node_directory.join(name)).chain([log]).chain(configuration).collect()
 }
 
 /// The configuration with what the command line says instead, and with paths that do not depend on the working directory.

@@ -22,6 +22,8 @@ pub struct NodeConfig {
     pub controller_id: Option<String>,
     /// The node's private key, with which it proves to clients who it is; `None` = it has none.
     pub node_key: Option<PrivateKey>,
+    /// Files of the node directory that no web service may give away; those that the configuration names come to them.
+    pub own_files: Vec<PathBuf>,
     /// Number of data threads; `None` = one per available core.
     pub shards: Option<u16>,
     /// Kernel interface for sockets.
@@ -617,6 +619,7 @@ impl NodeConfig {
         NodeConfig {
             controller_id: None,
             node_key: None,
+            own_files: Vec::new(),
             shards: None,
             engine: EngineChoice::Auto,
             limits: NodeLimits::default(),

@@ -75,6 +75,7 @@ pub(super) fn node(document: &Value, resolver: &mut Resolver<'_>) -> NodeConfig 
     let mut node = NodeConfig {
         controller_id: controller.key("id").string(),
         node_key: None,
+        own_files: Vec::new(),
         shards: options.key("shards").integer(),
         engine: engine(options.key("engine").text()),
         limits: limits(&options),

@@ -61,9 +61,12 @@ impl std::fmt::Display for SourceError {
 
 impl std::error::Error for SourceError {}
 
+/// What the configuration file of a node directory may be called, the preferred name first.
+pub const FILE_NAMES: [&str; 2] = ["config.yaml", "config.json"];
+
 /// The configuration file of a node directory: `config.yaml` if it is there, else `config.json` if that is there, whatever it is.
 pub fn find(node_directory: &Path) -> Option<PathBuf> {
-    ["config.yaml", "config.json"].iter().map(|name| node_directory.join(name)).find(|path| path.exists())
+    FILE_NAMES.iter().map(|name| node_directory.join(name)).find(|path| path.exists())
 }
 
 /// The format that the extension of a file name stands for.

@@ -178,7 +178,7 @@ fn cookie(transport: &TransportConfig) -> Option<&CookieConfig> {
 }
 
 /// The cookie stores, and the one of each transport by number. What is in the same place on the disk is one store.
-pub(super) fn cookie_stores(config: &NodeConfig) -> (Vec<CookieStoreConfig>, Vec<Option<u16>>) {
+pub(crate) fn cookie_stores(config: &NodeConfig) -> (Vec<CookieStoreConfig>, Vec<Option<u16>>) {
     let mut stores: Vec<CookieStoreConfig> = Vec::new();
     let mut number = |store: &CookieStoreConfig| {
         let is_same = |known: &CookieStoreConfig| known.path().is_some() && known.path() == store.path();

@@ -9,10 +9,11 @@ use hyper::header::HeaderValue;
 use hyper::http::uri::PathAndQuery;
 
 use super::bridge::Bridge;
+use super::own::{self, OwnFiles};
 use super::service::{
     Admission, Archive, ArchiveRules, Backend, Cgi, Deed, FieldNames, Files, Forwarded, Hook, Json, LongPoll,
     Network, NodeInfo, PollAdmission, PollBounds, PollChannels, Proxy, Redirect, Rest, Service, Signatures,
-    Store, StoreRules, Upload, WebSocketProxy,
+    Store, StoreRules, Tree, Upload, WebSocketProxy,
 };
 use super::tunnel::Patience;
 use super::upstream::Upstream;
@@ -21,7 +22,7 @@ use crate::config::{
     ArchiveConfig, LongPollConfig, NodeConfig, RestConfig, RestDeed, ReverseProxyConfig, ServiceConfig,
     SiteConfig, StaticConfig, TransportKind, UploadConfig, UpstreamPlace, WebSocketProxyConfig,
 };
-use crate::node::{outbound_limits, serializers};
+use crate::node::{cookie_stores, outbound_limits, serializers};
 use crate::worker::outbound::SlowConsumer;
 
 /// Transports of one long-poll service. Leaves places for the sessions of other services.
@@ -44,9 +45,10 @@ pub(crate) struct NodeFacts {
 /// A text that names what a service cannot be made of.
 pub(crate) fn sites(config: &NodeConfig, facts: &NodeFacts, demands: &Demands) -> Result<Sites, String> {
     let mut sites = HashMap::new();
+    let own = &OwnFiles::of(config, &cookie_stores(config).0);
     for (index, transport) in config.transports.iter().enumerate() {
         if let TransportKind::Shared(shared) = &transport.kind {
-            let site = site(&shared.site, &Surroundings { config, facts, demands })
+            let site = site(&shared.site, &Surroundings { config, facts, demands, own })
                 .map_err(|text| format!("transport {:?}: {text}", transport.id))?;
             sites.insert(TransportId(index as u16), Rc::new(site));
         }
@@ -59,6 +61,7 @@ struct Surroundings<'a> {
     config: &'a NodeConfig,
     facts: &'a NodeFacts,
     demands: &'a Demands,
+    own: &'a OwnFiles,
 }
 
 fn site(config: &SiteConfig, surroundings: &Surroundings<'_>) -> Result<Site, String> {
@@ -81,10 +84,10 @@ fn site(config: &SiteConfig, surroundings: &Surroundings<'_>) -> Result<Site, St
 }
 
 fn service(written: &ServiceConfig, surroundings: &Surroundings<'_>) -> Result<Service, String> {
-    let Surroundings { facts, demands, .. } = *surroundings;
+    let Surroundings { facts, demands, own, .. } = *surroundings;
     Ok(match written {
         ServiceConfig::WebSocket(_) => Service::WebSocket,
-        ServiceConfig::Static(written) => Service::Static(files(written)?),
+        ServiceConfig::Static(written) => Service::Static(files(written, own)?),
         ServiceConfig::Json(json) => Service::Json(Json {
             document: json.document.clone().into(),
             allows_cross_origin: json.allow_cross_origin,
@@ -95,13 +98,13 @@ fn service(written: &ServiceConfig, surroundings: &Surroundings<'_>) -> Result<S
         }),
         ServiceConfig::Rest(written) => Service::Rest(Box::new(rest(written, demands)?)),
         ServiceConfig::Archive(written) => Service::Archive(Box::new(archive(written)?)),
-        ServiceConfig::Upload(written) => Service::Upload(Box::new(upload(written, demands)?)),
+        ServiceConfig::Upload(written) => Service::Upload(Box::new(upload(written, demands, own)?)),
         ServiceConfig::LongPoll(written) => Service::LongPoll(Box::new(long_poll(written, surroundings))),
         ServiceConfig::ReverseProxy(written) => Service::Proxy(Box::new(proxy(written)?)),
         ServiceConfig::WebSocketProxy(written) => {
             Service::WebSocketProxy(Box::new(websocket_proxy(written)?))
         }
-        ServiceConfig::Cgi(written) => Service::Cgi(Box::new(Cgi::new(written)?)),
+        ServiceConfig::Cgi(written) => Service::Cgi(Box::new(Cgi::new(written, own)?)),
         ServiceConfig::NodeInfo => Service::NodeInfo(NodeInfo { facts: facts.clone() }),
         ServiceConfig::Nothing => Service::Nothing,
     })
@@ -113,25 +116,27 @@ fn service(written: &ServiceConfig, surroundings: &Surroundings<'_>) -> Result<S
 /// A text that names what cannot.
 pub(crate) fn try_service(written: &ServiceConfig) -> Result<(), String> {
     match written {
-        ServiceConfig::Static(written) => files(written).map(drop),
+        ServiceConfig::Static(written) => own::directory(&written.directory).map(drop),
         ServiceConfig::Archive(written) => archive(written).map(drop),
-        ServiceConfig::Upload(written) => store_rules(written).open_directories().map(drop),
+        ServiceConfig::Upload(written) => {
+            store_rules(written, &OwnFiles::default()).open_directories().map(drop)
+        }
         ServiceConfig::ReverseProxy(written) => proxy(written).map(drop),
         ServiceConfig::WebSocketProxy(written) => websocket_proxy(written).map(drop),
-        ServiceConfig::Cgi(written) => Cgi::new(written).map(drop),
+        ServiceConfig::Cgi(written) => Cgi::new(written, &OwnFiles::default()).map(drop),
         _ => Ok(()),
     }
 }
 
-fn files(written: &StaticConfig) -> Result<Files, String> {
-    let directory = written.directory.display();
-    let root = std::fs::canonicalize(&written.directory)
-        .map_err(|error| format!("directory {directory}: {error}"))?;
-    if !root.is_dir() {
-        return Err(format!("{directory} is no directory"));
+fn files(written: &StaticConfig, own: &OwnFiles) -> Result<Files, String> {
+    let root = own::directory(&written.directory)?;
+    let own = own.within(&root);
+    if !own.is_empty() {
+        let root = root.display();
+        tracing::warn!("static: the node's own files are in {root}; they are not served, all else there is");
     }
     Ok(Files {
-        root,
+        tree: Tree { root, own },
         lists_directories: written.enable_directory_listing,
         types: written.mime_types.clone(),
         cache_s: written.cache_timeout,
@@ -150,7 +155,7 @@ fn archive(written: &ArchiveConfig) -> Result<Archive, String> {
     Archive::open(&written.archive, &written.hashes, rules)
 }
 
-fn upload(written: &UploadConfig, demands: &Demands) -> Result<Upload, String> {
+fn upload(written: &UploadConfig, demands: &Demands, own: &OwnFiles) -> Result<Upload, String> {
     let field = |meaning: &str| written.form_fields.get(meaning).cloned();
     let needed = |meaning: &str| field(meaning).ok_or_else(|| format!("form field {meaning:?} has no name"));
     Ok(Upload {
@@ -167,18 +172,19 @@ fn upload(written: &UploadConfig, demands: &Demands) -> Result<Upload, String> {
             chunk_extra: field("chunk_extra"),
             finish_extra: field("finish_extra"),
         },
-        store: Store::open(store_rules(written))?,
+        store: Store::open(store_rules(written, own))?,
         bridge: Bridge::new(TransportId(written.transport as u16), &written.realm, demands.clone()),
     })
 }
 
-fn store_rules(written: &UploadConfig) -> StoreRules {
+fn store_rules(written: &UploadConfig, own: &OwnFiles) -> StoreRules {
     StoreRules {
         directory: written.directory.clone(),
         temporary: written.temp_directory.clone(),
         file_size_max: written.max_file_size,
         extensions: written.file_types.clone(),
         mode: written.file_permissions,
+        own: own.clone(),
     }
 }
 

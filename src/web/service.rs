@@ -23,7 +23,7 @@ mod upload;
 
 pub(crate) use archive::{Archive, ArchiveRules};
 pub(crate) use cgi::Cgi;
-pub(crate) use files::Files;
+pub(crate) use files::{Files, Tree};
 pub(crate) use fixed::{Json, Redirect, allow_cross_origin, preflight};
 pub(crate) use longpoll::{Bounds as PollBounds, Channels as PollChannels, LongPoll, PollAdmission};
 pub(crate) use node_info::NodeInfo;

@@ -30,7 +30,11 @@ fn site(options: &Value) -> Site {
         "/": {"type": "nodeinfo"},
         "up": {
             "type": "upload", "realm": "realm1", "role": "rest", "directory": "files", "temp_directory": "unfinished",
-            "form_fields": fields, "options": options,
+            "form_fields": fields.clone(), "options": options,
+        },
+        "node": {
+            "type": "upload", "realm": "realm1", "role": "rest", "directory": ".", "temp_directory": "unfinished",
+            "form_fields": fields,
         },
         "lp": {"type": "longpoll", "auth": {"anonymous": {"type": "static", "role": "rest"}}},
     });
@@ -86,15 +90,19 @@ impl Chunk<'_> {
 }
 
 fn post(site: &Site, form: &str) -> Answer {
+    post_to(site, "/up", form)
+}
+
+fn post_to(site: &Site, path: &str, form: &str) -> Answer {
     let mut stream = site.connect();
     let kind = format!("multipart/form-data; boundary={BOUNDARY}");
     let size = form.len();
     write!(
         stream,
-        "POST /up HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n{form}"
+        "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n{form}"
     )
     .expect("sent");
-    read_answer(&mut stream, "POST /up")
+    read_answer(&mut stream, &format!("POST {path}"))
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -155,6 +163,18 @@ fn what_is_no_good_chunk_is_refused() {
     assert!(names(&site.directory.path().join("unfinished")).is_empty(), "nothing is left of them");
     check(&Chunk { name: "b.md", ..good }, 200);
     check(&good, 200);
+}
+
+#[test]
+fn nobody_makes_the_nodes_own_files() {
+    let site = site(&json!({}));
+    let good = Chunk { name: "a.txt", total: 3, place: (1, 10, 1), content: "123", more: &[] };
+    let status = |name: &str| post_to(&site, "/node", &Chunk { name, ..good }.form()).status;
+    for name in ["config.yaml", "key.priv", "key.pub", "node.log", "../key.priv"] {
+        assert_eq!(status(name), 400, "{name}");
+        assert!(!site.directory.path().join(name).exists(), "{name}");
+    }
+    assert_eq!((status("config.json"), status("a.txt")), (400, 200));
 }
 
 #[test]

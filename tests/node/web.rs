@@ -271,6 +271,47 @@ fn files_are_served_in_parts_in_encodings_and_only_when_they_have_changed() {
     }
 }
 
+#[test]
+fn the_nodes_own_files_are_not_served() {
+    let listed = json!({"type": "static", "directory": ".", "options": {"enable_directory_listing": true}});
+    let script = json!({"type": "cgi", "directory": ".", "processor": "/bin/cat"});
+    let fallback = json!({"type": "static", "directory": ".", "options": {"default_file": "config.json"}});
+    let cookie = json!({"store": {"type": "file", "filename": "cookies.json"}});
+    let more = json!({
+        "type": "websocket", "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": free_port()}, "cookie": cookie
+    });
+    let paths = json!({"/": listed, "script": script, "fallback": fallback});
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    let site = Site::start_at(at, &paths, &json!({}), &[more], |directory| {
+        for name in ["page.txt", "config.yaml", "node.log"] {
+            std::fs::write(directory.join(name), "text").expect("a file");
+        }
+        let keys = std::process::Command::new(env!("CARGO_BIN_EXE_crossring"))
+            .args(["keys", "--cbdir"])
+            .arg(directory)
+            .output()
+            .expect("it runs");
+        assert!(keys.status.success());
+        std::fs::create_dir(directory.join("sub")).expect("a directory");
+        std::os::unix::fs::symlink("../key.priv", directory.join("sub/link")).expect("a link");
+        std::os::unix::fs::symlink("key.priv", directory.join("page.txt.gz")).expect("a link");
+        std::fs::hard_link(directory.join("key.priv"), directory.join("sub/twin")).expect("a link");
+    });
+    assert!(wait_until(|| site.directory.path().join("cookies.json").exists()));
+    let own = ["key.priv", "key.pub", "config.json", "config.yaml", "node.pid", "node.log", "cookies.json"];
+    for name in own.into_iter().chain(["sub/link", "sub/twin", "sub/../key.priv", "key.priv/"]) {
+        assert_eq!(site.ask(&format!("GET /{name}"), "").status, 404, "{name}");
+        assert_eq!(site.ask(&format!("GET /script/{name}"), "").status, 404, "script {name}");
+    }
+    assert_eq!(site.ask("GET /fallback/none", "").status, 404);
+    let page = site.ask("GET /page.txt", "Accept-Encoding: gzip\r\n");
+    assert_eq!((page.status, page.text().as_str()), (200, "text"));
+    let listing = site.ask("GET /", "").text();
+    assert!(listing.contains("page.txt") && !own.iter().any(|name| listing.contains(name)), "{listing}");
+    assert!(!site.ask("GET /sub/", "").text().contains("twin"));
+    assert!(site.router.log().contains("the node's own files are in"));
+}
+
 impl Site {
     pub(super) fn post(&self, path: &str, body: &str) -> Answer {
         let fields = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());

@@ -15,9 +15,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::{ChildStdin, Command};
 
 use super::body::{self, BodyError};
-use super::files::{inside, relative_path};
+use super::files::{Tree, relative_path};
 use super::{Context, not_found, text};
 use crate::web::complaints::Complaints;
+use crate::web::own::{self, OwnFiles};
 use crate::web::slots::{Slot, Slots};
 use crate::web::{Request, Response};
 
@@ -35,8 +36,7 @@ const COMPLAINTS_MAX: u32 = 100;
 /// The scripts of a directory.
 #[derive(Debug)]
 pub(crate) struct Cgi {
-    /// Absolute, without symbolic links. Nothing outside it is run.
-    root: PathBuf,
+    tree: Tree,
     /// What runs the scripts.
     processor: PathBuf,
     /// How long a script may be silent.
@@ -66,15 +66,10 @@ enum Trouble {
 impl Cgi {
     /// # Errors
     /// A text that says what cannot be used.
-    pub(crate) fn new(config: &crate::config::CgiConfig) -> Result<Self, String> {
-        let directory = config.directory.display();
-        let root = std::fs::canonicalize(&config.directory)
-            .map_err(|error| format!("directory {directory}: {error}"))?;
-        if !root.is_dir() {
-            return Err(format!("{directory} is no directory"));
-        }
+    pub(crate) fn new(config: &crate::config::CgiConfig, own: &OwnFiles) -> Result<Self, String> {
+        let root = own::directory(&config.directory)?;
         Ok(Self {
-            root,
+            tree: Tree { own: own.within(&root), root },
             processor: found(&config.processor)?,
             timeout: config.timeout,
             body_size_max: config.body_size_max,
@@ -85,8 +80,8 @@ impl Cgi {
 
     pub(super) async fn answer(&self, context: Context<'_>, request: Request) -> Response {
         let Some(relative) = relative_path(context.rest) else { return not_found() };
-        let root = self.root.clone();
-        let search = move || find(&root, &relative);
+        let tree = self.tree.clone();
+        let search = move || find(&tree, &relative);
         let found = tokio::task::spawn_blocking(search).await.map_err(io::Error::other).flatten();
         let script = match found {
             Ok(Some(script)) => script,
@@ -134,7 +129,7 @@ impl Cgi {
         let mut command = Command::new(&self.processor);
         command
             .arg(&script.file)
-            .current_dir(script.file.parent().unwrap_or(&self.root))
+            .current_dir(script.file.parent().unwrap_or(&self.tree.root))
             .env_clear()
             .envs(environment(context.peer, parts, &script.file, own, below, body.len()))
             .stdin(if body.is_empty() { Stdio::null() } else { Stdio::piped() })
@@ -203,10 +198,10 @@ fn found(processor: &Path) -> Result<PathBuf, String> {
 }
 
 /// The script that a path leads to: it may have more components than that.
-fn find(root: &Path, relative: &Path) -> io::Result<Option<Script>> {
-    let mut file = root.to_owned();
+fn find(tree: &Tree, relative: &Path) -> io::Result<Option<Script>> {
+    let mut file = tree.root.clone();
     for (index, component) in relative.components().enumerate() {
-        match inside(root, &file.join(component))? {
+        match tree.inside(&file.join(component))? {
             None => return Ok(None),
             Some(next) if next.is_dir() => file = next,
             Some(next) => return Ok(next.is_file().then_some(Script { file: next, depth: index + 1 })),
@@ -237,8 +232,9 @@ mod tests {
         std::fs::write(root.join("cgi/sub/a.py"), "").expect("a file");
         std::fs::write(root.join("secret.py"), "").expect("a file");
         std::os::unix::fs::symlink(root.join("secret.py"), root.join("cgi/link.py")).expect("a link");
+        let tree = Tree { root: root.join("cgi"), own: OwnFiles::default() };
         let check = |path: &str, expected: Option<usize>| {
-            let found = find(&root.join("cgi"), Path::new(path)).expect("no error");
+            let found = find(&tree, Path::new(path)).expect("no error");
             assert_eq!(found.map(|script| script.depth), expected, "{path}");
         };
         check("sub/a.py", Some(2));

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 
 use super::node_info::escape;
 use super::{full, is_read, method_not_allowed, not_found, text, with_type};
+use crate::web::own::OwnFiles;
 use crate::web::{Body, Request, Response};
 
 /// Octets read from a file at a time.
@@ -37,11 +38,19 @@ const ENTRIES_MAX: usize = 10_000;
 /// Encodings that a file may lie beside in, best first: what it is called, and what its name ends with.
 const ENCODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
 
+/// The directory of a service.
+#[derive(Clone, Debug)]
+pub(crate) struct Tree {
+    /// Absolute, without symbolic links. Nothing outside it is served or run.
+    pub(crate) root: PathBuf,
+    /// What neither is, though it may be inside.
+    pub(crate) own: OwnFiles,
+}
+
 /// The files of a directory.
 #[derive(Debug)]
 pub(crate) struct Files {
-    /// Absolute, without symbolic links. Nothing outside it is served.
-    pub(crate) root: PathBuf,
+    pub(crate) tree: Tree,
     /// Directories without `index.html` are listed.
     pub(crate) lists_directories: bool,
     /// Content type by extension, before the well-known ones.
@@ -69,17 +78,20 @@ impl Files {
             return method_not_allowed("GET, HEAD");
         }
         let Some(relative) = relative_path(rest) else { return not_found() };
-        let (root, lists, fallback) = (self.root.clone(), self.lists_directories, self.fallback.clone());
+        let (tree, lists, fallback) = (self.tree.clone(), self.lists_directories, self.fallback.clone());
         let is_slashed = rest.is_empty() && request.uri().path().ends_with('/') || rest.ends_with('/');
         let encodings = accepted_encodings(request.headers());
-        if !is_slashed && let Some((file, encoding)) = cached::open(&root, &relative, encodings) {
+        if !is_slashed
+            && self.tree.own.is_empty()
+            && let Some((file, encoding)) = cached::open(&self.tree.root, &relative, encodings)
+        {
             return self.send(file, encoding, &relative, request).await;
         }
         let search = move || {
-            let found = find(&root, &relative, is_slashed, lists, encodings)?;
+            let found = find(&tree, &relative, is_slashed, lists, encodings)?;
             match (found, fallback) {
                 (Found::Nothing, Some(fallback)) => {
-                    find(&root, Path::new(&fallback), false, false, encodings)
+                    find(&tree, Path::new(&fallback), false, false, encodings)
                 }
                 (found, _) => Ok(found),
             }
@@ -191,47 +203,67 @@ pub(super) fn relative_path(rest: &str) -> Option<PathBuf> {
 }
 
 fn find(
-    root: &Path,
+    tree: &Tree,
     relative: &Path,
     is_slashed: bool,
     lists: bool,
     encodings: [bool; 2],
 ) -> io::Result<Found> {
-    let Some(path) = inside(root, &root.join(relative))? else { return Ok(Found::Nothing) };
+    let Some(path) = tree.inside(&tree.root.join(relative))? else { return Ok(Found::Nothing) };
     if !fs::metadata(&path)?.is_dir() {
         // A file has nothing below it.
-        return if is_slashed { Ok(Found::Nothing) } else { open(root, path, encodings) };
+        return if is_slashed { Ok(Found::Nothing) } else { open(tree, path, encodings) };
     }
     if !is_slashed {
         return Ok(Found::Unslashed);
     }
-    match inside(root, &path.join("index.html"))? {
-        Some(index) if fs::metadata(&index)?.is_file() => open(root, index, encodings),
-        _ if lists => Ok(Found::Listing(names(&path)?)),
+    match tree.inside(&path.join("index.html"))? {
+        Some(index) if fs::metadata(&index)?.is_file() => open(tree, index, encodings),
+        _ if lists => Ok(Found::Listing(tree.names(&path)?)),
         _ => Ok(Found::Nothing),
     }
 }
 
-/// Where a path leads, if that exists and is in the root.
-pub(super) fn inside(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
-    match fs::canonicalize(path) {
-        Ok(real) => Ok(real.starts_with(root).then_some(real)),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => {
-                Ok(None)
+impl Tree {
+    /// Where a path leads, if that exists, is in the root and may be known.
+    pub(super) fn inside(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        match fs::canonicalize(path) {
+            Ok(real) => Ok((real.starts_with(&self.root) && !self.own.have(&real)).then_some(real)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => {
+                    Ok(None)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// What a directory in it has that may be known.
+    fn names(&self, directory: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(directory)?.take(ENTRIES_MAX) {
+            let entry = entry?;
+            let Ok(mut name) = entry.file_name().into_string() else { continue };
+            if name.starts_with('.') || self.own.have(&entry.path()) {
+                continue;
             }
-            _ => Err(error),
-        },
+            if entry.file_type()?.is_dir() {
+                name.push('/');
+            }
+            names.push(name);
+        }
+        names.sort();
+        Ok(names)
     }
 }
 
-fn open(root: &Path, path: PathBuf, encodings: [bool; 2]) -> io::Result<Found> {
+fn open(tree: &Tree, path: PathBuf, encodings: [bool; 2]) -> io::Result<Found> {
     let accepted = ENCODINGS.iter().zip(encodings).filter(|(_, accepted)| *accepted);
     for ((encoding, suffix), _) in accepted {
         let mut name = path.clone().into_os_string();
         name.push(".");
         name.push(suffix);
-        if let Some(beside) = inside(root, Path::new(&name))?.filter(|beside| beside.is_file()) {
+        if let Some(beside) = tree.inside(Path::new(&name))?.filter(|beside| beside.is_file()) {
             return Ok(Found::File(File::open(beside)?, Some(encoding), path));
         }
     }
@@ -240,23 +272,6 @@ fn open(root: &Path, path: PathBuf, encodings: [bool; 2]) -> io::Result<Found> {
         return Ok(Found::Nothing);
     }
     Ok(Found::File(File::open(&path)?, None, path))
-}
-
-fn names(directory: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(directory)?.take(ENTRIES_MAX) {
-        let entry = entry?;
-        let Ok(mut name) = entry.file_name().into_string() else { continue };
-        if name.starts_with('.') {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            name.push('/');
-        }
-        names.push(name);
-    }
-    names.sort();
-    Ok(names)
 }
 
 fn listing(path: &str, names: &[String]) -> String {
@@ -465,8 +480,9 @@ mod tests {
         fs::write(root.join("../b"), "b").expect("a file");
         std::os::unix::fs::symlink("../b", root.join("out")).expect("a link");
         std::os::unix::fs::symlink("a", root.join("in")).expect("a link");
+        let tree = Tree { root, own: OwnFiles::default() };
         let is_file = |name: &str| {
-            matches!(find(&root, Path::new(name), false, false, [false; 2]), Ok(Found::File(..)))
+            matches!(find(&tree, Path::new(name), false, false, [false; 2]), Ok(Found::File(..)))
         };
         assert!(is_file("a") && is_file("in") && !is_file("out") && !is_file("c"));
     }

@@ -20,6 +20,8 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use tokio::time::Instant;
 
+use crate::web::own::OwnFiles;
+
 /// Chunks of a file.
 const CHUNKS_MAX: u32 = 10_000;
 
@@ -54,6 +56,8 @@ pub(crate) struct StoreRules {
     pub(crate) extensions: Vec<String>,
     /// Permissions of complete files.
     pub(crate) mode: u32,
+    /// What nobody may make, there or not.
+    pub(crate) own: OwnFiles,
 }
 
 impl StoreRules {
@@ -262,6 +266,7 @@ impl Store {
     /// A store in a directory. What earlier processes have left unfinished is thrown away.
     pub(crate) fn open(mut rules: StoreRules) -> Result<Self, String> {
         (rules.directory, rules.temporary) = rules.open_directories()?;
+        rules.own = rules.own.within(&rules.directory);
         sweep(&rules.temporary).map_err(|error| format!("{}: {error}", rules.temporary.display()))?;
         Ok(Self { rules, unfinished: RefCell::default() })
     }
@@ -301,6 +306,9 @@ impl Store {
     fn check(&self, piece: &Piece) -> Result<(), Trouble> {
         if self.rules.file_size_max.is_some_and(|most| piece.total_size > most) {
             return Err(Trouble::TooLarge);
+        }
+        if self.rules.own.claim(&self.rules.directory.join(&piece.name)) {
+            return Err(Trouble::Name);
         }
         let extension = Path::new(&piece.name).extension().and_then(|extension| extension.to_str());
         let extension = extension.unwrap_or_default();
