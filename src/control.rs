@@ -219,6 +219,7 @@ impl Control {
     fn deadline(&mut self, now: Monotonic, others: [Option<Monotonic>; 2]) -> Option<Monotonic> {
         let deadlines = [
             self.core.deadline().map(Monotonic),
+            self.cookies.deadline().map(Monotonic),
             self.failures.deadline(),
             self.refusals.deadline(),
             self.certificates.deadline(),

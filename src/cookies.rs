@@ -2,7 +2,7 @@
 //!
 //! The router core has all cookies in memory and says what has to be kept; a thread of its own writes that, so neither a data
 //! shard nor the control shard ever waits for a disk. What the thread cannot take at once is not queued without end: the
-//! store is then written anew as a whole.
+//! store is then written anew as a whole. So it is after a failure, again and again until it works.
 
 mod database;
 mod file;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crossring_router::address::Now;
 use crossring_router::control::Control;
@@ -31,6 +32,12 @@ const WORK_MAX: usize = 1_024;
 
 /// Records appended before a store is written anew, beyond twice what it has to hold.
 const APPENDED_MAX: usize = 1_024;
+
+/// Nanoseconds between two attempts to write a store that has failed.
+const RETRY_NS: u64 = 5_000_000_000;
+
+/// Time between two complaints about a store.
+const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
 
 /// Where cookies are kept.
 pub trait CookieStore: Send {
@@ -88,6 +95,8 @@ pub struct CookieKeeper {
     work: Option<Sender<Work>>,
     /// Pieces of work that the thread has not done.
     pending: Arc<AtomicUsize>,
+    /// When to look at stores that may have failed; on the monotonic clock.
+    next_look_ns: Option<u64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -98,6 +107,8 @@ struct Writer {
     has_failed: Arc<AtomicBool>,
     /// Changes were left out: the store has to be written anew.
     is_behind: bool,
+    /// When that may be tried again; on the monotonic clock.
+    retry_ns: u64,
     /// Records appended since it was written anew.
     appended: usize,
     /// What it held then.
@@ -109,6 +120,14 @@ struct Opened {
     path: PathBuf,
     store: Box<dyn CookieStore>,
     has_failed: Arc<AtomicBool>,
+    trouble: Option<Trouble>,
+}
+
+/// A store is not written since then.
+struct Trouble {
+    attempts: u32,
+    /// When it was complained about.
+    told: Instant,
 }
 
 impl CookieKeeper {
@@ -127,15 +146,16 @@ impl CookieKeeper {
                 Writer {
                     has_failed: has_failed.clone(),
                     is_behind: false,
+                    retry_ns: 0,
                     appended: 0,
                     held: read.records.len(),
                 },
             );
             tracing::info!("cookie store {}: {} cookie(s)", path.display(), read.records.len());
             found.push((number, read.records));
-            opened.insert(number, Opened { path, store: read.store, has_failed });
+            opened.insert(number, Opened { path, store: read.store, has_failed, trouble: None });
         }
-        let mut keeper = Self { found, writers, work: None, pending: Arc::default(), thread: None };
+        let mut keeper = Self { found, writers, ..Self::default() };
         if !opened.is_empty() {
             let (sender, receiver) = mpsc::channel();
             let pending = keeper.pending.clone();
@@ -164,22 +184,47 @@ impl CookieKeeper {
         for (store, changes) in changes {
             self.keep_changes(store, changes, core);
         }
+        self.catch_up(now.monotonic_ns, core);
+    }
+
+    /// When [`CookieKeeper::keep`] has to be called though nothing happens; on the monotonic clock.
+    pub fn deadline(&self) -> Option<u64> {
+        self.next_look_ns
     }
 
     fn keep_changes(&mut self, store: u16, changes: Vec<Change>, core: &Control) {
         let Some(writer) = self.writers.get_mut(&store) else { return };
         let has_room = self.pending.load(Ordering::Relaxed) < WORK_MAX;
         writer.appended += changes.len();
-        writer.is_behind |= writer.has_failed.swap(false, Ordering::Relaxed) || !has_room;
-        if !has_room {
+        writer.is_behind |= writer.has_failed.load(Ordering::Relaxed) || !has_room;
+        if writer.is_behind {
             return;
         }
-        let is_long = writer.appended > APPENDED_MAX + 2 * writer.held;
-        if writer.is_behind || is_long {
+        if writer.appended > APPENDED_MAX + 2 * writer.held {
             self.rewrite(store, core);
         } else {
             self.send(Work::Apply(store, changes));
         }
+    }
+
+    /// Writes stores anew that are behind or have failed.
+    fn catch_up(&mut self, now_ns: u64, core: &Control) {
+        // Before the failures: whatever is no longer pending has said whether it failed.
+        let pending = self.pending.load(Ordering::Acquire);
+        let mut due = Vec::new();
+        for (store, writer) in &mut self.writers {
+            writer.is_behind |= writer.has_failed.swap(false, Ordering::Relaxed);
+            if writer.is_behind && pending < WORK_MAX && now_ns >= writer.retry_ns {
+                writer.retry_ns = now_ns.saturating_add(RETRY_NS);
+                due.push(*store);
+            }
+        }
+        let is_busy = pending > 0 || !due.is_empty();
+        for store in due {
+            self.rewrite(store, core);
+        }
+        let is_open = is_busy || self.writers.values().any(|writer| writer.is_behind);
+        self.next_look_ns = is_open.then(|| now_ns.saturating_add(RETRY_NS));
     }
 
     fn rewrite(&mut self, store: u16, core: &Control) {
@@ -241,27 +286,64 @@ fn open_store(config: &CookieStoreConfig) -> Result<Option<(PathBuf, Read)>, Ope
 /// The thread: does all work until no more can come.
 fn write_all(work: &Receiver<Work>, mut stores: BTreeMap<u16, Opened>, pending: &AtomicUsize) {
     while let Ok(first) = work.recv() {
-        for (store, work) in gathered(first, work, pending) {
-            let Some(opened) = stores.get_mut(&store) else { continue };
-            let done = match &work {
-                Work::Apply(_, changes) => opened.store.apply(changes),
-                Work::Rewrite(_, records) => opened.store.rewrite(records),
-            };
-            if let Err(error) = done
-                && !opened.has_failed.swap(true, Ordering::Relaxed)
-            {
-                tracing::error!("cookie store {}: {error}", opened.path.display());
+        let (count, all) = gathered(first, work);
+        for (store, work) in all {
+            if let Some(opened) = stores.get_mut(&store) {
+                opened.work(&work);
+            }
+        }
+        pending.fetch_sub(count, Ordering::Release);
+    }
+}
+
+impl Opened {
+    fn work(&mut self, work: &Work) {
+        let done = match work {
+            // After a failure only a store that is written anew holds what it should.
+            Work::Apply(..) if self.trouble.is_some() => return,
+            Work::Apply(_, changes) => self.store.apply(changes),
+            Work::Rewrite(_, records) => self.store.rewrite(records),
+        };
+        match done {
+            Ok(()) => self.succeeded(),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn succeeded(&mut self) {
+        if let Some(trouble) = self.trouble.take() {
+            let attempts = trouble.attempts;
+            tracing::info!("cookie store {}: written again, after {attempts} failures", self.path.display());
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        self.has_failed.store(true, Ordering::Relaxed);
+        let path = self.path.display();
+        match &mut self.trouble {
+            None => {
+                tracing::error!(
+                    "cookie store {path}: {error}; cookies are kept in memory until it can be written"
+                );
+                self.trouble = Some(Trouble { attempts: 1, told: Instant::now() });
+            }
+            Some(trouble) => {
+                trouble.attempts += 1;
+                if trouble.told.elapsed() >= COMPLAINT_PERIOD {
+                    trouble.told = Instant::now();
+                    tracing::error!("cookie store {path}: {} failures by now: {error}", trouble.attempts);
+                }
             }
         }
     }
 }
 
 /// The first piece of work and all that wait behind it: changes of one store in one piece, so that they are flushed once;
-/// what a store was asked before it is to be written anew does not matter.
-fn gathered(first: Work, work: &Receiver<Work>, pending: &AtomicUsize) -> BTreeMap<u16, Work> {
-    let mut all = BTreeMap::new();
+/// what a store was asked before it is to be written anew does not matter. With how many pieces there were.
+fn gathered(first: Work, work: &Receiver<Work>) -> (usize, BTreeMap<u16, Work>) {
+    let (mut count, mut all) = (0, BTreeMap::new());
     for work in std::iter::once(first).chain(work.try_iter()) {
-        pending.fetch_sub(1, Ordering::Relaxed);
+        count += 1;
         let store = match &work {
             Work::Apply(store, _) | Work::Rewrite(store, _) => *store,
         };
@@ -277,7 +359,7 @@ fn gathered(first: Work, work: &Receiver<Work>, pending: &AtomicUsize) -> BTreeM
             (_, work) => drop(all.insert(store, work)),
         }
     }
-    all
+    (count, all)
 }
 
 /// Records with changes.

@@ -23,9 +23,14 @@ const MODE: u32 = 0o600;
 
 const TABLE: TableDefinition<'_, &str, &str> = TableDefinition::new("cookies");
 
+/// Opens a database.
+type Opener = Box<dyn Fn() -> io::Result<Database> + Send>;
+
 /// A database of cookies.
 pub(super) struct DatabaseStore {
-    database: Database,
+    open: Opener,
+    /// None after a failure: whatever it was, a database takes nothing more until it is opened again.
+    database: Option<Database>,
     is_readonly: bool,
 }
 
@@ -40,9 +45,17 @@ impl DatabaseStore {
     /// Opens the database in a directory, both made if there are none, and reads it.
     pub(super) fn open(directory: &Path, options: DatabaseOptions) -> io::Result<Read> {
         let path = prepare(directory)?;
-        let database = Database::create(&path).map_err(fault)?;
-        fs::set_permissions(&path, Permissions::from_mode(MODE))?;
-        let mut store = DatabaseStore { database, is_readonly: options.is_readonly };
+        let open = move || {
+            let database = Database::create(&path).map_err(fault)?;
+            fs::set_permissions(&path, Permissions::from_mode(MODE))?;
+            Ok(database)
+        };
+        Self::open_with(Box::new(open), options)
+    }
+
+    fn open_with(open: Opener, options: DatabaseOptions) -> io::Result<Read> {
+        let database = Some(open()?);
+        let mut store = DatabaseStore { open, database, is_readonly: options.is_readonly };
         let mut records = Vec::new();
         if options.purges {
             store.rewrite(&[])?;
@@ -52,8 +65,16 @@ impl DatabaseStore {
         Ok(Read { records, store: Box::new(store) })
     }
 
-    fn records(&self) -> io::Result<Vec<CookieRecord>> {
-        let reading = self.database.begin_read().map_err(fault)?;
+    fn database(&mut self) -> io::Result<&Database> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => (self.open)()?,
+        };
+        Ok(self.database.insert(database))
+    }
+
+    fn records(&mut self) -> io::Result<Vec<CookieRecord>> {
+        let reading = self.database()?.begin_read().map_err(fault)?;
         let table = match reading.open_table(TABLE) {
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
             table => table.map_err(fault)?,
@@ -67,28 +88,18 @@ impl DatabaseStore {
 
     /// Puts lines by their keys, takes keys away that have none: all or nothing.
     fn write<'a>(
-        &self,
+        &mut self,
         changes: impl IntoIterator<Item = (&'a CookieRecord, Option<String>)>,
         clears: bool,
     ) -> io::Result<()> {
         if self.is_readonly {
             return Ok(());
         }
-        let writing = self.database.begin_write().map_err(fault)?;
-        {
-            let mut table = writing.open_table(TABLE).map_err(fault)?;
-            if clears {
-                table.retain(|_, _| false).map_err(fault)?;
-            }
-            for (record, line) in changes {
-                let key = record.value.expose();
-                match line {
-                    Some(line) => drop(table.insert(key, &*line).map_err(fault)?),
-                    None => drop(table.remove(key).map_err(fault)?),
-                }
-            }
+        let written = write(self.database()?, changes, clears);
+        if written.is_err() {
+            self.database = None;
         }
-        writing.commit().map_err(fault)
+        written
     }
 }
 
@@ -105,6 +116,28 @@ impl CookieStore for DatabaseStore {
     }
 }
 
+fn write<'a>(
+    database: &Database,
+    changes: impl IntoIterator<Item = (&'a CookieRecord, Option<String>)>,
+    clears: bool,
+) -> io::Result<()> {
+    let writing = database.begin_write().map_err(fault)?;
+    {
+        let mut table = writing.open_table(TABLE).map_err(fault)?;
+        if clears {
+            table.retain(|_, _| false).map_err(fault)?;
+        }
+        for (record, line) in changes {
+            let key = record.value.expose();
+            match line {
+                Some(line) => drop(table.insert(key, &*line).map_err(fault)?),
+                None => drop(table.remove(key).map_err(fault)?),
+            }
+        }
+    }
+    writing.commit().map_err(fault)
+}
+
 /// Makes the directory; says where the file is.
 fn prepare(directory: &Path) -> io::Result<PathBuf> {
     fs::create_dir_all(directory)?;
@@ -119,5 +152,98 @@ fn fault(error: impl Into<redb::Error>) -> io::Error {
     match error.into() {
         redb::Error::Io(error) => error,
         error => io::Error::other(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use crossring_router::config::Secret;
+    use crossring_router::cookies::CookieLogin;
+    use redb::StorageBackend;
+    use redb::backends::FileBackend;
+
+    use super::*;
+
+    /// A file on a disk that may be full.
+    #[derive(Debug)]
+    struct Disk(FileBackend, Arc<AtomicBool>);
+
+    impl Disk {
+        fn room(&self) -> io::Result<()> {
+            let is_full = self.1.load(Ordering::Relaxed);
+            if is_full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        }
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.0.read(offset, out)
+        }
+
+        fn set_len(&self, size: u64) -> io::Result<()> {
+            self.room().and_then(|()| self.0.set_len(size))
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.room().and_then(|()| self.0.sync_data())
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.room().and_then(|()| self.0.write(offset, data))
+        }
+
+        fn close(&self) -> io::Result<()> {
+            self.0.close()
+        }
+    }
+
+    fn record(value: &str) -> CookieRecord {
+        let login = CookieLogin {
+            realm: "realm1".into(),
+            authid: "joe".into(),
+            authrole: "member".into(),
+            authmethod: "ticket".into(),
+            authextra: Vec::new(),
+        };
+        let (created_unix_ms, modified_unix_ms) = (1_000, None);
+        CookieRecord {
+            value: Secret::new(value),
+            created_unix_ms,
+            modified_unix_ms,
+            max_age_s: 10,
+            login: Some(login),
+        }
+    }
+
+    #[test]
+    fn a_database_recovers_from_a_full_disk() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join(FILE_NAME);
+        let is_full = Arc::new(AtomicBool::new(false));
+        let disk = is_full.clone();
+        let open = move || {
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+            let file = FileBackend::new(file).map_err(fault)?;
+            Database::builder().create_with_backend(Disk(file, disk.clone())).map_err(fault)
+        };
+        let options = DatabaseOptions { purges: false, is_readonly: false };
+        let mut store = DatabaseStore::open_with(Box::new(open), options).expect("opened").store;
+        store.rewrite(&[record("one")]).expect("written");
+        is_full.store(true, Ordering::Relaxed);
+        assert!(store.rewrite(&[record("one"), record("two")]).is_err());
+        assert!(store.rewrite(&[record("one"), record("two")]).is_err());
+        is_full.store(false, Ordering::Relaxed);
+        store.rewrite(&[record("one"), record("two")]).expect("written");
+        drop(store);
+        let read = DatabaseStore::open(directory.path(), options).expect("opened");
+        assert_eq!(read.records, [record("one"), record("two")]);
     }
 }
