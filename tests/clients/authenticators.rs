@@ -26,6 +26,44 @@ fn authenticators_written_with_autobahn() {
     assert!(node.router.stop().success());
 }
 
+/// The node, the authenticator and the client that the guide shows, on other ports.
+#[test]
+fn the_authenticator_of_the_guide_works() {
+    let Some(tools) = Tools::find() else { return };
+    let examples = root_directory().join("docs/guide/examples");
+    let directory = tempfile::tempdir().expect("the temporary directory is writable");
+    let [own, all] = [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
+    let written = fs::read_to_string(examples.join("authenticator.yaml")).expect("it is there");
+    let port = |number: &str, at: SocketAddr| (format!("port: {number} "), format!("port: {} ", at.port()));
+    let ports = [port("8081", own), port("8080", all)];
+    let written = ports.iter().fold(written, |text, (from, to)| text.replace(from, to));
+    let config = directory.path().join("authenticator.yaml");
+    fs::write(&config, written).expect("the configuration is writable");
+    let mut command = start_command(&Kind::Crossring { shards: 2 }, directory.path(), &config);
+    command.env("AUTHENTICATOR_TICKET", "of this test");
+    let router = Router::start(command, directory.path().join("log"), &[own, all].map(Address::Tcp));
+    let python = |name: &str| {
+        let mut command = Command::new(&tools.python);
+        command.arg(examples.join(name)).env("AUTHENTICATOR_TICKET", "of this test");
+        command
+    };
+    let mut authenticator = python("authenticator.py");
+    authenticator.arg(format!("ws://{own}/ws"));
+    let mut authenticator = Program::start(authenticator);
+    assert_eq!(authenticator.line(), "ready");
+    let client = |method: &str, secret: &str| {
+        let mut client = python("authenticator_client.py");
+        client.args([method, "joe", secret, &format!("ws://{all}/ws")]);
+        Program::start(client).finish(SUITE_LIMIT).lines.concat()
+    };
+    for (method, refusal) in [("wampcra", "wamp.error.not_authorized"), ("ticket", "com.example.denied")] {
+        assert_eq!(client(method, "joes-secret"), "joined as joe, role member", "{}", router.log());
+        assert_eq!(client(method, "wrong"), format!("refused: {refusal}"));
+    }
+    drop(authenticator);
+    assert!(router.stop().success());
+}
+
 /// Shows that the suite tests Crossbar.io's protocol between router and authenticator. Needs a Python environment with it.
 #[test]
 fn crossbar_asks_authenticators_the_same() {

@@ -1,7 +1,7 @@
 """Runs authenticators of Crossbar.io's type `function`, as they are, as an ordinary client.
 
     pip install autobahn
-    PYTHONPATH=. python function_authenticators.py --url rs://127.0.0.1:8081 --realm realm1 \\
+    PYTHONPATH=. python function_authenticators.py --url ws://127.0.0.1:8081/ws --realm realm1 \\
         com.example.authenticate=mymodule.create '--config={"com.example.authenticate": {"database": "users.db"}}'
 
 Each NAME=MODULE.FACTORY is a procedure to register and what `create` named; `--config` has what `config` was, by procedure.
@@ -28,7 +28,7 @@ def authenticators(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", required=True, help="a transport that any client of this host may use")
+    parser.add_argument("--url", required=True, help="a WebSocket transport that does not ask these authenticators")
     parser.add_argument("--realm", default="realm1")
     parser.add_argument("--authid", help="joins by ticket; the ticket is in AUTHENTICATOR_TICKET")
     parser.add_argument("--config", default="{}", help="JSON")
