@@ -1,8 +1,8 @@
 //! `crossring check`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{FAILURE, NodeDirectory, SUCCESS, complain, directory, say};
+use super::{FAILURE, NodeDirectory, SUCCESS, complain, directory, keys, say};
 use crate::config::{Checked, ConfigError};
 use crate::node;
 
@@ -22,21 +22,28 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
         return FAILURE;
     };
     say!("Checking local node configuration file: {}", file.display());
-    match directory::load(Some(&file), &node_directory) {
-        Ok(checked) => match node::unmet(&checked, &node_directory) {
-            faults if faults.is_empty() => {
-                report(&checked);
-                SUCCESS
-            }
-            faults => fail(&ConfigError::Faults(faults)),
-        },
-        Err(error) => fail(&error),
+    match judge(&file, &node_directory) {
+        Ok(checked) => {
+            report(&checked);
+            SUCCESS
+        }
+        Err(message) => {
+            complain!("Error: {message}");
+            FAILURE
+        }
     }
 }
 
-fn fail(error: &ConfigError) -> u8 {
-    complain!("Error: {error}");
-    FAILURE
+/// The configuration, if a node could start with it and with what it needs of this host.
+fn judge(file: &Path, node_directory: &Path) -> Result<Checked, String> {
+    let mut checked = directory::load(Some(file), node_directory).map_err(|error| error.to_string())?;
+    let faults = node::unmet(&checked, node_directory);
+    if !faults.is_empty() {
+        return Err(ConfigError::Faults(faults).to_string());
+    }
+    let key = keys::find(node_directory).map_err(|error| error.to_string())?;
+    checked.warnings.extend(key.and_then(|found| found.remark));
+    Ok(checked)
 }
 
 fn report(checked: &Checked) {

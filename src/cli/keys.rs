@@ -76,6 +76,42 @@ impl fmt::Display for KeyError {
     }
 }
 
+/// The key of a node directory, which is left as it is; none if there is no private key.
+///
+/// # Errors
+/// [`KeyError`].
+pub(super) fn find(node_directory: &Path) -> Result<Option<Found>, KeyError> {
+    let (private, public) = (node_directory.join(PRIVATE.0), node_directory.join(PUBLIC.0));
+    if !private.exists() {
+        return Ok(None);
+    }
+    let (key, _) = read_private(&private)?;
+    if public.exists() {
+        check_public(&public, &key)?;
+    }
+    Ok(Some(Found { key, remark: exposure(&private)? }))
+}
+
+/// A key that is there.
+pub(super) struct Found {
+    pub(super) key: SigningKey,
+    /// What is wrong with its file, though it can be used.
+    pub(super) remark: Option<String>,
+}
+
+/// What to say of a private key that others can read.
+fn exposure(private: &Path) -> Result<Option<String>, KeyError> {
+    let metadata = std::fs::metadata(private).map_err(|error| KeyError::Io(private.into(), error))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    let said = || {
+        let path = private.display();
+        format!(
+            "{path} has mode {mode:04o}: others than its owner can use the node's private key; chmod 600 {path}"
+        )
+    };
+    Ok((mode & 0o077 != 0).then(said))
+}
+
 /// The key of a node directory; created when there is none, and `key.pub` written anew when only it is missing.
 ///
 /// # Errors
@@ -90,23 +126,32 @@ pub(super) fn load_or_create(node_directory: &Path) -> Result<SigningKey, KeyErr
 }
 
 fn load(private: &Path, public: &Path, is_complete: bool) -> Result<SigningKey, KeyError> {
-    let file = read(private)?;
-    let corrupt = |tag| KeyError::Corrupt(private.into(), ParseError::Missing(tag));
-    let seed = file.private_key.ok_or_else(|| corrupt("private-key-ed25519"))?;
-    let key = SigningKey::from_bytes(&seed);
-    let belongs = |file: &KeyFile| file.public_key == *key.verifying_key().as_bytes();
-    if !belongs(&file) {
-        return Err(KeyError::Inconsistent(private.into()));
-    }
+    let (key, file) = read_private(private)?;
     fix_mode(private, PRIVATE.1)?;
-    if !is_complete {
+    if is_complete {
+        check_public(public, &key)?;
+    } else {
         write_new(public, PUBLIC.1, &file::public_text(&key, &file.origin))?;
         say!("Created {} from the private key", public.display());
-    } else if !belongs(&read(public)?) {
-        return Err(KeyError::Inconsistent(public.into()));
     }
     fix_mode(public, PUBLIC.1)?;
     Ok(key)
+}
+
+fn read_private(path: &Path) -> Result<(SigningKey, KeyFile), KeyError> {
+    let file = read(path)?;
+    let corrupt = |tag| KeyError::Corrupt(path.into(), ParseError::Missing(tag));
+    let seed = file.private_key.ok_or_else(|| corrupt("private-key-ed25519"))?;
+    let key = SigningKey::from_bytes(&seed);
+    if belongs(&file, &key) { Ok((key, file)) } else { Err(KeyError::Inconsistent(path.into())) }
+}
+
+fn check_public(path: &Path, key: &SigningKey) -> Result<(), KeyError> {
+    if belongs(&read(path)?, key) { Ok(()) } else { Err(KeyError::Inconsistent(path.into())) }
+}
+
+fn belongs(file: &KeyFile, key: &SigningKey) -> bool {
+    file.public_key == *key.verifying_key().as_bytes()
 }
 
 fn read(path: &Path) -> Result<KeyFile, KeyError> {
@@ -169,7 +214,10 @@ mod tests {
         let text = std::fs::read_to_string(&public).expect("text");
         assert!(!text.contains(&hexadecimal(key.as_bytes())));
 
+        let found = || find(directory.path()).expect("readable").expect("there");
+        assert!(found().key.to_bytes() == key.to_bytes() && found().remark.is_none());
         std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o644)).expect("mode");
+        assert!(found().remark.is_some_and(|remark| remark.contains("mode 0644")));
         std::fs::remove_file(&public).expect("removed");
         assert_eq!(load_or_create(directory.path()).expect("the key").to_bytes(), key.to_bytes());
         assert_eq!(mode(&private), 0o600);
@@ -185,6 +233,7 @@ mod tests {
         let public = directory.path().join("key.pub");
         std::fs::copy(other.path().join("key.pub"), &public).expect("copied");
         assert!(matches!(load_or_create(directory.path()), Err(KeyError::Inconsistent(_))));
+        assert!(matches!(find(directory.path()), Err(KeyError::Inconsistent(_))));
         std::fs::remove_file(directory.path().join("key.priv")).expect("removed");
         assert!(matches!(load_or_create(directory.path()), Err(KeyError::PrivateMissing(_))));
         assert!(!directory.path().join("key.priv").exists());

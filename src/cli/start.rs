@@ -108,8 +108,12 @@ fn start(arguments: &Arguments, node_directory: &Path) -> Result<u8, String> {
     Ok(code)
 }
 
-/// The key of the node, made at the first start that needs one.
+/// The key of the node, if it has one; made at the first start that needs one.
 fn node_key(node: &NodeConfig, node_directory: &Path) -> Result<Option<PrivateKey>, String> {
+    if let Some(found) = keys::find(node_directory).map_err(|error| error.to_string())? {
+        found.remark.iter().for_each(|remark| tracing::warn!("{remark}"));
+        return Ok(Some(PrivateKey::new(found.key.to_bytes())));
+    }
     let proves_itself = |transport: &TransportConfig| {
         transport.auth.as_ref().is_some_and(|auth| auth.cryptosign.iter().next().is_some())
     };

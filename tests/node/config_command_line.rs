@@ -205,6 +205,22 @@ fn status_can_be_asserted() {
 }
 
 #[test]
+fn damaged_and_open_keys_are_found() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (directory, node) = (directory(), ["--cbdir", "."]);
+    let run = |command: &'static str| [&[command][..], &node].concat();
+    check(directory.path(), &run("init"), 0, &[]);
+    check(directory.path(), &run("keys"), 0, &[]);
+    let private = directory.path().join("key.priv");
+    std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o644)).expect("set");
+    let remark = "key.priv has mode 0644";
+    check(directory.path(), &run("check"), 0, &["looks good!", remark]);
+    std::fs::write(&private, "damaged").expect("written");
+    check(directory.path(), &run("check"), 1, &["Corrupt node key file"]);
+    check(directory.path(), &run("start"), 1, &["Corrupt node key file"]);
+}
+
+#[test]
 fn keys_are_shown_and_the_private_one_only_when_asked_for() {
     let directory = directory();
     check(directory.path(), &["keys", "--cbdir", "."], 0, &["Created node key", "public-key-ed25519: "]);

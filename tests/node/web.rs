@@ -280,7 +280,7 @@ fn the_nodes_own_files_are_not_served() {
     let more = json!({
         "type": "websocket", "endpoint": {"type": "tcp", "interface": "127.0.0.1", "port": free_port()}, "cookie": cookie
     });
-    let paths = json!({"/": listed, "script": script, "fallback": fallback});
+    let paths = json!({"/": listed, "script": script, "fallback": fallback, "info": {"type": "nodeinfo"}});
     let at = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let site = Site::start_at(at, &paths, &json!({}), &[more], |directory| {
         for name in ["page.txt", "config.yaml", "node.log"] {
@@ -298,6 +298,11 @@ fn the_nodes_own_files_are_not_served() {
         std::fs::hard_link(directory.join("key.priv"), directory.join("sub/twin")).expect("a link");
     });
     assert!(wait_until(|| site.directory.path().join("cookies.json").exists()));
+    let told = std::fs::read_to_string(site.directory.path().join("key.pub")).expect("a text");
+    let info: Value =
+        serde_json::from_slice(&site.ask("GET /info", "Accept: application/json\r\n").body).expect("JSON");
+    let key = info["public_key"].as_str().expect("a node with a key tells it");
+    assert!(told.contains(key), "{told}");
     let own = ["key.priv", "key.pub", "config.json", "config.yaml", "node.pid", "node.log", "cookies.json"];
     for name in own.into_iter().chain(["sub/link", "sub/twin", "sub/../key.priv", "key.priv/"]) {
         assert_eq!(site.ask(&format!("GET /{name}"), "").status, 404, "{name}");
