@@ -212,6 +212,12 @@ impl SerializerSet {
         self.iter().find(|serializer| !serializer.batched && serializer.rawsocket_id() == id)
     }
 
+    /// The WebSocket subprotocols of the members, each once, though several may have the same.
+    pub fn subprotocols(self) -> impl Iterator<Item = &'static str> {
+        let is_first = move |member: &Serializer| self.by_subprotocol(member.subprotocol()) == Some(*member);
+        self.iter().filter(is_first).map(Serializer::subprotocol)
+    }
+
     /// The members, in the order of [`Serializer::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Serializer> {
         Serializer::ALL.into_iter().filter(move |serializer| self.contains(*serializer))
@@ -227,6 +233,13 @@ impl FromIterator<Serializer> for SerializerSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_subprotocol_is_told_once() {
+        let told: Vec<&str> = SerializerSet::ALL.subprotocols().collect();
+        assert_eq!(told.iter().filter(|name| **name == "wamp.2.ubjson").count(), 1);
+        assert_eq!(told.len(), 10);
+    }
 
     #[test]
     fn names_and_ids_read_back() {

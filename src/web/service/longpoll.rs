@@ -200,7 +200,7 @@ impl LongPoll {
             .ok_or_else(|| Fault::bad("invalid type for WAMP session open request"))?;
         let mut names = protocols.iter().filter_map(serde_json::Value::as_str);
         names.find_map(|name| self.serializers.by_subprotocol(name)).ok_or_else(|| {
-            let spoken = self.serializers.iter().map(Serializer::subprotocol).collect::<Vec<_>>();
+            let spoken = self.serializers.subprotocols().collect::<Vec<_>>();
             Fault::bad(format!("no common protocol to speak: only {}", spoken.join(", ")))
         })
     }

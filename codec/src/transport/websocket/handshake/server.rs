@@ -180,7 +180,7 @@ impl ServerHandshake {
             TransportErrorKind::TooManyConnections => ("503 Service Unavailable", CLOSE),
             _ => ("400 Bad Request", CLOSE),
         };
-        let names: Vec<_> = self.options.serializers.iter().map(Serializer::subprotocol).collect();
+        let names: Vec<_> = self.options.serializers.subprotocols().collect();
         let names = names.join(", ");
         let (status, fields, media, text) = match kind {
             TransportErrorKind::UpgradeMissing if self.options.status_page => {
