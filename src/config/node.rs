@@ -454,7 +454,7 @@ pub struct WebSocketOptions {
     pub cookie: Option<Box<CookieConfig>>,
 }
 
-/// Largest message of any transport, in bytes: 64 MiB.
+/// Largest message that may be configured, in bytes: 64 MiB, as with Crossbar.io. More than 16 MiB counts as 16 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// Largest message where nothing is configured, in bytes: 16 MiB.
 pub const MESSAGE_BYTES_DEFAULT: usize = 16 << 20;
