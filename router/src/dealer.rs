@@ -30,6 +30,7 @@ mod queue;
 mod register;
 mod reroute;
 mod timeout;
+mod waiting;
 
 pub(crate) use call::CallRoute;
 use cancel::Withdrawal;
