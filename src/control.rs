@@ -123,23 +123,28 @@ impl Control {
         self
     }
 
-    /// Runs until the node has ended, stopping by itself after a time if one is given. Blocks the calling thread.
+    /// Runs until the node has ended, stopping by itself after a time if one is given. Blocks the calling thread. `ready` is called once
+    /// signals no longer end the process.
     pub fn run(
         self,
         stop_after: Option<Duration>,
         with_ring: bool,
         exits: mpsc::UnboundedReceiver<ShardExit>,
+        ready: impl FnOnce(),
     ) -> io::Result<NodeEnd> {
-        block_on(with_ring, self.serve(stop_after, exits))?
+        block_on(with_ring, self.serve(stop_after, exits, ready))?
     }
 
     async fn serve(
         mut self,
         stop_after: Option<Duration>,
         exits: mpsc::UnboundedReceiver<ShardExit>,
+        ready: impl FnOnce(),
     ) -> io::Result<NodeEnd> {
+        let signals = (StopSignals::new()?, RenewalSignals::new()?);
+        ready();
         self.cookies.load(self.clock.now(Monotonic::read()), &mut self.core);
-        let end = self.work(stop_after, exits).await;
+        let end = self.work(stop_after, exits, signals).await;
         self.cookies.finish(self.clock.now(Monotonic::read()), &mut self.core);
         if let Some(summary) = self.refusals.summary() {
             tracing::info!("refused over long-poll since the start: {summary}");
@@ -151,9 +156,8 @@ impl Control {
         &mut self,
         stop_after: Option<Duration>,
         mut exits: mpsc::UnboundedReceiver<ShardExit>,
+        (mut stops, mut renewals): (StopSignals, RenewalSignals),
     ) -> io::Result<NodeEnd> {
-        let mut stops = StopSignals::new()?;
-        let mut renewals = RenewalSignals::new()?;
         let descriptor = self.doorbell.as_fd().ok_or(io::ErrorKind::Unsupported)?.try_clone_to_owned()?;
         // Deprecated for descriptors that close behind tokio's back; an `OwnedFd` does not.
         #[allow(deprecated)]

@@ -173,14 +173,15 @@ fn start(config: &NodeConfig, stop_after: Option<Duration>) -> Result<NodeEnd, S
     let core = control::Control::new(shards, router_config, limits, seed);
     let cookies = CookieKeeper::open(&cookie_stores(config).0)?;
     let office = connect(starts, &control_bell)?;
-    announce(config, shards, &report, &places);
     let drain_timeout = config.limits.shutdown_timeout;
     let mut control = Control::new(core, office, control_bell, shards, drain_timeout, certificates, web)
         .with_cookies(cookies);
     if tracing::enabled!(tracing::Level::DEBUG) {
         control = control.telling_joins(config.transports.iter().filter_map(|it| it.auth.as_ref()));
     }
-    let end = control.run(stop_after, report.chosen == EngineKind::IoUring, exits);
+    let end = control.run(stop_after, report.chosen == EngineKind::IoUring, exits, || {
+        announce(config, shards, &report, &places);
+    });
     endpoints::remove_sockets(config);
     Ok(end?)
 }
