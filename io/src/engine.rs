@@ -126,8 +126,11 @@ impl EngineOptions {
 /// Keeps the receive memory of a shard countable in 32 bits per buffer.
 const RECEIVE_BUFFER_SIZE_MAX: u32 = 1 << 24;
 
-/// Connections that one poll lets in by one listener. Each costs its turn tens of microseconds, and those there are wait for the turn's end.
-pub(crate) const ACCEPTS_PER_POLL_MAX: usize = 4;
+/// Connections that one poll lets in by one of so many listeners: four by all of them, but each has its turn. Each costs its turn tens of
+/// microseconds, and those there are wait for the turn's end.
+pub(crate) fn accepts_per_poll(listeners: usize) -> usize {
+    (4 / listeners.max(1)).max(1)
+}
 
 /// Plain counters of one engine, since it was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

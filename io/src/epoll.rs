@@ -18,7 +18,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags};
 
 use crate::buffer::Outgoing;
 use crate::doorbell::Doorbell;
-use crate::engine::{ACCEPTS_PER_POLL_MAX, Engine, EngineCounters, EngineOptions};
+use crate::engine::{Engine, EngineCounters, EngineOptions, accepts_per_poll};
 use crate::event::{AdoptError, Close, CloseReason, ConnectionId, EngineFault, Event, ListenerId};
 use crate::event::{Monotonic, Operation, PeerAddress, Wait};
 use crate::lease::BufferLease;
@@ -325,7 +325,7 @@ impl Epoll {
     }
 
     fn accept(&mut self, index: u32, events: &mut Vec<Event>) {
-        for _ in 0..ACCEPTS_PER_POLL_MAX {
+        for _ in 0..accepts_per_poll(self.listeners.len()) {
             let Some(Some(listener)) = self.listeners.get(index as usize) else { return };
             let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
             match rustix::net::accept_with(&listener.socket, flags) {

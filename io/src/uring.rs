@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use crate::buffer::Outgoing;
 use crate::doorbell::Doorbell;
-use crate::engine::{ACCEPTS_PER_POLL_MAX, Engine, EngineCounters, EngineOptions};
+use crate::engine::{Engine, EngineCounters, EngineOptions, accepts_per_poll};
 use crate::event::{AdoptError, Close, CloseReason, ConnectionId, EngineFault, Event, ListenerId};
 use crate::event::{Monotonic, Operation, PeerAddress, Wait};
 use crate::lease::BufferLease;
@@ -177,8 +177,9 @@ impl Ring {
 
     /// Lets the kernel accept as many connections as one poll may bring.
     fn accept(&mut self, index: u32) {
+        let most = accepts_per_poll(self.listeners.len());
         let Some(Some(listener)) = self.listeners.get_mut(index as usize) else { return };
-        while listener.accepts < ACCEPTS_PER_POLL_MAX {
+        while listener.accepts < most {
             listener.accepts += 1;
             self.queue.accept(listener.socket.as_fd(), Token::index(Kind::Accept, index));
         }
