@@ -85,6 +85,8 @@ pub struct Model {
     pub tick: u64,
     /// EVENT_RECEIVEDs that were handled.
     pub deliveries_acknowledged: u64,
+    /// Those that waited behind a lost transport: the shard may have known of the loss, or not.
+    pub deliveries_doubtful: u64,
     /// When each shard has had its last turn.
     pub turns: Vec<u64>,
     /// The node has been told to shut down.
@@ -138,6 +140,7 @@ impl Model {
             departed: Vec::new(),
             tick: 0,
             deliveries_acknowledged: 0,
+            deliveries_doubtful: 0,
             turns: Vec::new(),
             shut_down: false,
             order: 0,

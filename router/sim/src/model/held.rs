@@ -86,6 +86,9 @@ impl Model {
             // Its session has ended by the message before, or has lost its transport, of which the shard does not know.
             if self.peer(peer).is_some_and(|record| record.over) {
                 self.posthumous.extend(number(message));
+                let is_gone = self.session_of(peer).is_none();
+                self.deliveries_doubtful +=
+                    u64::from(is_gone && matches!(message, Message::EventReceived { .. }));
             }
             return Ok(self.take_in_hand(peer, message, None));
         };
